@@ -1,0 +1,3 @@
+//! Measurements of kmirror.
+
+fn main() {}

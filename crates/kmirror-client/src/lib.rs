@@ -1,0 +1,1 @@
+//! One Kafka cluster over the wire: connections, metadata, fetch, produce, admin.

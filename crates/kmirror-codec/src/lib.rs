@@ -1,0 +1,1 @@
+//! Kafka record batches: bytes in, bytes out. No sockets, no clock, no async.

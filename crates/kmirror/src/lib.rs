@@ -1,0 +1,1 @@
+//! The kmirror engine: an embeddable Kafka replicator that keeps bytes and offsets.
