@@ -1,1 +1,43 @@
 //! One Kafka cluster over the wire: connections, metadata, fetch, produce, admin.
+//!
+//! What this crate does *not* do: it never looks inside records (batches go through as opaque bytes, theirs is
+//! `kmirror-codec`), decides nothing about offsets, and retries nothing beyond one refresh of the metadata, so that every
+//! policy stays with the caller. It has no TLS and no SASL yet, and it keeps no state outside a [`Client`] and its handles:
+//! everything runs in the caller's tokio runtime and ends when they are dropped.
+//!
+//! Brokers from release 2.1 on are understood. No length or count that a broker sends is trusted before it is checked: a
+//! hostile broker can fail a request or a connection, not the process.
+
+mod admin;
+mod client;
+mod config;
+mod connection;
+mod error;
+mod error_codes;
+mod fetch;
+mod ids;
+mod metadata;
+mod offsets;
+mod produce;
+mod producers;
+mod route;
+mod wire;
+
+pub use admin::{ConfigEntry, ConfigSource, CreatedTopic, NewTopic, TopicResults};
+pub use client::{Client, Lane};
+pub use config::ClientConfig;
+pub use connection::{Connection, FrameOwner, PendingFetch, PendingProduce};
+pub use error::{Attempts, ClientError};
+pub use error_codes::{KafkaError, Retry};
+pub use fetch::{
+    AbortedTransaction, EpochEndOffset, FetchPosition, FetchRequest, FetchResponse, FetchSession,
+    FetchSettings, FetchedPartition, SessionError,
+};
+pub use ids::{BrokerId, Isolation, TopicId, TopicPartition};
+pub use metadata::{Broker, ClusterMetadata, LeaderHint, PartitionMetadata, TopicMetadata, Topics};
+pub use offsets::{ListedOffset, OffsetSpec};
+pub use produce::{
+    BATCH_HEADER_BYTES, ProducePartition, ProduceRequest, ProduceResponse, ProducedPartition, RecordError,
+};
+pub use producers::{ProducerIdentity, ProducerState, TxnMarker};
+pub use route::PartitionResults;

@@ -1,0 +1,256 @@
+//! One cluster: where its brokers are, and a connection to each for each kind of traffic.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kafka_protocol::messages::MetadataRequest;
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::ClientConfig;
+use crate::connection::Connection;
+use crate::error::{Attempts, ClientError};
+use crate::error_codes::Retry;
+use crate::ids::{BrokerId, TopicPartition};
+use crate::metadata::{ClusterMetadata, LeaderHint, Topics};
+use crate::wire::Api;
+
+/// One cluster. Clones share connections and metadata; all sockets close with the last clone and the last handle.
+///
+/// Calls are routed to the brokers that they concern. A call that meets a leader or a controller that moved refreshes the
+/// metadata and tries once more; all other retries are the caller's, by [`ClientError::retry`].
+///
+/// ```no_run
+/// # async fn example() -> Result<(), kmirror_client::ClientError> {
+/// use kmirror_client::{Client, ClientConfig, Isolation, OffsetSpec, TopicPartition, Topics};
+///
+/// let client = Client::connect(ClientConfig::new("east", ["127.0.0.1:19092"])).await?;
+/// let metadata = client.refresh_metadata(Topics::All).await?;
+/// println!("{} brokers, {} topics", metadata.brokers.len(), metadata.topics.len());
+///
+/// let orders = TopicPartition::new("orders", 0);
+/// for (partition, end) in client.list_offsets(&[(orders, OffsetSpec::Latest)], Isolation::ReadCommitted).await {
+///     println!("{partition} ends at {:?}", end?.offset);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+/// What a connection is for. Each lane is a socket of its own, so that none waits for the others: a broker answers the
+/// requests of a connection one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Metadata, administration, offsets.
+    Control,
+    /// Fetches, which wait at the broker for data.
+    Fetch(u16),
+    /// Appends.
+    Produce(u16),
+}
+
+struct Inner {
+    config: ClientConfig,
+    metadata: Mutex<Arc<ClusterMetadata>>,
+    connections: Mutex<HashMap<(BrokerId, Lane), Slot>>,
+    /// A connection to any broker, for requests that any broker answers.
+    any: Mutex<Option<Connection>>,
+}
+
+#[derive(Clone)]
+struct Slot {
+    address: Arc<str>,
+    connection: Arc<OnceCell<Connection>>,
+}
+
+impl Client {
+    /// Connects to one of the bootstrap servers, whichever answers first, and learns the brokers.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`] with the cause of each address when none is ready within `connect_timeout`;
+    /// [`ClientError::Config`] when there is none.
+    pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
+        if config.bootstrap_servers.is_empty() {
+            return Err(ClientError::config(&config.alias, "no bootstrap servers"));
+        }
+        let client = Self(Arc::new(Inner {
+            config,
+            metadata: Mutex::default(),
+            connections: Mutex::default(),
+            any: Mutex::default(),
+        }));
+        client.refresh_metadata(Topics::Named(Vec::new())).await?;
+        Ok(client)
+    }
+
+    /// The cluster's name in the configuration.
+    pub fn alias(&self) -> &str {
+        &self.0.config.alias
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ClientConfig {
+        &self.0.config
+    }
+
+    /// The cluster's id, which it keeps for life.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.metadata().cluster_id.clone()
+    }
+
+    /// What is known of the cluster.
+    pub fn metadata(&self) -> Arc<ClusterMetadata> {
+        lock(&self.0.metadata).clone()
+    }
+
+    /// Asks any broker for the brokers and for `topics`. Creates no topic.
+    ///
+    /// # Errors
+    /// What kept every broker from answering. Errors of single topics are in the metadata.
+    pub async fn refresh_metadata(&self, topics: Topics) -> Result<Arc<ClusterMetadata>, ClientError> {
+        let response = self.call_any(topics.to_wire()).await?;
+        ClientError::check(response.error_code, MetadataRequest::NAME, self.alias(), None)?;
+        let fresh = ClusterMetadata::from(response);
+        let mut metadata = lock(&self.0.metadata);
+        *metadata = Arc::new(metadata.merged(&topics, fresh));
+        Ok(metadata.clone())
+    }
+
+    /// Takes over who leads `partition`, from a response of another broker. Older news than the metadata's is ignored.
+    pub fn leader_hint(&self, partition: &TopicPartition, hint: &LeaderHint) {
+        let mut metadata = lock(&self.0.metadata);
+        let mut hinted = ClusterMetadata::clone(&metadata);
+        if hinted.take_hint(partition, hint) {
+            *metadata = Arc::new(hinted);
+        }
+    }
+
+    /// The connection to `broker` for `lane`: the same one until it is poisoned, then a new one.
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownBroker`], or why the broker cannot be reached.
+    pub async fn connection(&self, broker: BrokerId, lane: Lane) -> Result<Connection, ClientError> {
+        let slot = match self.slot(broker, lane) {
+            Some(slot) => slot,
+            None => {
+                self.refresh_metadata(Topics::Named(Vec::new())).await?;
+                self.slot(broker, lane).ok_or_else(|| self.unknown(broker))?
+            }
+        };
+        let opened =
+            slot.connection.get_or_try_init(|| Connection::open(slot.address.clone(), self.config()));
+        opened.await.cloned()
+    }
+
+    /// The slot of a connection that is fit for use, or that can be opened. `None` when the metadata has no such broker.
+    fn slot(&self, broker: BrokerId, lane: Lane) -> Option<Slot> {
+        let address = self.metadata().brokers.get(&broker)?.address();
+        let mut connections = lock(&self.0.connections);
+        let known = connections.get(&(broker, lane)).filter(|slot| {
+            let poisoned = slot.connection.get().is_some_and(|connection| connection.poison().is_some());
+            *slot.address == *address && !poisoned
+        });
+        let slot = match known {
+            Some(slot) => slot.clone(),
+            None => Slot { address: address.into(), connection: Arc::default() },
+        };
+        connections.insert((broker, lane), slot.clone());
+        Some(slot)
+    }
+
+    fn unknown(&self, broker: BrokerId) -> ClientError {
+        ClientError::UnknownBroker { alias: self.alias().into(), broker }
+    }
+
+    /// Sends `request` to the controller, and once more where it moved.
+    pub(crate) async fn call_controller<A: Api + Clone>(
+        &self,
+        request: A,
+        moved: impl Fn(&A::Response) -> bool,
+    ) -> Result<A::Response, ClientError> {
+        let response = self.call_controller_once(request.clone()).await;
+        let again = match &response {
+            Ok(response) => moved(response),
+            Err(error) => matches!(error, ClientError::UnknownBroker { .. }),
+        };
+        if !again {
+            return response;
+        }
+        self.refresh_metadata(Topics::Named(Vec::new())).await?;
+        self.call_controller_once(request).await
+    }
+
+    async fn call_controller_once<A: Api>(&self, request: A) -> Result<A::Response, ClientError> {
+        match self.metadata().controller {
+            Some(controller) => self.connection(controller, Lane::Control).await?.call(request).await,
+            None => self.any().await?.call(request).await,
+        }
+    }
+
+    /// Sends `request` to any broker, and to another one where the first is lost. Only for requests that may be repeated.
+    pub(crate) async fn call_any<A: Api + Clone>(&self, request: A) -> Result<A::Response, ClientError> {
+        let connection = self.any().await?;
+        match connection.call(request.clone()).await {
+            Err(error) if error.retry() == Retry::Reconnect => {
+                tracing::debug!(cluster = self.alias(), %error, "asking another broker");
+                self.any().await?.call(request).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn any(&self) -> Result<Connection, ClientError> {
+        let known = lock(&self.0.any).clone().filter(|connection| connection.poison().is_none());
+        if let Some(connection) = known {
+            return Ok(connection);
+        }
+        let connection = self.open_any().await?;
+        *lock(&self.0.any) = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// The first connection that is ready, of all bootstrap servers and all known brokers at once.
+    async fn open_any(&self) -> Result<Connection, ClientError> {
+        let deadline = Instant::now() + self.config().connect_timeout;
+        let metadata = self.metadata();
+        let brokers = metadata.brokers.values().map(|broker| broker.address());
+        let mut addresses: BTreeSet<String> = self.config().bootstrap_servers.iter().cloned().collect();
+        addresses.extend(brokers);
+        let mut opening = JoinSet::new();
+        for address in &addresses {
+            let address: Arc<str> = address.as_str().into();
+            let client = self.clone();
+            opening.spawn(async move {
+                let opened = Connection::open(address.clone(), client.config()).await;
+                (address, opened)
+            });
+        }
+        let mut causes = Vec::new();
+        // Each attempt has a time limit of its own; this one is for a runtime too busy to keep them.
+        while let Ok(Some(attempt)) =
+            timeout_at(deadline + self.config().connect_timeout, opening.join_next()).await
+        {
+            match attempt {
+                Ok((_, Ok(connection))) => return Ok(connection),
+                Ok((address, Err(cause))) => causes.push((address, cause)),
+                Err(_) => continue,
+            }
+        }
+        causes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Err(ClientError::Unreachable { alias: self.alias().into(), attempts: Attempts(causes.into()) })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("alias", &self.alias()).finish_non_exhaustive()
+    }
+}
+
+/// What these locks guard is replaced as a whole, so it is whole also after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,228 @@
+//! Frames on a byte stream: a length of four bytes, then that many bytes.
+
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::FrameOwner;
+
+/// A request as it goes out: `framing` with each payload inserted before the byte of `framing` that its position names.
+///
+/// Payloads are never copied: framing and payloads go to the socket in one vectored write.
+pub(crate) struct RequestFrame {
+    /// The length, the header and everything else that is not a payload.
+    pub(crate) framing: Vec<u8>,
+    /// In ascending order of positions in `framing`.
+    pub(crate) payloads: Vec<(usize, Bytes)>,
+}
+
+/// Where the correlation id lies in `RequestFrame::framing`: behind the length, the API key and the version.
+const CORRELATION_ID: std::ops::Range<usize> = 8..12;
+
+/// The kernel takes up to 1024 at once; more than these gain nothing.
+const IO_SLICES_MAX: usize = 64;
+
+impl RequestFrame {
+    /// The bytes on the wire, without the length itself; `None` beyond what a length can say.
+    pub(crate) fn length(&self) -> Option<i32> {
+        let payloads: usize = self.payloads.iter().map(|(_, payload)| payload.len()).sum();
+        i32::try_from(self.framing.len().checked_add(payloads)?.checked_sub(4)?).ok()
+    }
+
+    pub(super) fn set_correlation_id(&mut self, correlation_id: i32) {
+        if let Some(field) = self.framing.get_mut(CORRELATION_ID) {
+            field.copy_from_slice(&correlation_id.to_be_bytes());
+        }
+    }
+
+    /// Writes all of it.
+    pub(super) async fn write_to(&self, write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let mut pieces = self.pieces();
+        let mut slices: Vec<&[u8]> = Vec::with_capacity(IO_SLICES_MAX);
+        loop {
+            slices.extend(pieces.by_ref().take(IO_SLICES_MAX - slices.len()));
+            if slices.is_empty() {
+                return write.flush().await;
+            }
+            let written = {
+                let mut window = [IoSlice::new(&[]); IO_SLICES_MAX];
+                for (slot, slice) in window.iter_mut().zip(&slices) {
+                    *slot = IoSlice::new(slice);
+                }
+                write.write_vectored(window.get(..slices.len()).unwrap_or_default()).await?
+            };
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            advance(&mut slices, written);
+        }
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        let between = self.payloads.iter().flat_map(move |(position, payload)| {
+            let framing = self.framing.get(start..*position).unwrap_or_default();
+            start = *position;
+            [framing, payload.as_ref()]
+        });
+        let tail = self.payloads.last().map_or(0, |(position, _)| *position);
+        let tail = self.framing.get(tail..).unwrap_or_default();
+        between.chain(std::iter::once(tail)).filter(|piece| !piece.is_empty())
+    }
+}
+
+/// Drops the first `count` bytes.
+fn advance(slices: &mut Vec<&[u8]>, mut count: usize) {
+    let mut whole = 0;
+    for slice in slices.iter_mut() {
+        if count < slice.len() {
+            slice.advance(count);
+            break;
+        }
+        count -= slice.len();
+        whole += 1;
+    }
+    slices.drain(..whole);
+}
+
+/// Reads frames, one buffer each. Cancel-safe: [`advance`](Self::advance) loses nothing when it is dropped.
+pub(super) struct FrameReader {
+    frame_bytes_max: usize,
+    length: [u8; 4],
+    length_bytes: usize,
+    body: Option<Body>,
+}
+
+struct Body {
+    buffer: BytesMut,
+    remaining: usize,
+    owner: Option<Box<dyn FrameOwner>>,
+}
+
+/// What one read brought.
+pub(super) enum Progress {
+    /// The length of the next response is known; [`FrameReader::begin_body`] must be called.
+    Length(usize),
+    /// More bytes are needed.
+    Partial,
+    /// A whole response, without its length.
+    Frame(Bytes),
+}
+
+/// Why the next frame cannot be read.
+pub(super) enum FrameError {
+    Io(io::Error),
+    /// The peer closed; whether between two frames.
+    Closed,
+    Length(String),
+}
+
+/// How much is reserved on the word of a length alone; what lies beyond grows with the bytes that arrive.
+pub(super) const RESERVED_BYTES_MAX: usize = 1 << 20;
+
+impl FrameReader {
+    pub(super) fn new(frame_bytes_max: usize) -> Self {
+        Self { frame_bytes_max, length: [0; 4], length_bytes: 0, body: None }
+    }
+
+    /// Makes one read from `read`.
+    pub(super) async fn advance(
+        &mut self,
+        read: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Progress, FrameError> {
+        match &mut self.body {
+            None => self.advance_length(read).await,
+            Some(body) => {
+                body.read_some(read).await?;
+                if body.remaining > 0 {
+                    return Ok(Progress::Partial);
+                }
+                self.length_bytes = 0;
+                Ok(self.body.take().map_or(Progress::Partial, |body| Progress::Frame(body.freeze())))
+            }
+        }
+    }
+
+    /// Prepares for a body of `length` bytes, of which `expected_bytes` are no surprise. `owner` lives as long as the
+    /// frame's buffer.
+    pub(super) fn begin_body(
+        &mut self,
+        length: usize,
+        expected_bytes: usize,
+        mut owner: Option<Box<dyn FrameOwner>>,
+    ) {
+        if let Some(owner) = &mut owner {
+            owner.frame_bytes(length);
+        }
+        let reserved = length.min(expected_bytes.max(RESERVED_BYTES_MAX));
+        self.body = Some(Body { buffer: BytesMut::with_capacity(reserved), remaining: length, owner });
+    }
+
+    async fn advance_length(&mut self, read: &mut (impl AsyncRead + Unpin)) -> Result<Progress, FrameError> {
+        let missing = self.length.get_mut(self.length_bytes..).unwrap_or_default();
+        match read.read(missing).await.map_err(FrameError::Io)? {
+            0 => return Err(FrameError::Closed),
+            count => self.length_bytes += count,
+        }
+        if self.length_bytes < self.length.len() {
+            return Ok(Progress::Partial);
+        }
+        self.checked_length().map(Progress::Length).map_err(FrameError::Length)
+    }
+
+    fn checked_length(&self) -> Result<usize, String> {
+        let length = i32::from_be_bytes(self.length);
+        let foreign = match self.length {
+            // Content type 21 (alert), then the major version, which is 3 from SSL 3.0 to TLS 1.3.
+            [0x15, 0x03, ..] => ": that is a TLS alert, does this listener expect TLS?",
+            [b'H', b'T', b'T', b'P'] => ": that is HTTP, not Kafka",
+            _ => "",
+        };
+        match usize::try_from(length) {
+            Err(_) => Err(format!("a frame of {length} bytes{foreign}")),
+            Ok(length) if length > self.frame_bytes_max => Err(format!(
+                "a frame of {length} bytes, over the limit of {} bytes{foreign}",
+                self.frame_bytes_max
+            )),
+            // Even the shortest response has a correlation id.
+            Ok(length) if length < 4 => Err(format!("a frame of {length} bytes{foreign}")),
+            Ok(length) => Ok(length),
+        }
+    }
+}
+
+impl Body {
+    async fn read_some(&mut self, read: &mut (impl AsyncRead + Unpin)) -> Result<(), FrameError> {
+        if self.buffer.len() == self.buffer.capacity() {
+            let grown = self.buffer.len().max(RESERVED_BYTES_MAX);
+            self.buffer.reserve(self.remaining.min(grown));
+        }
+        let limit = u64::try_from(self.remaining).unwrap_or(u64::MAX);
+        match read.take(limit).read_buf(&mut self.buffer).await.map_err(FrameError::Io)? {
+            0 => Err(FrameError::Closed),
+            count => {
+                self.remaining = self.remaining.saturating_sub(count);
+                Ok(())
+            }
+        }
+    }
+
+    fn freeze(self) -> Bytes {
+        match self.owner {
+            None => self.buffer.freeze(),
+            Some(owner) => Bytes::from_owner(OwnedFrame { buffer: self.buffer, _owner: owner }),
+        }
+    }
+}
+
+struct OwnedFrame {
+    buffer: BytesMut,
+    _owner: Box<dyn FrameOwner>,
+}
+
+impl AsRef<[u8]> for OwnedFrame {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}

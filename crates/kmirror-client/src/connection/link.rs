@@ -1,0 +1,394 @@
+//! One socket with requests in flight: answers come back in the order of the requests, so a queue of waiters is the
+//! whole bookkeeping.
+//!
+//! One task drives the socket. Whatever goes wrong on it, the link is *poisoned*: the cause is set once, and every waiter
+//! and every later caller gets it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use kafka_protocol::messages::RequestHeader;
+use kafka_protocol::protocol::Encodable;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::FrameOwner;
+use super::frame::{FrameError, FrameReader, Progress, RequestFrame};
+use super::stream::Stream;
+use crate::config::ClientConfig;
+use crate::error::ClientError;
+use crate::ids::to_wire;
+use crate::wire::{Api, decode_response};
+
+/// A socket on which requests are pipelined. Clones share it; the socket closes with the last clone.
+#[derive(Clone)]
+pub(crate) struct Link(Arc<Shared>);
+
+struct Shared {
+    address: Arc<str>,
+    client_id: String,
+    request_timeout: Duration,
+    requests: mpsc::Sender<Outgoing>,
+    in_flight: Arc<Semaphore>,
+    state: Arc<State>,
+    driver: AbortHandle,
+}
+
+/// What the driver tells the callers.
+#[derive(Default)]
+struct State {
+    poison: OnceLock<ClientError>,
+    /// No new request before (KIP-219).
+    throttled_until: Mutex<Option<Instant>>,
+}
+
+/// What becomes of the answer to a request.
+pub(crate) struct Reply {
+    /// How long the broker may take on top of the request timeout, because the request says so.
+    pub(crate) patience: Duration,
+    /// How large the answer may be expected to be.
+    pub(crate) expected_bytes: usize,
+    /// Who accounts for the memory of the answer.
+    pub(crate) owner: Option<Box<dyn FrameOwner>>,
+}
+
+/// The answer to a submitted request, once it is there. Dropping it discards the answer and harms nobody else.
+pub(crate) struct Pending<T> {
+    answer: oneshot::Receiver<Result<T, ClientError>>,
+    /// Keeps the socket open until the answer is there.
+    link: Link,
+}
+
+struct Outgoing {
+    frame: RequestFrame,
+    waiter: Waiter,
+}
+
+struct Waiter {
+    correlation_id: i32,
+    api: &'static str,
+    timeout: Duration,
+    expected_bytes: usize,
+    owner: Option<Box<dyn FrameOwner>>,
+    respond: Box<dyn FnOnce(Result<Bytes, ClientError>) -> Duration + Send>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Far above what a broker serves at once, far below what would cost memory.
+const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+
+impl Link {
+    /// Takes over `stream`. Must be called within a tokio runtime.
+    pub(crate) fn new(stream: Stream, address: Arc<str>, config: &ClientConfig) -> Self {
+        let (requests, outgoing) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
+        let state = Arc::new(State::default());
+        let driver = Driver {
+            address: address.clone(),
+            state: state.clone(),
+            reader: FrameReader::new(config.frame_bytes_max),
+            waiters: VecDeque::new(),
+        };
+        let driver = tokio::spawn(driver.run(stream, outgoing)).abort_handle();
+        Self(Arc::new(Shared {
+            address,
+            client_id: config.client_id.clone(),
+            request_timeout: config.request_timeout,
+            requests,
+            in_flight: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
+            state,
+            driver,
+        }))
+    }
+
+    pub(crate) fn address(&self) -> &Arc<str> {
+        &self.0.address
+    }
+
+    /// Why the link can no longer be used.
+    pub(crate) fn poison(&self) -> Option<&ClientError> {
+        self.0.state.poison.get()
+    }
+
+    /// Sends `request` in `version` and waits for the answer.
+    pub(crate) async fn call<A: Api>(&self, request: A, version: i16) -> Result<A::Response, ClientError> {
+        let frame = self.encode(&request, version)?;
+        let reply = Reply { patience: Duration::ZERO, expected_bytes: 0, owner: None };
+        self.submit::<A>(frame, version, reply).await?.await
+    }
+
+    /// `request` as a frame.
+    pub(crate) fn encode<A: Api>(&self, request: &A, version: i16) -> Result<RequestFrame, ClientError> {
+        let mut framing = self.begin_frame::<A>(version)?;
+        request
+            .encode(&mut framing, version)
+            .map_err(|error| ClientError::invalid_request(A::NAME, error.to_string()))?;
+        Ok(RequestFrame { framing, payloads: Vec::new() })
+    }
+
+    /// The length, yet unknown, and the header of a request.
+    pub(crate) fn begin_frame<A: Api>(&self, version: i16) -> Result<Vec<u8>, ClientError> {
+        let mut framing = vec![0; 4];
+        RequestHeader::default()
+            .with_request_api_key(A::KEY)
+            .with_request_api_version(version)
+            .with_client_id(Some(to_wire(&self.0.client_id)))
+            .encode(&mut framing, A::header_version(version))
+            .map_err(|error| ClientError::invalid_request(A::NAME, error.to_string()))?;
+        Ok(framing)
+    }
+
+    /// Queues `frame`, a request of `A`. Frames reach the socket in the order in which calls of `submit` complete.
+    ///
+    /// Waits while too many requests are in flight and while the broker throttles this connection.
+    pub(crate) async fn submit<A: Api>(
+        &self,
+        mut frame: RequestFrame,
+        version: i16,
+        reply: Reply,
+    ) -> Result<Pending<A::Response>, ClientError> {
+        let length = frame
+            .length()
+            .ok_or_else(|| ClientError::invalid_request(A::NAME, "the request is larger than 2 GiB"))?;
+        if let Some(field) = frame.framing.first_chunk_mut() {
+            *field = length.to_be_bytes();
+        }
+        let permit = self.0.in_flight.clone().acquire_owned().await.map_err(|_| self.cause(A::NAME))?;
+        self.0.state.throttle_over().await;
+        let (sender, answer) = oneshot::channel();
+        let waiter = Waiter {
+            correlation_id: 0,
+            api: A::NAME,
+            timeout: self.0.request_timeout + reply.patience,
+            expected_bytes: reply.expected_bytes,
+            owner: reply.owner,
+            respond: responder::<A>(self.0.address.clone(), version, sender),
+            _permit: permit,
+        };
+        let queued = self.0.requests.send(Outgoing { frame, waiter }).await;
+        queued.map_err(|_| self.cause(A::NAME))?;
+        Ok(Pending { answer, link: self.clone() })
+    }
+
+    /// The cause of the poison.
+    fn cause(&self, api: &'static str) -> ClientError {
+        self.poison().cloned().unwrap_or_else(|| closed(&self.0.address, api))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl State {
+    async fn throttle_over(&self) {
+        while let Some(until) = self.throttled_until().filter(|until| *until > Instant::now()) {
+            sleep_until(until).await;
+        }
+    }
+
+    fn throttled_until(&self) -> Option<Instant> {
+        *self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn throttle(&self, time: Duration) {
+        let until = Instant::now() + time;
+        let mut throttled_until = self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *throttled_until = (*throttled_until).max(Some(until));
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(context));
+        Poll::Ready(answer.unwrap_or_else(|_| Err(self.link.cause("a request"))))
+    }
+}
+
+/// Decodes the answer where it arrives, so that the throttle time counts even when nobody waits any more.
+fn responder<A: Api>(
+    address: Arc<str>,
+    version: i16,
+    answer: oneshot::Sender<Result<A::Response, ClientError>>,
+) -> Box<dyn FnOnce(Result<Bytes, ClientError>) -> Duration + Send> {
+    Box::new(move |body| {
+        let response = body.and_then(|body| {
+            decode_response::<A>(body, version)
+                .map_err(|problem| ClientError::invalid_response(&address, A::NAME, problem))
+        });
+        let throttle_time_ms = response.as_ref().map_or(0, A::throttle_time_ms);
+        // Nobody waits: the answer is discarded.
+        drop(answer.send(response));
+        Duration::from_millis(u64::try_from(throttle_time_ms).unwrap_or(0))
+    })
+}
+
+fn closed(address: &Arc<str>, during: &'static str) -> ClientError {
+    let hint = match during {
+        "ApiVersions" => ": does this listener expect TLS?",
+        _ => "",
+    };
+    ClientError::Closed { address: address.clone(), during, hint }
+}
+
+/// The task that owns the socket's reading side and the queue of waiters.
+struct Driver {
+    address: Arc<str>,
+    state: Arc<State>,
+    reader: FrameReader,
+    waiters: VecDeque<Waiter>,
+}
+
+impl Driver {
+    async fn run(mut self, stream: Stream, mut outgoing: mpsc::Receiver<Outgoing>) {
+        let Stream { mut read, mut write } = stream;
+        // Holds a waiter from just before its request is written.
+        let (announce, mut announced) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
+        let address = self.address.clone();
+        let cause = tokio::select! {
+            cause = write_requests(&address, &mut write, &mut outgoing, announce) => cause,
+            cause = self.read_responses(&mut read, &mut announced) => cause,
+        };
+        tracing::debug!(%address, %cause, "connection given up");
+        let cause = self.state.poison.get_or_init(|| cause).clone();
+        outgoing.close();
+        for waiter in self.waiters {
+            (waiter.respond)(Err(cause.clone()));
+        }
+        while let Ok(waiter) = announced.try_recv() {
+            (waiter.respond)(Err(cause.clone()));
+        }
+        while let Some(request) = outgoing.recv().await {
+            (request.waiter.respond)(Err(cause.clone()));
+        }
+    }
+
+    async fn read_responses(
+        &mut self,
+        read: &mut (impl AsyncRead + Unpin),
+        announced: &mut mpsc::Receiver<Waiter>,
+    ) -> ClientError {
+        let mut heard = Instant::now();
+        loop {
+            let deadline = self.deadline(heard);
+            tokio::select! {
+                biased;
+                progress = self.reader.advance(read) => {
+                    heard = Instant::now();
+                    while let Ok(waiter) = announced.try_recv() {
+                        self.waiters.push_back(waiter);
+                    }
+                    let handled = match progress {
+                        Ok(progress) => self.handle(progress),
+                        Err(error) => Err(self.frame_error(error)),
+                    };
+                    if let Err(cause) = handled {
+                        return cause;
+                    }
+                }
+                Some(waiter) = announced.recv() => {
+                    if self.waiters.is_empty() {
+                        heard = Instant::now();
+                    }
+                    self.waiters.push_back(waiter);
+                }
+                () = sleep_until(deadline.unwrap_or(heard)), if deadline.is_some() => {
+                    return self.timeout();
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, progress: Progress) -> Result<(), ClientError> {
+        match progress {
+            Progress::Partial => Ok(()),
+            Progress::Length(length) => {
+                let address = &self.address;
+                let waiter = self.waiters.front_mut().ok_or_else(|| unasked(address))?;
+                self.reader.begin_body(length, waiter.expected_bytes, waiter.owner.take());
+                Ok(())
+            }
+            Progress::Frame(frame) => self.deliver(frame),
+        }
+    }
+
+    fn deliver(&mut self, mut frame: Bytes) -> Result<(), ClientError> {
+        let waiter = self.waiters.pop_front().ok_or_else(|| unasked(&self.address))?;
+        let correlation_id = frame.try_get_i32().unwrap_or(-1);
+        if correlation_id != waiter.correlation_id {
+            let problem = format!("correlation id {correlation_id} instead of {}", waiter.correlation_id);
+            let cause = ClientError::invalid_response(&self.address, waiter.api, problem);
+            (waiter.respond)(Err(cause.clone()));
+            return Err(cause);
+        }
+        let throttle_time = (waiter.respond)(Ok(frame));
+        if !throttle_time.is_zero() {
+            tracing::debug!(address = %self.address, ?throttle_time, "throttled by quota");
+            self.state.throttle(throttle_time);
+        }
+        Ok(())
+    }
+
+    /// When the broker's silence is too long: it counts from the last byte heard, as requests are served one after the
+    /// other, and not while the broker throttles us.
+    fn deadline(&self, heard: Instant) -> Option<Instant> {
+        let waiter = self.waiters.front()?;
+        let since = self.state.throttled_until().map_or(heard, |until| until.max(heard));
+        Some(since + waiter.timeout)
+    }
+
+    fn timeout(&self) -> ClientError {
+        let (during, waited) =
+            self.waiters.front().map_or(("a request", Duration::ZERO), |waiter| (waiter.api, waiter.timeout));
+        ClientError::Timeout { address: self.address.clone(), during, waited }
+    }
+
+    fn frame_error(&self, error: FrameError) -> ClientError {
+        let during = self.waiters.front().map_or("idle", |waiter| waiter.api);
+        match error {
+            FrameError::Io(cause) if cause.kind() == std::io::ErrorKind::ConnectionReset => {
+                closed(&self.address, during)
+            }
+            FrameError::Io(cause) => ClientError::network(&self.address, during, cause),
+            FrameError::Closed => closed(&self.address, during),
+            FrameError::Length(problem) => ClientError::invalid_response(&self.address, during, problem),
+        }
+    }
+}
+
+fn unasked(address: &Arc<str>) -> ClientError {
+    ClientError::invalid_response(address, "nothing", "a response that no request asked for")
+}
+
+async fn write_requests(
+    address: &Arc<str>,
+    write: &mut (impl AsyncWrite + Unpin),
+    outgoing: &mut mpsc::Receiver<Outgoing>,
+    announce: mpsc::Sender<Waiter>,
+) -> ClientError {
+    let mut correlation_id = 0i32;
+    while let Some(Outgoing { mut frame, mut waiter }) = outgoing.recv().await {
+        let api = waiter.api;
+        frame.set_correlation_id(correlation_id);
+        waiter.correlation_id = correlation_id;
+        correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
+        if let Err(refused) = announce.send(waiter).await {
+            (refused.0.respond)(Err(closed(address, api)));
+            return closed(address, api);
+        }
+        if let Err(error) = frame.write_to(write).await {
+            return ClientError::network(address, api, error);
+        }
+    }
+    closed(address, "idle")
+}

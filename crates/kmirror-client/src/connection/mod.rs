@@ -1,0 +1,190 @@
+//! One connection to one broker: a socket, and the versions that the broker speaks.
+
+mod frame;
+mod link;
+mod negotiate;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::timeout;
+
+use crate::config::ClientConfig;
+use crate::error::ClientError;
+use crate::fetch::{FetchRequest, FetchResponse};
+use crate::produce::{ProduceRequest, ProduceResponse, ProduceTopics};
+use crate::wire::Api;
+use kafka_protocol::messages as m;
+use link::{Link, Pending, Reply};
+use negotiate::ApiVersions;
+use stream::Stream;
+
+pub(crate) use frame::RequestFrame;
+
+/// One socket to one broker, with requests in flight. Clones share it; it closes with the last clone and the last
+/// pending answer.
+///
+/// When the socket fails, the broker keeps silent for too long or answers out of order, the connection is poisoned: all
+/// that wait on it, and all later calls, get the same error.
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+struct Inner {
+    link: Link,
+    versions: ApiVersions,
+}
+
+/// Accounts for the memory of one response.
+///
+/// Lives exactly as long as the response's buffer, which all slices of it share: dropped when the last slice is dropped,
+/// or with the request when no response came.
+pub trait FrameOwner: Send + Sync + 'static {
+    /// Called once the length of the response is known, before its memory is taken.
+    fn frame_bytes(&mut self, bytes: usize);
+}
+
+/// A fetch in flight. Resolves to the response; dropping it discards the response.
+#[must_use = "the response is discarded unless this is awaited"]
+pub struct PendingFetch {
+    pending: Pending<m::FetchResponse>,
+}
+
+/// A produce in flight. Resolves to one result per partition; dropping it discards them, not the appends.
+#[must_use = "the results are discarded unless this is awaited"]
+pub struct PendingProduce {
+    pending: Pending<m::ProduceResponse>,
+    address: Arc<str>,
+    topics: ProduceTopics,
+}
+
+impl Connection {
+    /// Connects to `address` and negotiates versions, within the configuration's `connect_timeout`.
+    pub(crate) async fn open(address: Arc<str>, config: &ClientConfig) -> Result<Self, ClientError> {
+        let opening = async {
+            let stream = Stream::connect(&address, config)
+                .await
+                .map_err(|error| ClientError::network(&address, "connect", error))?;
+            Self::over(stream, address.clone(), config).await
+        };
+        let waited = config.connect_timeout;
+        timeout(waited, opening).await.unwrap_or_else(|_| {
+            Err(ClientError::Timeout { address: address.clone(), during: "connect", waited })
+        })
+    }
+
+    async fn over(stream: Stream, address: Arc<str>, config: &ClientConfig) -> Result<Self, ClientError> {
+        let link = Link::new(stream, address, config);
+        let versions = ApiVersions::ask(&link).await?;
+        Ok(Self(Arc::new(Inner { link, versions })))
+    }
+
+    /// The broker's address, `host:port`.
+    pub fn address(&self) -> &str {
+        self.0.link.address()
+    }
+
+    /// Why this connection can no longer be used, if so.
+    pub fn poison(&self) -> Option<&ClientError> {
+        self.0.link.poison()
+    }
+
+    /// The highest version of Fetch that both sides speak, for
+    /// [`FetchSession::next_request`](crate::FetchSession::next_request).
+    ///
+    /// # Errors
+    /// [`ClientError::Unsupported`] where there is none.
+    pub fn fetch_version(&self) -> Result<i16, ClientError> {
+        self.version::<m::FetchRequest>()
+    }
+
+    /// Queues a fetch; it is on its way, in the order of submissions, once this returns. `owner` accounts for the memory
+    /// of the response.
+    ///
+    /// # Errors
+    /// The cause of the poison, or a request that cannot be encoded.
+    pub async fn submit_fetch(
+        &self,
+        request: FetchRequest,
+        owner: Option<Box<dyn FrameOwner>>,
+    ) -> Result<PendingFetch, ClientError> {
+        let link = &self.0.link;
+        let version = request.version;
+        let frame = link.encode(&request.body, version)?;
+        let reply = Reply { patience: request.max_wait(), expected_bytes: request.expected_bytes(), owner };
+        let pending = link.submit::<m::FetchRequest>(frame, version, reply).await?;
+        Ok(PendingFetch { pending })
+    }
+
+    /// Queues a produce; it is on its way, in the order of submissions, once this returns.
+    ///
+    /// # Errors
+    /// The cause of the poison, or a request that cannot be encoded: the same partition twice, no partition at all.
+    pub async fn submit_produce(&self, request: ProduceRequest) -> Result<PendingProduce, ClientError> {
+        let link = &self.0.link;
+        let version = request.version_up_to(self.version::<m::ProduceRequest>()?);
+        let mut frame =
+            RequestFrame { framing: link.begin_frame::<m::ProduceRequest>(version)?, payloads: Vec::new() };
+        let patience = request.timeout;
+        let topics = request.encode(version, &mut frame)?;
+        let reply = Reply { patience, expected_bytes: 0, owner: None };
+        let pending = link.submit::<m::ProduceRequest>(frame, version, reply).await?;
+        Ok(PendingProduce { pending, address: link.address().clone(), topics })
+    }
+
+    /// Sends `request` in the highest version that both sides speak.
+    pub(crate) async fn call<A: Api>(&self, request: A) -> Result<A::Response, ClientError> {
+        let version = self.version::<A>()?;
+        self.0.link.call(request, version).await
+    }
+
+    /// Sends `request` in `version`, which both sides must speak.
+    pub(crate) async fn call_version<A: Api>(
+        &self,
+        request: A,
+        version: i16,
+    ) -> Result<A::Response, ClientError> {
+        self.0.link.call(request, version).await
+    }
+
+    /// The highest version of `A` that both sides speak.
+    pub(crate) fn version<A: Api>(&self) -> Result<i16, ClientError> {
+        self.0.versions.version::<A>(self.0.link.address())
+    }
+
+    pub(crate) fn shared_address(&self) -> &Arc<str> {
+        self.0.link.address()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("address", &self.address())
+            .field("poison", &self.poison())
+            .finish()
+    }
+}
+
+impl Future for PendingFetch {
+    type Output = Result<FetchResponse, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.pending).poll(context));
+        Poll::Ready(answer.map(|body| FetchResponse { body }))
+    }
+}
+
+impl Future for PendingProduce {
+    type Output = Result<ProduceResponse, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.pending).poll(context));
+        Poll::Ready(answer.and_then(|body| self.topics.response(body, &self.address)))
+    }
+}

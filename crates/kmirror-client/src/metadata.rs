@@ -1,0 +1,310 @@
+//! What is known of a cluster: brokers, topics, and who leads what. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kafka_protocol::messages as m;
+
+use crate::error_codes::KafkaError;
+use crate::ids::{BrokerId, TopicId, TopicPartition, to_wire};
+
+/// A view of a cluster, as of the last refresh and the leader hints since then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClusterMetadata {
+    /// The cluster's id.
+    pub cluster_id: Option<String>,
+    /// The controller, or with KRaft any broker: it forwards what concerns the controller.
+    pub controller: Option<BrokerId>,
+    /// The brokers that are alive.
+    pub brokers: BTreeMap<BrokerId, Broker>,
+    /// The topics that were asked for, also those that have an error.
+    pub topics: BTreeMap<Arc<str>, TopicMetadata>,
+}
+
+/// Where a broker listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broker {
+    /// Its node id.
+    pub id: BrokerId,
+    /// Its advertised host.
+    pub host: String,
+    /// Its advertised port.
+    pub port: i32,
+    /// The rack it is in.
+    pub rack: Option<String>,
+}
+
+/// What is known of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicMetadata {
+    /// Its id, [`TopicId::NONE`] on brokers before 2.8.
+    pub id: TopicId,
+    /// Why nothing more is known, if so: it does not exist, or may not be described.
+    pub error: Option<KafkaError>,
+    /// Whether it belongs to Kafka itself.
+    pub is_internal: bool,
+    /// Ascending by index.
+    pub partitions: Vec<PartitionMetadata>,
+}
+
+/// What is known of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionMetadata {
+    /// Its index.
+    pub partition: i32,
+    /// Who leads it.
+    pub leader: Option<BrokerId>,
+    /// Since which epoch; `None` where the broker does not say (before 2.1).
+    pub leader_epoch: Option<i32>,
+    /// Where its replicas are.
+    pub replicas: Vec<BrokerId>,
+    /// Which of them are in sync.
+    pub in_sync: Vec<BrokerId>,
+    /// Why it has no leader, if so.
+    pub error: Option<KafkaError>,
+}
+
+/// Who leads a partition, as a response said that came from somebody else (KIP-951).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderHint {
+    /// The leader.
+    pub leader: BrokerId,
+    /// Since which epoch.
+    pub leader_epoch: i32,
+    /// Where it listens, if the response said so.
+    pub endpoint: Option<Broker>,
+}
+
+/// Which topics to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topics {
+    /// All that may be described. What is no longer there is forgotten.
+    All,
+    /// These. With none, only the brokers are refreshed.
+    Named(Vec<Arc<str>>),
+}
+
+impl Broker {
+    pub(crate) fn new(id: BrokerId, host: &str, port: i32, rack: Option<&str>) -> Self {
+        Self { id, host: host.to_owned(), port, rack: rack.map(str::to_owned) }
+    }
+
+    /// `host:port`, with brackets around an IPv6 address.
+    pub fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl ClusterMetadata {
+    /// What is known of `topic`.
+    pub fn topic(&self, topic: &str) -> Option<&TopicMetadata> {
+        self.topics.get(topic)
+    }
+
+    /// What is known of `partition`.
+    pub fn partition(&self, partition: &TopicPartition) -> Option<&PartitionMetadata> {
+        self.topic(&partition.topic)?.partition(partition.partition)
+    }
+
+    /// Who leads `partition`.
+    pub fn leader(&self, partition: &TopicPartition) -> Option<BrokerId> {
+        self.partition(partition)?.leader
+    }
+
+    /// This view after a refresh that asked for `topics` brought `fresh`.
+    pub(crate) fn merged(&self, topics: &Topics, mut fresh: Self) -> Self {
+        for (name, topic) in &mut fresh.topics {
+            if let Some(known) = self.topics.get(name) {
+                topic.keep_newer_leaders(known);
+            }
+        }
+        if let Topics::Named(_) = topics {
+            let kept = self.topics.iter().filter(|(name, _)| !fresh.topics.contains_key(*name));
+            let kept: Vec<_> = kept.map(|(name, topic)| (name.clone(), topic.clone())).collect();
+            fresh.topics.extend(kept);
+        }
+        fresh
+    }
+
+    /// Takes `hint` over; whether it was news.
+    pub(crate) fn take_hint(&mut self, partition: &TopicPartition, hint: &LeaderHint) -> bool {
+        let topic = self.topics.get_mut(&partition.topic);
+        let Some(known) = topic.and_then(|topic| topic.partition_mut(partition.partition)) else {
+            return false;
+        };
+        if known.leader_epoch.is_some_and(|epoch| epoch >= hint.leader_epoch) {
+            return false;
+        }
+        known.leader = Some(hint.leader);
+        known.leader_epoch = Some(hint.leader_epoch);
+        known.error = None;
+        if let Some(endpoint) = &hint.endpoint {
+            self.brokers.insert(hint.leader, endpoint.clone());
+        }
+        true
+    }
+}
+
+impl TopicMetadata {
+    /// What is known of the partition with this index.
+    pub fn partition(&self, partition: i32) -> Option<&PartitionMetadata> {
+        let index = self.partitions.binary_search_by_key(&partition, |known| known.partition).ok()?;
+        self.partitions.get(index)
+    }
+
+    fn partition_mut(&mut self, partition: i32) -> Option<&mut PartitionMetadata> {
+        let index = self.partitions.binary_search_by_key(&partition, |known| known.partition).ok()?;
+        self.partitions.get_mut(index)
+    }
+
+    /// Brokers learn of an election one after the other: an answer with a lower epoch than we have seen is from one that
+    /// has not heard of it (KIP-320). A topic that was created again begins anew.
+    fn keep_newer_leaders(&mut self, known: &Self) {
+        if self.id != known.id {
+            return;
+        }
+        for partition in &mut self.partitions {
+            let Some(known) = known.partition(partition.partition) else { continue };
+            if known.leader_epoch > partition.leader_epoch && partition.leader_epoch.is_some() {
+                partition.leader = known.leader;
+                partition.leader_epoch = known.leader_epoch;
+                partition.error = known.error;
+            }
+        }
+    }
+}
+
+impl Topics {
+    pub(crate) fn to_wire(&self) -> m::MetadataRequest {
+        let topics = match self {
+            Self::All => None,
+            Self::Named(names) => {
+                let names = names.iter().map(|name| {
+                    m::metadata_request::MetadataRequestTopic::default().with_name(Some(to_wire(name).into()))
+                });
+                Some(names.collect())
+            }
+        };
+        m::MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false)
+    }
+}
+
+impl From<m::MetadataResponse> for ClusterMetadata {
+    fn from(response: m::MetadataResponse) -> Self {
+        let brokers = response.brokers.into_iter().map(|broker| {
+            let id = BrokerId(broker.node_id.0);
+            let rack = broker.rack.as_ref().map(|rack| rack.as_str());
+            (id, Broker::new(id, &broker.host, broker.port, rack))
+        });
+        let topics = response.topics.into_iter().filter_map(|topic| {
+            let name: Arc<str> = topic.name.as_ref()?.as_str().into();
+            Some((name, TopicMetadata::from(topic)))
+        });
+        Self {
+            cluster_id: response.cluster_id.map(|id| id.as_str().to_owned()),
+            controller: BrokerId::from_wire(response.controller_id.0),
+            brokers: brokers.collect(),
+            topics: topics.collect(),
+        }
+    }
+}
+
+impl From<m::metadata_response::MetadataResponseTopic> for TopicMetadata {
+    fn from(topic: m::metadata_response::MetadataResponseTopic) -> Self {
+        let brokers = |ids: Vec<m::BrokerId>| ids.into_iter().map(|id| BrokerId(id.0)).collect();
+        let partitions = topic.partitions.into_iter().map(|partition| PartitionMetadata {
+            partition: partition.partition_index,
+            leader: BrokerId::from_wire(partition.leader_id.0),
+            leader_epoch: (partition.leader_epoch >= 0).then_some(partition.leader_epoch),
+            replicas: brokers(partition.replica_nodes),
+            in_sync: brokers(partition.isr_nodes),
+            error: KafkaError::from_code(partition.error_code),
+        });
+        let mut partitions: Vec<_> = partitions.collect();
+        partitions.sort_by_key(|partition| partition.partition);
+        Self {
+            id: TopicId(topic.topic_id),
+            error: KafkaError::from_code(topic.error_code),
+            is_internal: topic.is_internal,
+            partitions,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(topics: &[(&str, u128, Option<i32>, i32)]) -> ClusterMetadata {
+        let topics = topics.iter().map(|(name, id, leader_epoch, leader)| {
+            let partition = PartitionMetadata {
+                partition: 0,
+                leader: Some(BrokerId(*leader)),
+                leader_epoch: *leader_epoch,
+                replicas: vec![],
+                in_sync: vec![],
+                error: None,
+            };
+            let topic = TopicMetadata {
+                id: TopicId(uuid::Uuid::from_u128(*id)),
+                error: None,
+                is_internal: false,
+                partitions: vec![partition],
+            };
+            (Arc::from(*name), topic)
+        });
+        ClusterMetadata { topics: topics.collect(), ..ClusterMetadata::default() }
+    }
+
+    fn leader(metadata: &ClusterMetadata, topic: &str) -> (Option<i32>, i32) {
+        let partition = metadata.partition(&TopicPartition::new(topic, 0)).unwrap();
+        (partition.leader_epoch, partition.leader.unwrap().0)
+    }
+
+    #[test]
+    fn a_refresh_of_some_topics_keeps_the_others() {
+        let known = cluster(&[("a", 1, Some(5), 1), ("b", 2, Some(5), 1)]);
+        let fresh = cluster(&[("b", 2, Some(6), 2)]);
+        let merged = known.merged(&Topics::Named(vec!["b".into()]), fresh.clone());
+        assert_eq!(leader(&merged, "a"), (Some(5), 1));
+        assert_eq!(leader(&merged, "b"), (Some(6), 2));
+        assert_eq!(known.merged(&Topics::All, fresh.clone()), fresh);
+    }
+
+    #[test]
+    fn an_older_leader_epoch_does_not_win_unless_the_topic_is_another_one() {
+        let known = cluster(&[("a", 1, Some(5), 1)]);
+        let stale = known.merged(&Topics::All, cluster(&[("a", 1, Some(4), 2)]));
+        assert_eq!(leader(&stale, "a"), (Some(5), 1));
+        let recreated = known.merged(&Topics::All, cluster(&[("a", 9, Some(0), 2)]));
+        assert_eq!(leader(&recreated, "a"), (Some(0), 2));
+        let without_epochs = known.merged(&Topics::All, cluster(&[("a", 1, None, 2)]));
+        assert_eq!(leader(&without_epochs, "a"), (None, 2));
+    }
+
+    #[test]
+    fn a_hint_counts_if_its_epoch_is_newer() {
+        let mut known = cluster(&[("a", 1, Some(5), 1)]);
+        let partition = TopicPartition::new("a", 0);
+        let endpoint = Some(Broker::new(BrokerId(2), "two", 9092, None));
+        let hint = LeaderHint { leader: BrokerId(2), leader_epoch: 6, endpoint };
+        assert!(!known.take_hint(&partition, &LeaderHint { leader_epoch: 5, ..hint.clone() }));
+        assert!(known.take_hint(&partition, &hint));
+        assert_eq!(leader(&known, "a"), (Some(6), 2));
+        assert_eq!(known.brokers[&BrokerId(2)].address(), "two:9092");
+        assert!(!known.take_hint(&TopicPartition::new("b", 0), &hint));
+    }
+
+    #[test]
+    fn an_ipv6_address_gets_brackets() {
+        assert_eq!(Broker::new(BrokerId(1), "::1", 9092, None).address(), "[::1]:9092");
+    }
+}
