@@ -1,0 +1,231 @@
+//! The testkit against real Kafka: what it promises about clusters, workloads and dumps.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use kmirror_testkit::{
+    ClusterPair, CompactedTopic, Isolation, KafkaCluster, KafkaRelease, Workload, compare_records,
+    real_kafka, unique_topic,
+};
+
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+
+fn everything(topic: &str, codec: &str) -> Workload {
+    Workload::new(topic)
+        .partitions(3)
+        .codec(codec)
+        .records(300)
+        .value_bytes(0, 400)
+        .keys(20)
+        .null_key_every(7)
+        .tombstone_every(11)
+        .headers()
+        .timestamps(1_700_000_000_000, 3)
+}
+
+#[test]
+fn two_clusters_show_the_same_records_for_the_same_workload() {
+    let Some(kafka) = real_kafka("two_clusters_show_the_same_records_for_the_same_workload") else { return };
+    let pair = kafka.pair().unwrap();
+    let topics = CODECS.map(|codec| unique_topic(codec));
+    let workloads: Vec<Workload> =
+        topics.iter().zip(CODECS).map(|(topic, codec)| everything(topic, codec)).collect();
+    let produced = pair.source.produce(&workloads).unwrap();
+    assert_eq!(produced.iter().map(|produced| produced.records).sum::<u64>(), 1500);
+    pair.target.produce(&workloads).unwrap();
+
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let source = pair.source.records_of(&names, Isolation::ReadCommitted).unwrap();
+    let target = pair.target.records_of(&names, Isolation::ReadCommitted).unwrap();
+    assert_eq!(source.len(), 1500);
+    compare_records(&source, &target).unwrap();
+    let headers: BTreeSet<&str> = source.iter().map(|record| record.headers.as_str()).collect();
+    assert!(headers.contains(r#""trace"="id-0","trace"="again","trace"=null"#));
+    assert!(headers.contains(r#""empty"="",""="key%20is%20empty","null"=null"#));
+    assert!(headers.iter().any(|headers| headers.starts_with(r#""bytes"="%C3(%00%FF","gr%C3%B6%C3%9Fe"="#)));
+    assert!(source.iter().any(|record| record.key == "null" && record.value != "null"));
+    assert!(source.iter().any(|record| record.key != "null" && record.value == "null"));
+    assert!(source.iter().any(|record| record.value.starts_with("sha256:")));
+
+    // The console consumer is a second pair of eyes.
+    let lines = pair.source.console_consumer(&topics[3], 300).unwrap();
+    assert_eq!(lines, pair.target.console_consumer(&topics[3], 300).unwrap());
+    let records =
+        lines.iter().filter(|line| line.contains("CreateTime:17000000") && line.contains("Partition:"));
+    assert_eq!(records.count(), 300);
+
+    pair.target.produce(&[Workload::new(&topics[0]).records(1)]).unwrap();
+    let target = pair.target.records_of(&names, Isolation::ReadCommitted).unwrap();
+    let difference = compare_records(&source, &target).unwrap_err().to_string();
+    assert!(difference.contains("@100 "), "{difference}");
+}
+
+#[test]
+fn transactions_leave_aborted_records_and_markers() {
+    let Some(kafka) = real_kafka("transactions_leave_aborted_records_and_markers") else { return };
+    let pair = kafka.pair().unwrap();
+    let topic = unique_topic("transactions");
+    let workload = Workload::new(&topic).partitions(2).records(400).transactions(20).abort_every(10);
+    pair.source.produce(&[workload]).unwrap();
+    let committed = pair.source.records(&topic, Isolation::ReadCommitted).unwrap();
+    let all = pair.source.records(&topic, Isolation::ReadUncommitted).unwrap();
+    assert_eq!((committed.len(), all.len()), (360, 400));
+    let ends = pair.source.tool(&["get-offsets", "--topic", &topic]).unwrap().success().unwrap().stdout;
+    // 200 records and 20 markers in each partition.
+    assert_eq!(ends.lines().collect::<Vec<_>>(), [format!("{topic}:0:220"), format!("{topic}:1:220")]);
+}
+
+#[test]
+fn large_records_and_tools_with_input() {
+    let Some(kafka) = real_kafka("large_records_and_tools_with_input") else { return };
+    let pair = kafka.pair().unwrap();
+    let topic = unique_topic("large");
+    pair.source.produce(&[Workload::new(&topic).records(4).value_bytes(900_000, 900_000)]).unwrap();
+    let arguments = ["console-producer", "--topic", &topic];
+    pair.source.tool_with_input(&arguments, "by hand\n").unwrap().success().unwrap();
+    let values: Vec<String> = pair
+        .source
+        .records(&topic, Isolation::ReadCommitted)
+        .unwrap()
+        .into_iter()
+        .map(|record| record.value)
+        .collect();
+    assert_eq!(values.len(), 5);
+    assert!(values[..4].iter().all(|value| value.ends_with("/900000")));
+    assert_eq!(values[4], "\"by%20hand\"");
+    let failed = pair.source.tool(&["topics", "--describe", "--topic", "there-is-none"]).unwrap();
+    assert!(failed.success().is_err());
+    assert!(pair.source.records("there-is-none", Isolation::ReadCommitted).is_err());
+}
+
+#[test]
+fn compaction_leaves_holes_in_batches_and_between_them() {
+    let Some(kafka) = real_kafka("compaction_leaves_holes_in_batches_and_between_them") else { return };
+    let pair = kafka.pair().unwrap();
+    let topic = unique_topic("compacted");
+    let compacted = CompactedTopic::create(&pair.source, &topic, "lz4").unwrap();
+    assert!((compacted.records.len() as u64) < compacted.records_written);
+    assert!(compacted.records.iter().any(|record| record.value == "null"), "no tombstone survived");
+    assert_eq!(
+        compacted.records.last().map(|record| record.offset as u64),
+        Some(compacted.records_written - 1)
+    );
+
+    let Some((source, _)) = pair.clusters() else { return };
+    let batches = batches(source, &topic);
+    assert!(
+        batches.iter().any(|batch| batch.count > 0 && batch.count < batch.last - batch.base + 1),
+        "{batches:?}"
+    );
+    assert!(batches.windows(2).any(|pair| pair[1].base > pair[0].last + 1), "{batches:?}");
+}
+
+#[derive(Debug)]
+struct Batch {
+    base: i64,
+    last: i64,
+    count: i64,
+}
+
+/// What `dump-log` says about the batches of partition 0.
+fn batches(cluster: &KafkaCluster, topic: &str) -> Vec<Batch> {
+    let folder = cluster.node(1).unwrap().log_dir().join(format!("{topic}-0"));
+    let mut segments: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .filter(|path| path.ends_with(".log"))
+        .collect();
+    segments.sort();
+    let dump = cluster.tool(&["dump-log", "--files", &segments.join(",")]).unwrap().success().unwrap();
+    let lines = dump.stdout.lines().filter(|line| line.starts_with("baseOffset:"));
+    lines
+        .map(|line| {
+            let number = |name: &str| {
+                let rest = line.split_once(&format!("{name}: ")).unwrap().1;
+                rest.split(' ').next().unwrap().parse().unwrap()
+            };
+            Batch { base: number("baseOffset"), last: number("lastOffset"), count: number("count") }
+        })
+        .collect()
+}
+
+#[test]
+fn data_outlives_kill_stop_and_pause_in_both_releases() {
+    let Some(_kafka) = real_kafka("data_outlives_kill_stop_and_pause_in_both_releases") else { return };
+    let pair = ClusterPair::start(KafkaRelease::KAFKA_3_9, KafkaRelease::KAFKA_4_3).unwrap();
+    let (old, new) = pair.clusters().unwrap();
+    let topic = unique_topic("kept");
+    for cluster in [old, new] {
+        cluster.produce(&[everything(&topic, "zstd")]).unwrap();
+        cluster.node(1).unwrap().kill();
+        assert!(cluster.node(1).unwrap().pause().is_err());
+        cluster.restart(1).unwrap();
+        assert!(cluster.restart(1).is_err());
+    }
+    let before = old.records(&topic, Isolation::ReadCommitted).unwrap();
+    compare_records(&before, &new.records(&topic, Isolation::ReadCommitted).unwrap()).unwrap();
+
+    let node = new.node(1).unwrap();
+    node.stop().unwrap();
+    new.restart(1).unwrap();
+    node.pause().unwrap();
+    let mut producer = new.start_produce(&[Workload::new(&topic).records(1)]).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(producer.is_running(), "a paused node answered");
+    node.resume().unwrap();
+    producer.wait(Duration::from_secs(60)).unwrap().success().unwrap();
+    assert_eq!(new.records(&topic, Isolation::ReadCommitted).unwrap().len(), before.len() + 1);
+
+    let data = node.log_dir();
+    assert!(data.exists());
+    drop(pair);
+    assert!(!data.exists());
+}
+
+#[test]
+fn three_nodes_go_on_when_one_is_killed() {
+    let Some(_kafka) = real_kafka("three_nodes_go_on_when_one_is_killed") else { return };
+    let cluster =
+        KafkaCluster::builder(KafkaRelease::KAFKA_4_3).nodes(3).heap_megabytes(256).start().unwrap();
+    let topic = unique_topic("replicated");
+    cluster.produce(&[everything(&topic, "none")]).unwrap();
+    cluster.node(2).unwrap().kill();
+    cluster.produce(&[everything(&topic, "none").first(300)]).unwrap();
+    cluster.restart(2).unwrap();
+    assert_eq!(cluster.records(&topic, Isolation::ReadCommitted).unwrap().len(), 600);
+    assert!(cluster.node(4).is_err());
+}
+
+/// The test runs itself again as a child that starts a cluster, and kills the child.
+#[test]
+fn a_cluster_dies_with_the_process_that_started_it() {
+    const CHILD: &str = "KMIRROR_TESTKIT_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let cluster = KafkaCluster::builder(KafkaRelease::KAFKA_4_3).start().unwrap();
+        println!("data in {}", cluster.node(1).unwrap().log_dir().display());
+        std::thread::sleep(Duration::from_secs(120));
+        return;
+    }
+    let Some(_kafka) = real_kafka("a_cluster_dies_with_the_process_that_started_it") else { return };
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_cluster_dies_with_the_process_that_started_it", "--nocapture"])
+        .env(CHILD, "1")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    let data = std::io::BufRead::lines(stdout)
+        .map_while(Result::ok)
+        .find_map(|line| line.split_once("data in ").map(|(_, data)| data.to_owned()))
+        .expect("the child started a cluster");
+    assert!(fs::exists(&data).unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let killed = Instant::now();
+    while fs::exists(&data).unwrap() {
+        assert!(killed.elapsed() < Duration::from_secs(10), "{data} is still there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
