@@ -29,7 +29,7 @@ fn everything(topic: &str, codec: &str) -> Workload {
 fn two_clusters_show_the_same_records_for_the_same_workload() {
     let Some(kafka) = real_kafka("two_clusters_show_the_same_records_for_the_same_workload") else { return };
     let pair = kafka.pair().unwrap();
-    let topics = CODECS.map(|codec| unique_topic(codec));
+    let topics = CODECS.map(unique_topic);
     let workloads: Vec<Workload> =
         topics.iter().zip(CODECS).map(|(topic, codec)| everything(topic, codec)).collect();
     let produced = pair.source.produce(&workloads).unwrap();
