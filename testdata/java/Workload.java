@@ -26,7 +26,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  *
  * Each line of the script is one workload: options name=value, separated by spaces. They are named and explained in
  * crates/kmirror-testkit/src/workload.rs, which writes these lines. Prints one line per workload when it is done: topic,
- * records, bytes on the wire, separated by tabs.
+ * records, bytes on the wire, mean bytes of a batch, separated by tabs.
  */
 public final class Workload {
     private final Map<String, String> options = new HashMap<>();
@@ -62,8 +62,8 @@ public final class Workload {
         int partitions = (int) number("partitions", 1);
         create(bootstrapServers, topic, partitions);
         long records = number("records", 0);
-        double bytes = records == 0 ? 0 : produce(bootstrapServers, topic, partitions, records);
-        System.out.println(topic + "\t" + records + "\t" + (long) bytes);
+        String bytes = records == 0 ? "0\t0" : produce(bootstrapServers, topic, partitions, records);
+        System.out.println(topic + "\t" + records + "\t" + bytes);
     }
 
     private void create(String bootstrapServers, String topic, int partitions) throws Exception {
@@ -77,7 +77,7 @@ public final class Workload {
         }
     }
 
-    private double produce(String bootstrapServers, String topic, int partitions, long records) throws Exception {
+    private String produce(String bootstrapServers, String topic, int partitions, long records) throws Exception {
         long transactionRecords = number("transaction_records", 0);
         long abortEvery = number("abort_every", 0);
         long recordsPerSecond = number("records_per_second", 0);
@@ -120,11 +120,15 @@ public final class Workload {
             if (failure.get() != null) {
                 throw failure.get();
             }
-            return producer.metrics().entrySet().stream()
-                    .filter(metric -> metric.getKey().group().equals("producer-topic-metrics"))
-                    .filter(metric -> metric.getKey().name().equals("byte-total"))
-                    .mapToDouble(metric -> (Double) metric.getValue().metricValue()).sum();
+            long bytes = metric(producer, "producer-topic-metrics", "byte-total");
+            return bytes + "\t" + metric(producer, "producer-metrics", "batch-size-avg");
         }
+    }
+
+    private static long metric(KafkaProducer<byte[], byte[]> producer, String group, String name) {
+        return (long) producer.metrics().entrySet().stream()
+                .filter(metric -> metric.getKey().group().equals(group) && metric.getKey().name().equals(name))
+                .mapToDouble(metric -> (Double) metric.getValue().metricValue()).sum();
     }
 
     /** Waits for the records before an abort: one that has not left the producer would leave no trace in the log. */

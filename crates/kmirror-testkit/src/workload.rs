@@ -20,6 +20,8 @@ pub struct Produced {
     pub records: u64,
     /// Bytes of their batches as they went over the wire, compressed.
     pub bytes: u64,
+    /// Bytes of a batch on the wire, the mean of the producer's last minute.
+    pub batch_bytes_mean: u64,
 }
 
 impl Workload {
@@ -180,8 +182,8 @@ pub(crate) fn parse_produced(stdout: &str) -> Result<Vec<Produced>, TestkitError
     let parse = |line: &str| {
         let mut columns = line.split('\t');
         let topic = columns.next()?.to_owned();
-        let records = columns.next()?.parse().ok()?;
-        Some(Produced { topic, records, bytes: columns.next()?.parse().ok()? })
+        let mut number = || columns.next()?.parse().ok();
+        Some(Produced { topic, records: number()?, bytes: number()?, batch_bytes_mean: number()? })
     };
     let lines = stdout.lines();
     lines
@@ -203,8 +205,8 @@ mod tests {
 
     #[test]
     fn output_is_understood_or_refused() {
-        let produced = Produced { topic: "a".to_owned(), records: 10, bytes: 2000 };
-        assert_eq!(parse_produced("a\t10\t2000\n").unwrap(), [produced]);
-        assert!(parse_produced("a\t10\n").is_err());
+        let produced = Produced { topic: "a".to_owned(), records: 10, bytes: 2000, batch_bytes_mean: 500 };
+        assert_eq!(parse_produced("a\t10\t2000\t500\n").unwrap(), [produced]);
+        assert!(parse_produced("a\t10\t2000\n").is_err());
     }
 }
