@@ -9,8 +9,9 @@ pub struct Limits {
     /// Bytes of records, before compression, of one batch that is written. Default 16 MiB. A single record may be
     /// larger.
     pub written_records_bytes_max: usize,
-    /// Bytes of batches that one call of [`rewrite`](crate::rewrite()) gives before it stops with
-    /// [`Rewritten::Rest`](crate::Rewritten::Rest). Default 16 MiB.
+    /// Bytes of records, before compression, after which a call of [`rewrite`](crate::rewrite()) stops with
+    /// [`Rewritten::Rest`](crate::Rewritten::Rest): it bounds the memory and the time of one call, however long a hole
+    /// is. Default 64 MiB, a fraction of a second.
     pub rewritten_bytes_max: usize,
 }
 
@@ -20,7 +21,7 @@ impl Default for Limits {
             decompressed_bytes_max: 64 << 20,
             zstd_window_log_max: 27,
             written_records_bytes_max: 16 << 20,
-            rewritten_bytes_max: 16 << 20,
+            rewritten_bytes_max: 64 << 20,
         }
     }
 }

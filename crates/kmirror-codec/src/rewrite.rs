@@ -49,8 +49,8 @@ pub enum Rewritten {
 /// are no pieces.
 ///
 /// With [`HoleFill::Repeats`] the offsets of a hole hold the next surviving record: same key, value, headers and
-/// timestamp. It is so the last of its key still, at its true offset. Where markers are cheaper
-/// the hole is a [`Rewritten::Gap`] even then.
+/// timestamp. The record itself still is the last of its key, at its true offset. Where markers are cheaper the hole is
+/// a [`Rewritten::Gap`] even then.
 ///
 /// - A written batch has the codec of the source, but zstd where it holds repeats and the source's is none, gzip or
 ///   snappy, and where a record alone is too large in its own codec.
@@ -73,75 +73,73 @@ pub fn rewrite(
     if batch.header().attributes.is_control() {
         return Ok(Vec::new());
     }
+    let codec = batch.header().attributes.compression()?;
     let payload = workspace.decompressor.batch(batch, &request.limits)?;
-    let mut cursor = Cursor::new(Records::new(batch.header(), payload), request.start)?;
-    let rewriter = Rewriter {
+    let cursor = Cursor::new(Records::new(batch.header(), payload), request.start)?;
+    let mut rewriter = Rewriter {
         batch,
         request,
-        codec: batch.header().attributes.compression()?,
-        payload_bytes: payload.len(),
+        codec,
         compressor: &mut workspace.compressor,
-        buffer: std::mem::take(&mut workspace.records),
-        compressible_bytes_max: 0,
+        buffer: &mut workspace.records,
+        compressible_bytes_max: first_guess(batch, codec, payload.len(), request.batch_bytes_max),
         pieces: Vec::new(),
-        pieces_bytes: 0,
+        records_bytes: 0,
     };
-    let (pieces, buffer) = rewriter.run(&mut cursor)?;
-    workspace.records = buffer;
-    Ok(pieces)
+    rewriter.run(cursor)?;
+    Ok(rewriter.pieces)
 }
 
 struct Rewriter<'a> {
     batch: &'a Batch,
     request: &'a RewriteRequest,
     codec: Compression,
-    payload_bytes: usize,
     compressor: &'a mut Compressor,
-    buffer: Vec<u8>,
+    buffer: &'a mut Vec<u8>,
     /// Bytes of records, before compression, that are expected to fit into one batch; learned from batch to batch.
     compressible_bytes_max: usize,
     pieces: Vec<Rewritten>,
-    pieces_bytes: usize,
+    /// Bytes of records, before compression, in the pieces.
+    records_bytes: usize,
 }
 
 impl Rewriter<'_> {
-    fn run(mut self, cursor: &mut Cursor<'_>) -> Result<(Vec<Rewritten>, Vec<u8>), BatchError> {
-        self.compressible_bytes_max = self.first_guess();
+    fn run(&mut self, mut cursor: Cursor<'_>) -> Result<(), BatchError> {
         while let Some(record) = cursor.record {
             if self.ends_before_original() == Some(cursor.next) {
                 self.pieces.push(Rewritten::Batch(self.batch.clone()));
                 break;
             }
-            if self.pieces_bytes >= self.request.limits.rewritten_bytes_max {
+            if self.records_bytes >= self.request.limits.rewritten_bytes_max {
                 self.pieces.push(Rewritten::Rest { start: cursor.next });
                 break;
             }
-            if self.takes_markers(cursor, &record) {
+            if self.takes_markers(&cursor, &record) {
                 self.pieces.push(Rewritten::Gap { first: cursor.next, end: record.offset });
                 cursor.next = record.offset;
             } else {
-                let written = self.write_batch(cursor)?;
-                self.pieces_bytes += written.bytes().len();
-                self.pieces.push(Rewritten::Batch(written));
+                let batch = self.write_batch(&mut cursor)?;
+                self.pieces.push(Rewritten::Batch(batch));
             }
         }
-        Ok((self.pieces, self.buffer))
+        Ok(())
     }
 
     /// The next batch, as large as the limits allow; `cursor` moves behind it.
     fn write_batch(&mut self, cursor: &mut Cursor<'_>) -> Result<Batch, BatchError> {
         loop {
             let mut ahead = cursor.clone();
-            let mut builder = BatchBuilder::with_buffer(cursor.next, std::mem::take(&mut self.buffer));
+            let mut builder = BatchBuilder::with_buffer(cursor.next, std::mem::take(self.buffer));
             let codec = self.fill(&mut builder, &mut ahead)?;
             let mut batch = builder.compress(codec, self.compressor)?;
             if builder.records_count() == 1 {
                 batch = self.squeeze(&builder, batch, codec)?;
             }
             let (records_bytes, bytes) = (builder.records_bytes(), batch.bytes().len());
-            self.buffer = builder.into_buffer();
+            *self.buffer = builder.into_buffer();
             if bytes <= self.request.batch_bytes_max {
                 *cursor = ahead;
+                self.records_bytes = self.records_bytes.saturating_add(records_bytes);
                 return Ok(batch);
             }
             self.compressible_bytes_max = scale(records_bytes, self.request.batch_bytes_max, bytes);
@@ -163,10 +161,8 @@ impl Rewriter<'_> {
             if self.takes_markers(cursor, &record) {
                 break;
             }
-            if cursor.next < record.offset {
-                codec = codec_with_repeats(codec);
-            }
-            let bytes_max = self.records_bytes_max(codec);
+            let codec_from_here = if cursor.next < record.offset { codec_with_repeats(codec) } else { codec };
+            let bytes_max = self.records_bytes_max(codec_from_here);
             let timestamp = if append_time_is_written { record.timestamp } else { record.stored_timestamp };
             while cursor.next <= record.offset {
                 let full = builder.records_bytes().saturating_add(record.body().len() + PREFIX_BYTES_MAX)
@@ -176,6 +172,7 @@ impl Rewriter<'_> {
                     return Ok(codec);
                 }
                 builder.push_body(cursor.next, timestamp, record.body())?;
+                codec = codec_from_here;
                 cursor.next += 1;
             }
             cursor.advance()?;
@@ -229,15 +226,6 @@ impl Rewriter<'_> {
         }
         .min(self.request.limits.written_records_bytes_max)
     }
-
-    /// A batch that is too large as it is will be so again: begin with what should fit at its ratio.
-    fn first_guess(&self) -> usize {
-        let bytes = self.batch.bytes().len();
-        if self.codec != Compression::None && bytes > self.request.batch_bytes_max {
-            return scale(self.payload_bytes, self.request.batch_bytes_max, bytes);
-        }
-        usize::MAX
-    }
 }
 
 /// A place in the records of the source batch, and how far the offsets are covered.
@@ -289,6 +277,15 @@ fn codec_with_repeats(codec: Compression) -> Compression {
         Compression::Lz4 | Compression::Zstd => codec,
         Compression::None | Compression::Gzip | Compression::Snappy => Compression::Zstd,
     }
+}
+
+/// A batch that is too large as it is will be so again: begin with what should fit at its ratio.
+fn first_guess(batch: &Batch, codec: Compression, payload_bytes: usize, batch_bytes_max: usize) -> usize {
+    let bytes = batch.bytes().len();
+    if codec != Compression::None && bytes > batch_bytes_max {
+        return scale(payload_bytes, batch_bytes_max, bytes);
+    }
+    usize::MAX
 }
 
 /// Bytes that should fit into a batch of `wanted` bytes, where `bytes` made one of `made`; less than `bytes`.
