@@ -1,3 +1,37 @@
-//! Command line of kmirror.
+//! The command line of kmirror: reads configuration files, starts the engine, shows what it does, and handles signals. It
+//! knows nothing about Kafka.
 
-fn main() {}
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod logging;
+mod progress;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = progress::Screen::new();
+    logging::install(cli.log.as_deref(), &screen);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::runtime(format!("cannot start the runtime: {error}")).report(),
+    };
+    let ended = match cli.command {
+        Command::Run(arguments) => runtime.block_on(commands::run::run(arguments, &screen)),
+        Command::Verify(arguments) => runtime.block_on(commands::verify::run(arguments, &screen)),
+    };
+    // Whatever a worker still does is of no use to anybody any more.
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => code.into(),
+        Err(failure) => failure.report(),
+    }
+}

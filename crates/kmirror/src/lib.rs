@@ -1,1 +1,50 @@
-//! The kmirror engine: an embeddable Kafka replicator that keeps bytes and offsets.
+//! The kmirror engine: copies topics from one Kafka cluster to another so that every record keeps its offset.
+//!
+//! It knows no file, no environment variable and no HTTP, installs nothing global, and runs in the caller's tokio runtime.
+//! Batches pass through it as they are: only those that cannot be appended as they stand are decoded. ARCHITECTURE.md in the
+//! repository walks the route of a batch.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use kmirror::{ClusterConfig, Flow, Mirror};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let mirror = Mirror::builder()
+//!     .cluster("east", ClusterConfig::new(["127.0.0.1:19092"]))
+//!     .cluster("west", ClusterConfig::new(["127.0.0.1:29092"]))
+//!     .flow(Flow::new("east", "west").topics(["orders", r"payments\..*"]))
+//!     .build()?;
+//! let mut handle = mirror.spawn();
+//! handle.caught_up(Duration::from_secs(30)).await?;
+//! let report = handle.shutdown(Duration::from_secs(10)).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod append;
+mod budget;
+mod config;
+mod error;
+mod event;
+mod fetch;
+mod flow;
+mod identity;
+mod item;
+mod mirror;
+mod park;
+mod planner;
+mod queue;
+mod rewrite_pool;
+mod selection;
+mod status;
+mod takeover;
+mod topics;
+mod verify;
+
+pub use config::{ClusterConfig, Flow, Isolation, Naming};
+pub use error::{ConfigError, Error};
+pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
+pub use park::{ParkReason, Parked};
+pub use selection::TopicSelection;
+pub use status::{FlowStatus, GapOffsets, PartitionState, PartitionStatus};
+pub use verify::{Difference, DifferenceKind, PartitionReport, VerifyOptions, VerifyProgress, VerifyReport};

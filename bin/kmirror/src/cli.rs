@@ -1,0 +1,76 @@
+//! What the user typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Mirrors one Kafka cluster to another: same bytes, same offsets, provably.
+#[derive(Debug, Parser)]
+#[command(name = "kmirror", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to log: error, warn, info, debug, trace, or per module (`kmirror=debug,kmirror_client=trace`)
+    #[arg(long, global = true, env = "KMIRROR_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Mirror until stopped
+    Run(RunArguments),
+    /// Read both sides and compare every record
+    Verify(VerifyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    /// The configuration file
+    #[arg(short, long, env = "KMIRROR_CONFIG", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// Copy up to the end offsets found at the start, then end
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Only this source topic (may be given several times)
+    #[arg(long = "topic", value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+    /// Only offsets from here on
+    #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) from: Option<i64>,
+    /// Only a part of each partition, spread evenly: 0.01 is one per cent
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    pub(crate) sample: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let fraction: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if fraction > 0.0 && fraction <= 1.0 {
+        Ok(fraction)
+    } else {
+        Err("must be above 0 and at most 1".to_owned())
+    }
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 runtime error or parked partitions, 2 usage, 4 differences found, \
+69 cluster unreachable, 77 not authorized, 78 configuration, 130/143 stopped by SIGINT/SIGTERM";

@@ -1,0 +1,167 @@
+//! The configuration file: what the user wrote ([`raw`]) becomes clusters and flows of the engine. A file that is wrong is
+//! refused as a whole, with the place and the nearest thing that would be right.
+
+mod problem;
+mod raw;
+mod text;
+
+use std::path::Path;
+
+use kmirror::{ClusterConfig, Flow, Isolation, Mirror, Naming};
+
+use self::raw::{RawCluster, RawConfig, RawFlow};
+use crate::exit::Failure;
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub(crate) struct Config {
+    raw: RawConfig,
+}
+
+impl Config {
+    /// Reads a file.
+    pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::configuration(format!("cannot read the configuration {name}: {error}"))
+                .help("name the configuration file with -c FILE; README.md shows a small one")
+        })?;
+        Config::parse(&name, &text)
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Config, Failure> {
+        let raw = serde_yaml::from_str(text).map_err(|error| problem::describe(name, text, &error))?;
+        Ok(Config { raw })
+    }
+
+    /// The mirror that the file describes. Nothing is connected yet.
+    pub(crate) fn mirror(self, once: bool) -> Result<Mirror, Failure> {
+        let mut builder = Mirror::builder().once(once);
+        for (alias, cluster) in &self.raw.clusters {
+            builder = builder.cluster(alias, cluster_config(alias, cluster)?);
+        }
+        for (index, flow) in self.raw.flows.iter().enumerate() {
+            builder = builder.flow(engine_flow(index, flow)?);
+        }
+        builder.build().map_err(|error| Failure::configuration(error.to_string()))
+    }
+}
+
+fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterConfig, Failure> {
+    for (key, is_set) in [
+        ("tls", raw.tls.is_some()),
+        ("sasl", raw.sasl.is_some()),
+        ("properties", raw.properties.is_some()),
+        ("properties_file", raw.properties_file.is_some()),
+    ] {
+        if is_set {
+            return Err(not_supported(
+                &format!("clusters.{alias}.{key}"),
+                "only plaintext listeners can be reached",
+            ));
+        }
+    }
+    let mut config = ClusterConfig::new(raw.bootstrap_servers.0.iter().map(|server| server.0.clone()));
+    if let Some(client_id) = &raw.client_id {
+        config.client_id = client_id.0.clone();
+    }
+    if let Some(timeout) = raw.connect_timeout {
+        config.connect_timeout = timeout.0;
+    }
+    if let Some(timeout) = raw.request_timeout {
+        config.request_timeout = timeout.0;
+    }
+    Ok(config)
+}
+
+fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
+    let at = |key: &str| format!("flows[{index}].{key}");
+    if raw.offsets != raw::Offsets::Exact {
+        return Err(not_supported(&at("offsets"), "only `exact`"));
+    }
+    if !raw.start.is_earliest() {
+        return Err(not_supported(&at("start"), "only `earliest`"));
+    }
+    if raw.groups.is_some() {
+        tracing::warn!("{}: consumer groups are not mirrored by this version", at("groups"));
+    }
+    let naming = match &raw.naming {
+        raw::NamingSection::Word(raw::NamingWord::Identity) => Naming::Identity,
+        raw::NamingSection::Word(raw::NamingWord::Prefixed) => Naming::Prefixed,
+        raw::NamingSection::Template { template } if template.0.contains("{topic}") => {
+            Naming::Template(template.0.clone())
+        }
+        raw::NamingSection::Template { template } => {
+            return Err(Failure::configuration(format!(
+                "{}: the template {:?} does not contain {{topic}}",
+                at("naming"),
+                template.0
+            )));
+        }
+    };
+    let texts = |texts: &[text::Text]| texts.iter().map(|text| text.0.clone()).collect::<Vec<_>>();
+    let mut flow = Flow::new(raw.source.0.clone(), raw.target.0.clone())
+        .topics(texts(&raw.topics.include))
+        .exclude_topics(texts(&raw.topics.exclude))
+        .naming(naming)
+        .isolation(match raw.isolation {
+            raw::IsolationWord::ReadCommitted => Isolation::ReadCommitted,
+            raw::IsolationWord::ReadUncommitted => Isolation::ReadUncommitted,
+        });
+    if let Some(buffer) = raw.buffer {
+        flow.buffer_bytes_max = buffer.0;
+    }
+    if let Some(interval) = raw.metadata_refresh_interval {
+        flow.metadata_refresh_interval = interval.0;
+    }
+    Ok(flow)
+}
+
+/// A key that is known but not done yet is refused: ignoring it would do something else than what was asked for.
+fn not_supported(key: &str, supported: &str) -> Failure {
+    Failure::configuration(format!("{key} is not supported by this version: {supported}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Code;
+
+    /// Every file in testdata/config/valid builds a mirror; every one in invalid is refused, and its first line says what
+    /// the message must contain.
+    #[test]
+    fn example_files_are_accepted_or_refused() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/config");
+        for path in files(&folder.join("valid")) {
+            Config::load(&path)
+                .and_then(|config| config.mirror(true))
+                .unwrap_or_else(|failure| panic!("{}: {failure}", path.display()));
+        }
+        for path in files(&folder.join("invalid")) {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            let expected =
+                text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a first line");
+            let failure = Config::load(&path)
+                .and_then(|config| config.mirror(true))
+                .expect_err(&format!("{} must be refused", path.display()));
+            assert_eq!(failure.code, Code::Configuration, "{}", path.display());
+            assert!(failure.to_string().contains(expected), "{}: {failure}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_a_configuration_error() {
+        let failure = Config::load(Path::new("no/such/file.yaml")).expect_err("not there");
+        assert_eq!(failure.code, Code::Configuration);
+        assert!(failure.to_string().contains("no/such/file.yaml"), "{failure}");
+    }
+
+    fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+        let files: Vec<_> = std::fs::read_dir(folder)
+            .expect("the folder is there")
+            .map(|entry| entry.expect("readable").path())
+            .collect();
+        assert!(!files.is_empty(), "{}", folder.display());
+        files
+    }
+}

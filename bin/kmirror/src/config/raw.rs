@@ -1,0 +1,124 @@
+//! The configuration file as it is written. Unknown keys are errors: a key that is misspelt must not be ignored.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::text::{Bytes, Interval, Text, Texts};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawConfig {
+    pub(crate) clusters: BTreeMap<String, RawCluster>,
+    pub(crate) flows: Vec<RawFlow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawCluster {
+    /// A list, or one string with commas.
+    pub(crate) bootstrap_servers: Texts,
+    pub(crate) client_id: Option<Text>,
+    pub(crate) connect_timeout: Option<Interval>,
+    pub(crate) request_timeout: Option<Interval>,
+    pub(crate) tls: Option<IgnoredAny>,
+    pub(crate) sasl: Option<IgnoredAny>,
+    pub(crate) properties: Option<IgnoredAny>,
+    pub(crate) properties_file: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFlow {
+    pub(crate) source: Text,
+    pub(crate) target: Text,
+    pub(crate) topics: Selection,
+    #[serde(default)]
+    pub(crate) naming: NamingSection,
+    #[serde(default)]
+    pub(crate) offsets: Offsets,
+    #[serde(default)]
+    pub(crate) start: Start,
+    #[serde(default)]
+    pub(crate) isolation: IsolationWord,
+    pub(crate) groups: Option<Selection>,
+    /// Memory for fetched bytes that are not acknowledged yet.
+    pub(crate) buffer: Option<Bytes>,
+    pub(crate) metadata_refresh_interval: Option<Interval>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Selection {
+    #[serde(default)]
+    pub(crate) include: Vec<Text>,
+    #[serde(default)]
+    pub(crate) exclude: Vec<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected `identity`, `prefixed` or `{ template: \"{source}.{topic}\" }`")]
+pub(crate) enum NamingSection {
+    Word(NamingWord),
+    Template { template: Text },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NamingWord {
+    Identity,
+    Prefixed,
+}
+
+impl Default for NamingSection {
+    fn default() -> NamingSection {
+        NamingSection::Word(NamingWord::Identity)
+    }
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Offsets {
+    #[default]
+    Exact,
+    Shifted,
+    Mapped,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected `earliest`, `latest` or `{ timestamp: … }`")]
+pub(crate) enum Start {
+    Word(StartWord),
+    Timestamp {
+        #[expect(dead_code, reason = "known, and refused until it is supported")]
+        timestamp: IgnoredAny,
+    },
+}
+
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StartWord {
+    Earliest,
+    Latest,
+}
+
+impl Start {
+    pub(crate) fn is_earliest(&self) -> bool {
+        matches!(self, Start::Word(StartWord::Earliest))
+    }
+}
+
+impl Default for Start {
+    fn default() -> Start {
+        Start::Word(StartWord::Earliest)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IsolationWord {
+    #[default]
+    ReadCommitted,
+    ReadUncommitted,
+}

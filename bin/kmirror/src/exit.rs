@@ -1,0 +1,113 @@
+//! How the program ends: exit codes, and one clear message where something failed.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use kmirror::Error;
+use miette::{Diagnostic, GraphicalReportHandler, LabeledSpan, NamedSource, SourceCode};
+
+/// The exit codes of DESIGN: scripts rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    Ok = 0,
+    Runtime = 1,
+    Differences = 4,
+    Unreachable = 69,
+    NotAuthorized = 77,
+    Configuration = 78,
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> ExitCode {
+        ExitCode::from(code as u8)
+    }
+}
+
+/// Why a command failed: what was wrong, where, and what to do next.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    message: String,
+    help: Option<String>,
+    source: Option<Box<(NamedSource<String>, LabeledSpan)>>,
+}
+
+impl Failure {
+    pub(crate) fn runtime(message: impl Into<String>) -> Failure {
+        Failure::new(Code::Runtime, message)
+    }
+
+    pub(crate) fn configuration(message: impl Into<String>) -> Failure {
+        Failure::new(Code::Configuration, message)
+    }
+
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Failure {
+        Failure { code, message: message.into(), help: None, source: None }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Failure {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Shows where in a file it is.
+    pub(crate) fn at(mut self, file: &str, text: &str, offset: usize, label: &str) -> Failure {
+        let length = text.get(offset..).map_or(0, |rest| rest.find([':', '\n']).unwrap_or(rest.len()));
+        let span = LabeledSpan::new(Some(label.to_owned()), offset.min(text.len()), length);
+        self.source = Some(Box::new((NamedSource::new(file, text.to_owned()), span)));
+        self
+    }
+
+    /// Prints the message and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let mut text = String::new();
+        if GraphicalReportHandler::new().render_report(&mut text, self).is_err() {
+            text = self.message.clone();
+        }
+        eprintln!("{}", text.trim_end());
+        self.code.into()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let code = match &error {
+            Error::Config(_) => Code::Configuration,
+            error if error.is_unauthorized() => Code::NotAuthorized,
+            error if error.is_unreachable() => Code::Unreachable,
+            _ => Code::Runtime,
+        };
+        let failure = Failure::new(code, error.to_string());
+        match code {
+            Code::Unreachable => failure.help("check bootstrap_servers, and that the cluster runs and its listeners are reachable from here"),
+            Code::NotAuthorized => failure.help("give kmirror's principal the permission that the message names"),
+            _ => failure,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Diagnostic for Failure {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| &source.0 as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.source
+            .as_ref()
+            .map(|source| Box::new(std::iter::once(source.1.clone())) as Box<dyn Iterator<Item = _>>)
+    }
+}

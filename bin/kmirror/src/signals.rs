@@ -1,0 +1,35 @@
+//! SIGINT and SIGTERM: the first stops cleanly, the second at once.
+
+use crate::exit::Code;
+
+/// Waits for the first signal, and arms the second: it ends the process on the spot.
+pub(crate) async fn stop() -> Code {
+    let code = signal().await;
+    tokio::spawn(async {
+        let code = signal().await;
+        std::process::exit(code as i32);
+    });
+    code
+}
+
+#[cfg(unix)]
+async fn signal() -> Code {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => Code::Interrupted,
+        _ = terminate.recv() => Code::Terminated,
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> Code {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => Code::Interrupted,
+        Err(_) => std::future::pending().await,
+    }
+}

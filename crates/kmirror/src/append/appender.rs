@@ -1,0 +1,513 @@
+//! The task that appends to the partitions that one target broker leads. It moves bytes and asks each partition's
+//! [`AppendState`] what comes next; it decides nothing about a log.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kmirror_client::{
+    BrokerId, Client, ClientError, Connection, Lane, PartitionResults, PendingProduce, ProducePartition,
+    ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicPartition, TxnMarker,
+};
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use super::refusal;
+use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
+use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
+use crate::item::Item;
+use crate::queue::QueueGauge;
+use crate::status::{FlowCounters, PartitionGauge};
+
+/// The appender's inbox.
+#[derive(Debug)]
+pub(crate) enum AppenderEvent {
+    /// A partition was taken over and may be appended to.
+    Add(Box<AppendPartition>),
+    /// A partition that is not to be appended to any more.
+    Remove(PartitionKey),
+    /// The next items of a partition.
+    Items { key: PartitionKey, generation: Generation, items: Vec<Item> },
+}
+
+/// A partition handed to an appender.
+#[derive(Debug)]
+pub(crate) struct AppendPartition {
+    pub(crate) key: PartitionKey,
+    pub(crate) generation: Generation,
+    pub(crate) target: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) state: AppendState,
+    pub(crate) gauge: Arc<PartitionGauge>,
+    pub(crate) queue: Arc<QueueGauge>,
+}
+
+/// What an appender works with.
+pub(crate) struct AppenderContext {
+    pub(crate) client: Client,
+    pub(crate) broker: BrokerId,
+    pub(crate) marker_producer_id: i64,
+    pub(crate) counters: Arc<FlowCounters>,
+    pub(crate) events: mpsc::Sender<FlowEvent>,
+}
+
+/// Appends until the inbox is closed and nothing is in flight any more.
+pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<AppenderEvent>) {
+    let appender = Appender {
+        context,
+        partitions: HashMap::new(),
+        ready: VecDeque::new(),
+        timers: BinaryHeap::new(),
+        link: Link::Down,
+        produces: VecDeque::new(),
+        markers: None,
+        markers_wanted: Vec::new(),
+        log_ends: None,
+        log_ends_wanted: Vec::new(),
+    };
+    appender.run(inbox).await;
+}
+
+struct Appender {
+    context: AppenderContext,
+    partitions: HashMap<PartitionKey, Slot>,
+    /// Partitions that may have something to send, each at most once.
+    ready: VecDeque<PartitionKey>,
+    timers: BinaryHeap<Reverse<(Instant, PartitionKey)>>,
+    link: Link,
+    /// Produce requests in flight, oldest first: a connection answers in order.
+    produces: VecDeque<ProduceInFlight>,
+    markers: Option<Call<MarkersAnswer>>,
+    markers_wanted: Vec<(PartitionKey, Generation, u32, i32)>,
+    log_ends: Option<Call<LogEndsAnswer>>,
+    log_ends_wanted: Vec<(PartitionKey, Generation)>,
+}
+
+struct Slot {
+    partition: AppendPartition,
+    is_ready: bool,
+}
+
+enum Link {
+    Down,
+    Connecting(Call<Result<Connection, ClientError>>),
+    Up(Connection),
+}
+
+type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+struct ProduceInFlight {
+    pending: PendingProduce,
+    sent: Vec<Sent>,
+}
+
+/// A batch of a request, so that its answer finds the partition.
+#[derive(Clone)]
+struct Sent {
+    key: PartitionKey,
+    generation: Generation,
+    target: TopicPartition,
+}
+
+type MarkersAnswer = Vec<(PartitionKey, Generation, u32, Result<(), Refusal>)>;
+type LogEndsAnswer = Vec<(PartitionKey, Generation, Result<(i64, i64), String>)>;
+
+impl Appender {
+    async fn run(mut self, mut inbox: mpsc::Receiver<AppenderEvent>) {
+        let mut open = true;
+        while open || !self.produces.is_empty() {
+            if open {
+                self.submit().await;
+            }
+            let wake = self.timers.peek().map(|Reverse((at, _))| *at);
+            tokio::select! {
+                event = inbox.recv(), if open => match event {
+                    Some(event) => self.on_event(event).await,
+                    None => open = false,
+                },
+                answer = front_answer(&mut self.produces) => self.on_produced(answer).await,
+                connected = connecting(&mut self.link) => self.on_connected(connected).await,
+                answer = called(&mut self.markers) => self.on_markers(answer).await,
+                answer = called(&mut self.log_ends) => self.on_log_ends(answer).await,
+                () = sleep_until(wake) => self.on_timer(),
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: AppenderEvent) {
+        match event {
+            AppenderEvent::Add(partition) => {
+                let key = partition.key;
+                partition.gauge.position.store(partition.state.acknowledged(), Ordering::Relaxed);
+                self.partitions.insert(key, Slot { partition: *partition, is_ready: false });
+            }
+            AppenderEvent::Remove(key) => {
+                self.partitions.remove(&key);
+            }
+            AppenderEvent::Items { key, generation, items } => {
+                let counters = Arc::clone(&self.context.counters);
+                let Some(slot) = self.slot(key, generation) else { return };
+                let pushed = items.into_iter().try_for_each(|item| {
+                    counters.count_gap(&item);
+                    slot.partition.state.push(item)
+                });
+                match pushed {
+                    Ok(()) => self.make_ready(key),
+                    Err(parked) => self.end(key, AppendEnd::Park(parked)).await,
+                }
+            }
+        }
+    }
+
+    /// Sends what may be sent: one request takes a batch of each ready partition, and several requests are in flight.
+    async fn submit(&mut self) {
+        let now = Instant::now();
+        self.demand_controls(now);
+        while self.produces.len() < REQUESTS_IN_FLIGHT_MAX && !self.ready.is_empty() {
+            let connection = match &self.link {
+                Link::Up(connection) => connection.clone(),
+                Link::Connecting(_) => return,
+                Link::Down => {
+                    let (client, broker) = (self.context.client.clone(), self.context.broker);
+                    self.link = Link::Connecting(Box::pin(async move {
+                        client.connection(broker, Lane::Produce(0)).await
+                    }));
+                    return;
+                }
+            };
+            let (request, sent) = self.pack(now);
+            if sent.is_empty() {
+                return;
+            }
+            match connection.submit_produce(request).await {
+                Ok(pending) => self.produces.push_back(ProduceInFlight { pending, sent }),
+                Err(error) => {
+                    self.lose_connection(&error).await;
+                    self.take_over_all(sent, &error).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One batch of each ready partition, until the request is large enough.
+    fn pack(&mut self, now: Instant) -> (ProduceRequest, Vec<Sent>) {
+        let mut request = ProduceRequest { timeout: PRODUCE_TIMEOUT, partitions: Vec::new() };
+        let mut sent = Vec::new();
+        let mut bytes = 0;
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else { break };
+            let Some(slot) = self.partitions.get_mut(&key) else { continue };
+            let Some(outgoing) = slot.partition.state.next_batch(now) else {
+                slot.is_ready = false;
+                if let Some(at) = slot.partition.state.wakes_at() {
+                    self.timers.push(Reverse((at, key)));
+                }
+                continue;
+            };
+            // It may have more, for the next request: a request takes one batch per partition.
+            self.ready.push_back(key);
+            bytes += outgoing.header.len() + outgoing.payload.len();
+            let partition = &slot.partition;
+            sent.push(Sent { key, generation: partition.generation, target: partition.target.clone() });
+            request.partitions.push(ProducePartition {
+                topic: Arc::clone(&partition.target.topic),
+                topic_id: partition.topic_id,
+                partition: partition.target.partition,
+                header: outgoing.header,
+                payload: outgoing.payload,
+            });
+            if bytes >= REQUEST_BYTES_MAX {
+                break;
+            }
+        }
+        (request, sent)
+    }
+
+    async fn on_produced(&mut self, (sent, answer): (Vec<Sent>, Result<ProduceResponse, ClientError>)) {
+        let answers = match answer {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.lose_connection(&error).await;
+                self.take_over_all(sent, &error).await;
+                return;
+            }
+        };
+        let mut answers: HashMap<TopicPartition, ProducedPartition> =
+            answers.partitions.into_iter().map(|answer| (answer.topic_partition.clone(), answer)).collect();
+        for sent in sent {
+            let produced = match answers.remove(&sent.target) {
+                None => {
+                    Err(Refusal::TakeOver(TakeOverCause::AnswerLost("the answer leaves it out".to_owned())))
+                }
+                Some(ProducedPartition { error: Some(error), message, .. }) => {
+                    Err(refusal::of_data(error, message.as_deref()))
+                }
+                Some(answer) => Ok(answer.base_offset),
+            };
+            let Some(slot) = self.slot(sent.key, sent.generation) else { continue };
+            let outcome = slot.partition.state.on_produced(Instant::now(), produced);
+            self.after(sent.key, outcome).await;
+        }
+    }
+
+    /// The connection is given up. Whatever was in flight on it may or may not have been executed.
+    async fn lose_connection(&mut self, error: &ClientError) {
+        debug!(broker = %self.context.broker, %error, "produce connection lost");
+        self.link = Link::Down;
+        for request in std::mem::take(&mut self.produces) {
+            self.take_over_all(request.sent, error).await;
+        }
+    }
+
+    async fn take_over_all(&mut self, sent: Vec<Sent>, error: &ClientError) {
+        for sent in sent {
+            if self.slot(sent.key, sent.generation).is_some() {
+                self.end(sent.key, AppendEnd::TakeOver(TakeOverCause::AnswerLost(error.to_string()))).await;
+            }
+        }
+    }
+
+    async fn on_connected(&mut self, connected: Result<Connection, ClientError>) {
+        match connected {
+            Ok(connection) => self.link = Link::Up(connection),
+            Err(error) => {
+                self.link = Link::Down;
+                for key in std::mem::take(&mut self.ready) {
+                    if self.partitions.contains_key(&key) {
+                        let cause = TakeOverCause::LeaderUnknown(error.to_string());
+                        self.end(key, AppendEnd::TakeOver(cause)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Collects what the holes at the front of partitions need, and asks for it in one request for all of them.
+    fn demand_controls(&mut self, now: Instant) {
+        for key in &self.ready {
+            let Some(slot) = self.partitions.get_mut(key) else { continue };
+            let generation = slot.partition.generation;
+            match slot.partition.state.next_control(now) {
+                Some(Control::WriteMarkers { count, token }) => {
+                    self.markers_wanted.push((*key, generation, count, token))
+                }
+                Some(Control::ReadEnd) => self.log_ends_wanted.push((*key, generation)),
+                None => {}
+            }
+        }
+        if self.markers.is_none() && !self.markers_wanted.is_empty() {
+            self.markers = Some(self.write_markers());
+        }
+        if self.log_ends.is_none() && !self.log_ends_wanted.is_empty() {
+            self.log_ends = Some(self.read_log_ends());
+        }
+    }
+
+    fn write_markers(&mut self) -> Call<MarkersAnswer> {
+        let wanted = std::mem::take(&mut self.markers_wanted);
+        let with_targets: Vec<_> = wanted
+            .into_iter()
+            .filter_map(|(key, generation, count, token)| {
+                let target = self.slot(key, generation)?.partition.target.clone();
+                Some((key, generation, count, token, target))
+            })
+            .collect();
+        let markers = markers_of(
+            self.context.marker_producer_id,
+            with_targets.iter().map(|(_, _, count, token, target)| (target, *count, *token)),
+        );
+        let (client, broker) = (self.context.client.clone(), self.context.broker);
+        Box::pin(async move {
+            let refused = refused_markers(client.write_txn_markers(broker, &markers).await);
+            with_targets
+                .into_iter()
+                .map(|(key, generation, count, token, target)| {
+                    let error = match &refused {
+                        Ok(refused) => refused.get(&target),
+                        Err(error) => Some(error),
+                    };
+                    let written = error.map_or(Ok(()), |error| Err(refusal::of_markers(error, token)));
+                    (key, generation, count, written)
+                })
+                .collect()
+        })
+    }
+
+    fn read_log_ends(&mut self) -> Call<LogEndsAnswer> {
+        let wanted = std::mem::take(&mut self.log_ends_wanted);
+        let with_targets: Vec<_> = wanted
+            .into_iter()
+            .filter_map(|(key, generation)| {
+                Some((key, generation, self.slot(key, generation)?.partition.target.clone()))
+            })
+            .collect();
+        let client = self.context.client.clone();
+        Box::pin(async move {
+            let targets: Vec<_> = with_targets.iter().map(|(_, _, target)| target.clone()).collect();
+            let ends = crate::takeover::ends::read(&client, &targets).await;
+            with_targets
+                .into_iter()
+                .map(|(key, generation, target)| {
+                    let end = ends.get(&target).cloned().unwrap_or_else(|| Err("no answer".to_owned()));
+                    (key, generation, end.map(|end| (end.high_watermark, end.log_end)))
+                })
+                .collect()
+        })
+    }
+
+    async fn on_markers(&mut self, answers: MarkersAnswer) {
+        self.markers = None;
+        for (key, generation, count, written) in answers {
+            if written.is_ok() {
+                self.context.counters.marker_offsets.fetch_add(u64::from(count), Ordering::Relaxed);
+            }
+            let Some(slot) = self.slot(key, generation) else { continue };
+            let outcome = slot.partition.state.on_markers(written);
+            self.after(key, outcome).await;
+        }
+    }
+
+    async fn on_log_ends(&mut self, answers: LogEndsAnswer) {
+        self.log_ends = None;
+        for (key, generation, end) in answers {
+            let Some(slot) = self.slot(key, generation) else { continue };
+            let outcome = match end {
+                Ok((high_watermark, log_end)) => {
+                    slot.partition.state.on_log_end(Instant::now(), high_watermark, log_end)
+                }
+                Err(cause) => Outcome::TakeOver(TakeOverCause::LeaderUnknown(cause)),
+            };
+            self.after(key, outcome).await;
+        }
+    }
+
+    fn on_timer(&mut self) {
+        let now = Instant::now();
+        while let Some(Reverse((at, key))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            self.make_ready(key);
+        }
+    }
+
+    async fn after(&mut self, key: PartitionKey, outcome: Outcome) {
+        match outcome {
+            Outcome::Going => self.make_ready(key),
+            Outcome::Acknowledged { records, bytes } => {
+                self.context.counters.records.fetch_add(records, Ordering::Relaxed);
+                self.context.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+                if let Some(slot) = self.partitions.get(&key) {
+                    slot.publish(bytes);
+                }
+                self.make_ready(key);
+            }
+            Outcome::TakeOver(cause) => self.end(key, AppendEnd::TakeOver(cause)).await,
+            Outcome::Park(parked) => self.end(key, AppendEnd::Park(parked)).await,
+        }
+    }
+
+    async fn end(&mut self, key: PartitionKey, end: AppendEnd) {
+        let Some(slot) = self.partitions.remove(&key) else { return };
+        let generation = slot.partition.generation;
+        let _ = self.context.events.send(FlowEvent::AppendEnded { key, generation, end }).await;
+    }
+
+    fn slot(&mut self, key: PartitionKey, generation: Generation) -> Option<&mut Slot> {
+        self.partitions.get_mut(&key).filter(|slot| slot.partition.generation == generation)
+    }
+
+    fn make_ready(&mut self, key: PartitionKey) {
+        if let Some(slot) = self.partitions.get_mut(&key)
+            && !slot.is_ready
+        {
+            slot.is_ready = true;
+            self.ready.push_back(key);
+        }
+    }
+}
+
+impl Slot {
+    /// Publishes progress: `bytes` left the queue.
+    fn publish(&self, bytes: u64) {
+        let AppendPartition { state, gauge, queue, .. } = &self.partition;
+        gauge.position.store(state.acknowledged(), Ordering::Relaxed);
+        queue.release(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+}
+
+/// Entries of a WriteTxnMarkers request. Each entry appends one marker to each of its partitions, so partitions that need
+/// several stand in several entries; those with the same token share them.
+fn markers_of<'a>(
+    producer_id: i64,
+    wanted: impl Iterator<Item = (&'a TopicPartition, u32, i32)> + Clone,
+) -> Vec<TxnMarker> {
+    let mut markers = Vec::new();
+    let rounds = wanted.clone().map(|(_, count, _)| count).max().unwrap_or(0);
+    for round in 0..rounds {
+        let mut by_token: HashMap<i32, Vec<TopicPartition>> = HashMap::new();
+        for (target, _, token) in wanted.clone().filter(|(_, count, _)| *count > round) {
+            by_token.entry(token).or_default().push(target.clone());
+        }
+        markers.extend(by_token.into_iter().map(|(token, partitions)| TxnMarker {
+            producer_id,
+            producer_epoch: 0,
+            commit: false,
+            coordinator_epoch: token,
+            partitions,
+        }));
+    }
+    markers
+}
+
+/// The partitions in which any marker was refused: one that was is enough to distrust all.
+fn refused_markers(
+    written: Result<Vec<PartitionResults<()>>, ClientError>,
+) -> Result<HashMap<TopicPartition, ClientError>, ClientError> {
+    let results = written?.into_iter().flatten();
+    Ok(results.filter_map(|(partition, result)| Some((partition, result.err()?))).collect())
+}
+
+async fn front_answer(
+    produces: &mut VecDeque<ProduceInFlight>,
+) -> (Vec<Sent>, Result<ProduceResponse, ClientError>) {
+    let Some(front) = produces.front_mut() else { return pending().await };
+    let answer = (&mut front.pending).await;
+    let sent = produces.pop_front().map(|front| front.sent).unwrap_or_default();
+    (sent, answer)
+}
+
+async fn connecting(link: &mut Link) -> Result<Connection, ClientError> {
+    match link {
+        Link::Connecting(call) => call.await,
+        Link::Down | Link::Up(_) => pending().await,
+    }
+}
+
+async fn called<T>(call: &mut Option<Call<T>>) -> T {
+    match call {
+        Some(call) => call.await,
+        None => pending().await,
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+/// A broker serves one request of a connection at a time (`SocketServer`, mute); the others wait in its socket, so that it
+/// is never idle for a round trip.
+const REQUESTS_IN_FLIGHT_MAX: usize = 5;
+/// A request stops taking batches at this size; it may be one batch larger. Far below `socket.request.max.bytes`.
+const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// How long the broker may wait for its replicas (Java: `request.timeout.ms` of the producer).
+const PRODUCE_TIMEOUT: Duration = Duration::from_secs(20);

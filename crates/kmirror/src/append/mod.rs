@@ -1,0 +1,9 @@
+//! Appending to the target: one [`appender`] per broker, one [`state`] per partition.
+
+pub(crate) mod appender;
+pub(crate) mod refusal;
+pub(crate) mod sequence;
+pub(crate) mod state;
+
+#[cfg(test)]
+mod model;

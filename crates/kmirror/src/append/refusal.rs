@@ -1,0 +1,84 @@
+//! What a broker's refusal of an append means: one table.
+
+use kmirror_client::{ClientError, KafkaError, Retry};
+
+use super::state::{Refusal, TakeOverCause};
+use crate::park::{ParkReason, Parked};
+
+/// Judges the refusal of a data batch.
+pub(crate) fn of_data(error: KafkaError, detail: Option<&str>) -> Refusal {
+    let text = describe(error, detail);
+    match error {
+        KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER
+        | KafkaError::DUPLICATE_SEQUENCE_NUMBER
+        | KafkaError::UNKNOWN_PRODUCER_ID
+        | KafkaError::INVALID_PRODUCER_EPOCH => Refusal::TakeOver(TakeOverCause::OutOfOrder),
+        KafkaError::MESSAGE_TOO_LARGE | KafkaError::RECORD_LIST_TOO_LARGE => Refusal::Park(Parked::new(
+            ParkReason::TooLarge,
+            format!("the target answers {text}; raise max.message.bytes of the target topic"),
+        )),
+        KafkaError::CORRUPT_MESSAGE => Refusal::Park(Parked::new(
+            ParkReason::CorruptBatch,
+            format!("the target answers {text}: the batch was damaged on the source or on the way"),
+        )),
+        KafkaError::INVALID_RECORD
+        | KafkaError::INVALID_TIMESTAMP
+        | KafkaError::UNSUPPORTED_COMPRESSION_TYPE => {
+            Refusal::Park(Parked::new(ParkReason::Rejected, format!("the target answers {text}")))
+        }
+        KafkaError::UNKNOWN_TOPIC_ID | KafkaError::INCONSISTENT_TOPIC_ID => {
+            Refusal::TakeOver(TakeOverCause::LeaderUnknown(text))
+        }
+        error if error.is_authorization() => Refusal::Park(Parked::new(
+            ParkReason::Unauthorized,
+            format!("the target refuses to append ({text}); kmirror needs WRITE on the topic"),
+        )),
+        error => by_retry(error.retry(), text),
+    }
+}
+
+/// Judges the refusal of control markers, or of the request that carried them.
+pub(crate) fn of_markers(error: &ClientError, token: i32) -> Refusal {
+    if error.is_authorization() {
+        return Refusal::Park(no_permission_for_markers(&error.to_string()));
+    }
+    match (error.kafka_error(), error.retry()) {
+        (Some(KafkaError::TRANSACTION_COORDINATOR_FENCED), _) => {
+            Refusal::TakeOver(TakeOverCause::Fenced { token })
+        }
+        (Some(code), retry) => by_retry(retry, code.to_string()),
+        (None, Retry::Never) => Refusal::Park(Parked::new(
+            ParkReason::Rejected,
+            format!("the target does not take control markers (WriteTxnMarkers): {error}"),
+        )),
+        (None, _) => Refusal::TakeOver(TakeOverCause::AnswerLost(error.to_string())),
+    }
+}
+
+fn by_retry(retry: Retry, text: String) -> Refusal {
+    match retry {
+        Retry::Backoff => Refusal::Again(text),
+        Retry::RefreshMetadata => Refusal::TakeOver(TakeOverCause::LeaderUnknown(text)),
+        Retry::Reconnect => Refusal::TakeOver(TakeOverCause::AnswerLost(text)),
+        Retry::Never => {
+            Refusal::Park(Parked::new(ParkReason::Rejected, format!("the target answers {text}")))
+        }
+    }
+}
+
+fn no_permission_for_markers(text: &str) -> Parked {
+    Parked::new(
+        ParkReason::Unauthorized,
+        format!(
+            "the source has offsets without records here, and the target refuses the control markers that fill them ({text}); \
+             kmirror needs ALTER on the target cluster (CLUSTER_ACTION before Kafka 3.8)"
+        ),
+    )
+}
+
+fn describe(error: KafkaError, detail: Option<&str>) -> String {
+    match detail {
+        Some(detail) => format!("{error}: {detail}"),
+        None => error.to_string(),
+    }
+}

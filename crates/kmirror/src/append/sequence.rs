@@ -1,0 +1,42 @@
+//! Sequence numbers of an idempotent producer.
+
+/// The sequence of a record within its producer's appends to one partition: 0 to 2^31 - 1, then 0 again
+/// (`DefaultRecordBatch.incrementSequence`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sequence(i32);
+
+impl Sequence {
+    /// The sequence of a partition's first append: the batch's own target offset. Two owners who both start afresh choose
+    /// the same number, so only one of them succeeds.
+    pub(crate) fn of_first_append(target_offset: i64) -> Sequence {
+        Sequence((target_offset & i64::from(i32::MAX)) as i32)
+    }
+
+    /// The sequence after a batch that begins at `base` and has `records` records.
+    pub(crate) fn after(base: i32, records: i32) -> Sequence {
+        Sequence(base.wrapping_add(records) & i32::MAX)
+    }
+
+    /// The sequence `records` later.
+    pub(crate) fn plus(self, records: i32) -> Sequence {
+        Sequence::after(self.0, records)
+    }
+
+    /// The number as it stands in a batch header.
+    pub(crate) fn value(self) -> i32 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_wrap_to_zero_after_the_largest() {
+        assert_eq!(Sequence::after(i32::MAX, 1).value(), 0);
+        assert_eq!(Sequence::after(i32::MAX - 1, 5).value(), 3);
+        assert_eq!(Sequence::of_first_append(i64::from(i32::MAX) + 1).value(), 0);
+        assert_eq!(Sequence::of_first_append(i64::from(i32::MAX) + 8).plus(2).value(), 9);
+    }
+}

@@ -1,0 +1,427 @@
+//! What an appender knows of one target partition, and what it does next. Pure: no async; time is an argument.
+//!
+//! The broker refuses every data batch that is not exactly the next one of its producer, so a data append is a
+//! compare-and-append. A marker is not: it is fenced by the owner's token. `shared` reasoning, rule by rule, is in
+//! ARCHITECTURE.md ("How a partition is appended to").
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kmirror_codec::{BATCH_HEADER_BYTES, Batch, Stamp, stamp};
+
+use super::sequence::Sequence;
+use crate::item::Item;
+use crate::park::{ParkReason, Parked};
+
+/// What a take-over found: where appending goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AppendStart {
+    /// The target's log end offset: the next offset to be written.
+    pub(crate) position: i64,
+    /// The sequence of the next data batch; `None` where the flow has not appended data yet.
+    pub(crate) next_sequence: Option<Sequence>,
+    /// The coordinator epoch of our markers: higher than any that the log has seen for the flow's marker id.
+    pub(crate) token: i32,
+}
+
+/// The appends of one target partition: queued, in flight, and the hole being filled.
+#[derive(Debug)]
+pub(crate) struct AppendState {
+    producer_id: i64,
+    /// Not acknowledged yet, in offset order. The first `sent` of them are in flight.
+    queue: VecDeque<Queued>,
+    sent: usize,
+    /// Answers taken in since an append failed; the front of the queue stays until all in flight are answered.
+    answered: usize,
+    /// Where the next item must begin.
+    next_item: i64,
+    /// The target's log end as the broker has confirmed it.
+    acknowledged: i64,
+    next_sequence: Option<Sequence>,
+    /// How many batches may be in flight.
+    window: usize,
+    token: i32,
+    /// Whether a marker with our token is in the log: it fences every earlier owner.
+    fenced: bool,
+    fill: Fill,
+    failure: Option<Failure>,
+    attempt: u32,
+    retry_at: Option<Instant>,
+}
+
+/// How far the hole at the front of the queue is filled.
+///
+/// ```text
+///           a hole at the front, nothing in flight
+///   Idle ──────────────────────────────────────────▶ Fence ──sent──▶ Fencing ──answer──▶ Measure
+///    ▲ │                                                                                  │   ▲
+///    │ └ with our token in the log ──▶ Write ◀─────────────────────── end within hole ────┤   │
+///    │                                 │  ▲                                               │   │
+///    │                                sent└─── answer, more to send, no need to measure   │   │
+///    │                                 ▼  │                                               │   │
+///    │◀─ answer, no need to measure ─ Writing ──────────────── answer ────────────────────┼───┘
+///    └─────────────────────────────────────────────── end where the hole ends ────────────┘
+/// ```
+///
+/// Until a marker with our token is in the log, an earlier owner's late request may add markers; so the first marker goes
+/// alone, and the log end after it says how many are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fill {
+    Idle,
+    Fence,
+    Fencing,
+    /// The log end must be read; `asked`: the question is on its way.
+    Measure {
+        asked: bool,
+        not_before: Option<Instant>,
+    },
+    /// Markers up to `end` are missing.
+    Write {
+        end: i64,
+        measured: bool,
+    },
+    Writing {
+        end: i64,
+        measured: bool,
+        count: u32,
+    },
+}
+
+#[derive(Debug)]
+enum Queued {
+    Batch { batch: Batch, _held: Option<Bytes>, sequence: Option<Sequence> },
+    Gap { first: i64, end: i64 },
+}
+
+/// One batch, ready for a Produce request.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) header: [u8; BATCH_HEADER_BYTES],
+    pub(crate) payload: Bytes,
+}
+
+/// What filling a hole asks of the appender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// Append `count` control markers with this token as their coordinator epoch.
+    WriteMarkers { count: u32, token: i32 },
+    /// Read high watermark and log end offset.
+    ReadEnd,
+}
+
+/// Why an append was refused, by what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A passing condition of the partition: the same append again, a little later.
+    Again(String),
+    /// Position, sequence, token or leader are not what we believe: read the tail again.
+    TakeOver(TakeOverCause),
+    /// An operator is needed.
+    Park(Parked),
+}
+
+/// What made a take-over necessary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TakeOverCause {
+    /// The broker refused a data batch as not the next one (OUT_OF_ORDER_SEQUENCE_NUMBER): somebody else appends.
+    OutOfOrder,
+    /// The broker refused our marker's token (TRANSACTION_COORDINATOR_FENCED): a later owner has appended.
+    Fenced {
+        /// The token that was refused.
+        token: i32,
+    },
+    /// An answer was lost with its connection: whether it was executed must be seen.
+    AnswerLost(String),
+    /// Another broker leads the partition, or none.
+    LeaderUnknown(String),
+}
+
+/// What an answer led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing to report.
+    Going,
+    /// The log grew as expected up to the acknowledged position.
+    Acknowledged { records: u64, bytes: u64 },
+    /// This state is finished; what is in the log must be read before anything else is appended.
+    TakeOver(TakeOverCause),
+    /// This state is finished until an operator steps in.
+    Park(Parked),
+}
+
+#[derive(Debug)]
+enum Failure {
+    Again,
+    TakeOver(TakeOverCause),
+    Park(Parked),
+}
+
+impl AppendState {
+    pub(crate) fn new(producer_id: i64, start: AppendStart) -> AppendState {
+        AppendState {
+            producer_id,
+            queue: VecDeque::new(),
+            sent: 0,
+            answered: 0,
+            next_item: start.position,
+            acknowledged: start.position,
+            next_sequence: start.next_sequence,
+            window: 1,
+            token: start.token,
+            fenced: false,
+            fill: Fill::Idle,
+            failure: None,
+            attempt: 0,
+            retry_at: None,
+        }
+    }
+
+    /// Queues an item. Items are contiguous; anything else is a defect of ours, and must not reach the log.
+    pub(crate) fn push(&mut self, item: Item) -> Result<(), Parked> {
+        if item.first() != self.next_item || item.end() <= item.first() {
+            return Err(Parked::new(
+                ParkReason::CorruptBatch,
+                format!(
+                    "internal error: an item of offsets [{}, {}) was queued where {} comes next; please report it",
+                    item.first(),
+                    item.end(),
+                    self.next_item
+                ),
+            ));
+        }
+        self.next_item = item.end();
+        match item {
+            Item::Batch { batch, held } => {
+                self.queue.push_back(Queued::Batch { batch, _held: held, sequence: None });
+            }
+            Item::Gap { first, end, .. } => self.push_gap(first, end),
+        }
+        Ok(())
+    }
+
+    /// The next batch to send, if one may be sent now: at most one goes into a request (`ProduceRequest.validateRecords`).
+    pub(crate) fn next_batch(&mut self, now: Instant) -> Option<Outgoing> {
+        if self.fill != Fill::Idle || self.failure.is_some() || self.sent >= self.window || !self.is_due(now)
+        {
+            return None;
+        }
+        let next_sequence = self.next_sequence;
+        let Some(Queued::Batch { batch, sequence, .. }) = self.queue.get_mut(self.sent) else { return None };
+        let header = batch.header();
+        let base_sequence = *sequence.get_or_insert_with(|| {
+            next_sequence.unwrap_or_else(|| Sequence::of_first_append(header.base_offset))
+        });
+        let identity =
+            Stamp { producer_id: self.producer_id, producer_epoch: 0, base_sequence: base_sequence.value() };
+        let outgoing = Outgoing { header: stamp(batch, &identity), payload: batch.payload() };
+        self.next_sequence = Some(base_sequence.plus(header.records_count));
+        self.sent += 1;
+        Some(outgoing)
+    }
+
+    /// What filling the hole at the front needs now. Each demand is made once; its answer comes by `on_markers` or
+    /// `on_log_end`.
+    pub(crate) fn next_control(&mut self, now: Instant) -> Option<Control> {
+        self.begin_fill();
+        match self.fill {
+            Fill::Fence => {
+                self.fill = Fill::Fencing;
+                Some(Control::WriteMarkers { count: 1, token: self.token })
+            }
+            Fill::Write { end, measured } => {
+                let count = (end - self.acknowledged).clamp(1, i64::from(MARKERS_PER_REQUEST_MAX)) as u32;
+                self.fill = Fill::Writing { end, measured, count };
+                Some(Control::WriteMarkers { count, token: self.token })
+            }
+            Fill::Measure { asked: false, not_before } if not_before.is_none_or(|at| at <= now) => {
+                self.fill = Fill::Measure { asked: true, not_before };
+                Some(Control::ReadEnd)
+            }
+            Fill::Idle | Fill::Fencing | Fill::Measure { .. } | Fill::Writing { .. } => None,
+        }
+    }
+
+    /// The answer to the oldest batch in flight: its base offset, or why it was refused.
+    pub(crate) fn on_produced(&mut self, now: Instant, produced: Result<i64, Refusal>) -> Outcome {
+        if self.failure.is_some() {
+            // What came after a failed append fails too, or was appended after one that only looked failed; either way
+            // the same batches are sent again and the broker answers a repeat with its first offset.
+            self.answered += 1;
+            return self.settle(now);
+        }
+        match produced {
+            Ok(base_offset) => self.acknowledge(base_offset),
+            Err(refusal) => {
+                self.failure = Some(match refusal {
+                    Refusal::Again(_) => Failure::Again,
+                    Refusal::TakeOver(cause) => Failure::TakeOver(cause),
+                    Refusal::Park(parked) => Failure::Park(parked),
+                });
+                self.answered = 1;
+                self.settle(now)
+            }
+        }
+    }
+
+    /// The answer to `Control::WriteMarkers`. A refused or unanswered marker may have been appended, so it is never
+    /// repeated: the tail is read instead.
+    pub(crate) fn on_markers(&mut self, written: Result<(), Refusal>) -> Outcome {
+        match written {
+            Ok(()) => {}
+            Err(Refusal::Again(cause)) => return Outcome::TakeOver(TakeOverCause::AnswerLost(cause)),
+            Err(Refusal::TakeOver(cause)) => return Outcome::TakeOver(cause),
+            Err(Refusal::Park(parked)) => return Outcome::Park(parked),
+        }
+        match self.fill {
+            Fill::Fencing => {
+                self.fenced = true;
+                self.fill = Fill::Measure { asked: false, not_before: None };
+            }
+            Fill::Writing { measured: true, .. } => {
+                self.fill = Fill::Measure { asked: false, not_before: None };
+            }
+            Fill::Writing { end, measured: false, count } => {
+                self.acknowledged += i64::from(count);
+                if self.acknowledged >= end {
+                    return self.finish_fill();
+                }
+                self.fill = Fill::Write { end, measured: false };
+            }
+            Fill::Idle | Fill::Fence | Fill::Measure { .. } | Fill::Write { .. } => {}
+        }
+        Outcome::Going
+    }
+
+    /// The answer to `Control::ReadEnd`.
+    pub(crate) fn on_log_end(&mut self, now: Instant, high_watermark: i64, log_end: i64) -> Outcome {
+        if high_watermark != log_end {
+            self.fill = Fill::Measure { asked: false, not_before: Some(now + REST_INTERVAL) };
+            return Outcome::Going;
+        }
+        let Some(Queued::Gap { first, end }) = self.queue.front() else { return Outcome::Going };
+        let (first, end) = (*first, *end);
+        if log_end <= first || log_end > end {
+            return Outcome::Park(Parked::new(
+                ParkReason::TargetDiverged,
+                format!(
+                    "offsets [{first}, {end}) have no records on the source; after filling them with markers the target's log \
+                     ends at {log_end}: somebody else writes to this partition"
+                ),
+            ));
+        }
+        self.acknowledged = log_end;
+        if log_end == end {
+            return self.finish_fill();
+        }
+        self.fill = Fill::Write { end, measured: true };
+        Outcome::Going
+    }
+
+    /// When the state wants to be looked at again though nothing happened.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        match self.fill {
+            Fill::Measure { asked: false, not_before } => not_before,
+            _ => self.retry_at,
+        }
+    }
+
+    /// The target's log end as far as it is confirmed.
+    pub(crate) fn acknowledged(&self) -> i64 {
+        self.acknowledged
+    }
+
+    /// Neighbouring gaps are one hole: it is filled in one go whatever its causes.
+    fn push_gap(&mut self, first: i64, end: i64) {
+        let filling_the_last = self.queue.len() == 1 && self.fill != Fill::Idle;
+        if let Some(Queued::Gap { end: last_end, .. }) = self.queue.back_mut()
+            && !filling_the_last
+        {
+            *last_end = end;
+        } else {
+            self.queue.push_back(Queued::Gap { first, end });
+        }
+    }
+
+    fn begin_fill(&mut self) {
+        if self.fill != Fill::Idle || self.sent > 0 || self.failure.is_some() {
+            return;
+        }
+        if let Some(Queued::Gap { end, .. }) = self.queue.front() {
+            self.fill = if self.fenced { Fill::Write { end: *end, measured: false } } else { Fill::Fence };
+        }
+    }
+
+    fn finish_fill(&mut self) -> Outcome {
+        self.queue.pop_front();
+        self.fill = Fill::Idle;
+        Outcome::Acknowledged { records: 0, bytes: 0 }
+    }
+
+    fn acknowledge(&mut self, base_offset: i64) -> Outcome {
+        let Some(Queued::Batch { batch, .. }) = self.queue.pop_front() else { return Outcome::Going };
+        let header = *batch.header();
+        if base_offset != header.base_offset {
+            return Outcome::Park(Parked::new(
+                ParkReason::TargetDiverged,
+                format!(
+                    "source offsets {} to {} were appended at target offset {base_offset}: somebody else writes to this partition",
+                    header.base_offset,
+                    header.last_offset()
+                ),
+            ));
+        }
+        self.sent = self.sent.saturating_sub(1);
+        self.acknowledged = header.next_offset();
+        self.window = IN_FLIGHT_MAX;
+        self.attempt = 0;
+        Outcome::Acknowledged { records: header.records_count as u64, bytes: batch.bytes().len() as u64 }
+    }
+
+    /// After a failure: once nothing is in flight any more, does what the failure asks for.
+    fn settle(&mut self, now: Instant) -> Outcome {
+        if self.answered < self.sent {
+            return Outcome::Going;
+        }
+        match self.failure.take() {
+            None => Outcome::Going,
+            Some(Failure::TakeOver(cause)) => Outcome::TakeOver(cause),
+            Some(Failure::Park(parked)) => Outcome::Park(parked),
+            Some(Failure::Again) => {
+                self.sent = 0;
+                self.answered = 0;
+                self.attempt += 1;
+                if self.attempt > ATTEMPTS_MAX {
+                    return Outcome::TakeOver(TakeOverCause::LeaderUnknown(
+                        "the partition refuses appends for a while".to_owned(),
+                    ));
+                }
+                self.retry_at = Some(now + backoff(self.attempt));
+                Outcome::Going
+            }
+        }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        if self.retry_at.is_some_and(|at| at > now) {
+            return false;
+        }
+        self.retry_at = None;
+        true
+    }
+}
+
+fn backoff(attempt: u32) -> Duration {
+    (BACKOFF_MIN * 2u32.saturating_pow(attempt.saturating_sub(1))).min(BACKOFF_MAX)
+}
+
+/// A broker remembers the last five batches of a producer (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`): only a repeat of
+/// one of these is recognised. Before the first success it is one: a partition without state for the producer takes any
+/// first sequence, so a later batch could get in before a failed earlier one.
+const IN_FLIGHT_MAX: usize = 5;
+/// About half a second of a broker's time; a longer hole is filled by several requests.
+const MARKERS_PER_REQUEST_MAX: u32 = 10_000;
+const REST_INTERVAL: Duration = Duration::from_millis(5);
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const ATTEMPTS_MAX: u32 = 8;

@@ -1,0 +1,153 @@
+//! What a mirror is told: clusters and flows, as structs that are valid once built. Reading files is the caller's job.
+
+use std::time::Duration;
+
+use crate::selection::TopicSelection;
+
+/// How a cluster is reached.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClusterConfig {
+    /// Addresses `host:port` of some of the cluster's brokers.
+    pub bootstrap_servers: Vec<String>,
+    /// The client id that brokers see in their quotas and request logs. Default: `kmirror`.
+    pub client_id: String,
+    /// How long connecting may take, over all addresses. Default: 10 s, so that an unreachable cluster is reported soon.
+    pub connect_timeout: Duration,
+    /// How long a request may go unanswered before its connection is given up (Java: `request.timeout.ms`). Default: 30 s.
+    pub request_timeout: Duration,
+}
+
+impl ClusterConfig {
+    /// A cluster at these addresses, everything else at its default.
+    pub fn new<S: Into<String>>(bootstrap_servers: impl IntoIterator<Item = S>) -> ClusterConfig {
+        ClusterConfig {
+            bootstrap_servers: bootstrap_servers.into_iter().map(Into::into).collect(),
+            client_id: "kmirror".to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+
+    pub(crate) fn for_client(&self, alias: &str) -> kmirror_client::ClientConfig {
+        let mut config = kmirror_client::ClientConfig::new(alias, self.bootstrap_servers.clone());
+        config.client_id = self.client_id.clone();
+        config.connect_timeout = self.connect_timeout;
+        config.request_timeout = self.request_timeout;
+        config
+    }
+}
+
+/// Which of the source's records count as its content (Java: `isolation.level`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Committed records only; offsets of aborted ones become gaps. Reading stops at the last stable offset.
+    #[default]
+    ReadCommitted,
+    /// Every record, up to the high watermark. Aborted records become ordinary ones on the target.
+    ReadUncommitted,
+}
+
+impl Isolation {
+    pub(crate) fn for_client(self) -> kmirror_client::Isolation {
+        match self {
+            Isolation::ReadCommitted => kmirror_client::Isolation::ReadCommitted,
+            Isolation::ReadUncommitted => kmirror_client::Isolation::ReadUncommitted,
+        }
+    }
+}
+
+/// The name of a source topic on the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// The same name.
+    #[default]
+    Identity,
+    /// `{source}.{topic}`, as MirrorMaker 2's default policy does.
+    Prefixed,
+    /// A template in which `{source}` and `{topic}` are replaced.
+    Template(String),
+}
+
+impl Naming {
+    /// The target's name for a topic of the cluster with this alias.
+    pub fn target_topic(&self, source_alias: &str, topic: &str) -> String {
+        let template = match self {
+            Naming::Identity => return topic.to_owned(),
+            Naming::Prefixed => "{source}.{topic}",
+            Naming::Template(template) => template,
+        };
+        template.replace("{source}", source_alias).replace("{topic}", topic)
+    }
+}
+
+/// One direction of copying: topics of a source cluster to a target cluster.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Flow {
+    /// The alias of the cluster that is read.
+    pub source: String,
+    /// The alias of the cluster that is written to.
+    pub target: String,
+    /// Which topics. Default: none.
+    pub topics: TopicSelection,
+    /// Their names on the target. Default: the same.
+    pub naming: Naming,
+    /// What counts as the source's content. Default: committed records.
+    pub isolation: Isolation,
+    /// Memory for fetched bytes that are not acknowledged yet. Default: 48 MiB; each source broker needs a fetch's worth.
+    pub buffer_bytes_max: usize,
+    /// The most that one fetch asks for (Java: `fetch.max.bytes`). Default: 8 MiB, less where the budget is small.
+    pub fetch_bytes_max: usize,
+    /// The most that one fetch asks for per partition (Java: `max.partition.fetch.bytes`). Default: 1 MiB.
+    pub partition_fetch_bytes_max: usize,
+    /// How often both clusters are asked for new topics, partitions and leaders. Default: 3 s.
+    pub metadata_refresh_interval: Duration,
+}
+
+impl Flow {
+    /// A flow between two clusters by their aliases, everything else at its default.
+    pub fn new(source: impl Into<String>, target: impl Into<String>) -> Flow {
+        Flow {
+            source: source.into(),
+            target: target.into(),
+            topics: TopicSelection::default(),
+            naming: Naming::default(),
+            isolation: Isolation::default(),
+            buffer_bytes_max: 48 << 20,
+            fetch_bytes_max: 8 << 20,
+            partition_fetch_bytes_max: 1 << 20,
+            metadata_refresh_interval: Duration::from_secs(3),
+        }
+    }
+
+    /// Adds topics, each a name or a regular expression that must match the whole name. A pattern that does not compile is
+    /// reported when the mirror is built.
+    pub fn topics<S: Into<String>>(mut self, include: impl IntoIterator<Item = S>) -> Flow {
+        self.topics.include.extend(include.into_iter().map(Into::into));
+        self
+    }
+
+    /// Leaves topics out, by the same rules; exclusion wins.
+    pub fn exclude_topics<S: Into<String>>(mut self, exclude: impl IntoIterator<Item = S>) -> Flow {
+        self.topics.exclude.extend(exclude.into_iter().map(Into::into));
+        self
+    }
+
+    /// Names the topics on the target.
+    pub fn naming(mut self, naming: Naming) -> Flow {
+        self.naming = naming;
+        self
+    }
+
+    /// Chooses what counts as the source's content.
+    pub fn isolation(mut self, isolation: Isolation) -> Flow {
+        self.isolation = isolation;
+        self
+    }
+
+    /// `east->west`, as logs and tables name the flow.
+    pub fn name(&self) -> String {
+        format!("{}->{}", self.source, self.target)
+    }
+}

@@ -1,0 +1,55 @@
+//! What the tasks of a flow tell its supervisor, and how they name partitions to each other.
+
+use crate::append::state::TakeOverCause;
+use crate::error::Error;
+use crate::fetch::fetcher::Returned;
+use crate::fetch::state::FetchFault;
+use crate::flow::discovery::FoundTopic;
+use crate::park::Parked;
+use crate::takeover::TakenOver;
+
+/// A partition of a flow: its place in the supervisor's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PartitionKey(pub(crate) u32);
+
+/// Counts the take-overs of a partition. What was meant for an earlier one is ignored wherever it arrives.
+pub(crate) type Generation = u64;
+
+/// The supervisor's inbox.
+#[derive(Debug)]
+pub(crate) enum FlowEvent {
+    /// A take-over has read the target's tail.
+    TakenOver { key: PartitionKey, generation: Generation, taken: Result<TakenOver, TakeOverFailure> },
+    /// A fetcher gives a partition back.
+    FetchEnded {
+        key: PartitionKey,
+        generation: Generation,
+        fault: FetchFault,
+        returned: Option<Box<Returned>>,
+    },
+    /// An appender is finished with a partition.
+    AppendEnded { key: PartitionKey, generation: Generation, end: AppendEnd },
+    /// The source's metadata is fresh again: a partition without a fetcher may find its leader.
+    LeaderSought { key: PartitionKey, generation: Generation },
+    /// A look at both clusters is over: here is what is new.
+    Looked(Result<Vec<FoundTopic>, Error>),
+    /// A connection to a source broker broke: its partitions may have another leader by now.
+    SourceBrokerLost,
+    /// The clock says that it is time to look at the metadata.
+    Refresh,
+}
+
+/// Why an appender is finished with a partition.
+#[derive(Clone, Debug)]
+pub(crate) enum AppendEnd {
+    TakeOver(TakeOverCause),
+    Park(Parked),
+}
+
+/// Why a take-over did not come to an end.
+#[derive(Clone, Debug)]
+pub(crate) enum TakeOverFailure {
+    /// A passing condition: again, a little later, with fresh metadata.
+    Again(String),
+    Park(Parked),
+}

@@ -1,0 +1,565 @@
+//! The task that reads the partitions that one source broker leads, through one fetch session. It moves bytes, asks each
+//! partition's [`FetchState`] and [`Planner`] what they are, and hands the items to the partition's appender.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kmirror_client::{
+    BrokerId, Client, ClientError, Connection, FetchPosition, FetchResponse, FetchSession, FetchSettings,
+    FetchedPartition, Lane, TopicId, TopicPartition,
+};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::state::{FetchFault, FetchState, Sourced};
+use crate::append::appender::AppenderEvent;
+use crate::budget::{Budget, Permit};
+use crate::config::Isolation;
+use crate::event::{FlowEvent, Generation, PartitionKey};
+use crate::item::Item;
+use crate::park::Parked;
+use crate::planner::Planner;
+use crate::queue::QueueGauge;
+use crate::rewrite_pool::{Rewrite, RewritePool};
+use crate::status::PartitionGauge;
+
+/// The fetcher's inbox.
+#[derive(Debug)]
+pub(crate) enum FetcherEvent {
+    /// A partition to read.
+    Add(Box<FetchPartition>),
+    /// A partition that is not to be read any more: its appender is gone.
+    Remove(PartitionKey),
+    /// A partition that another broker leads by now: hand it back, to be read there.
+    GiveBack(PartitionKey),
+}
+
+/// A partition handed to a fetcher.
+#[derive(Debug)]
+pub(crate) struct FetchPartition {
+    pub(crate) key: PartitionKey,
+    pub(crate) generation: Generation,
+    pub(crate) source: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) reading: Returned,
+    pub(crate) gauge: Arc<PartitionGauge>,
+    pub(crate) queue: Arc<QueueGauge>,
+    pub(crate) appender: mpsc::Sender<AppenderEvent>,
+}
+
+/// What is left of a partition when a fetcher gives it back: enough to go on with it elsewhere.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    pub(crate) state: FetchState,
+    pub(crate) planner: Planner,
+}
+
+/// What a fetcher works with.
+pub(crate) struct FetcherContext {
+    pub(crate) client: Client,
+    pub(crate) broker: BrokerId,
+    pub(crate) isolation: Isolation,
+    pub(crate) fetch_bytes_max: usize,
+    pub(crate) partition_fetch_bytes_max: usize,
+    pub(crate) budget: Budget,
+    pub(crate) rewrites: RewritePool,
+    pub(crate) events: mpsc::Sender<FlowEvent>,
+    /// Notified when a paused partition may go on.
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// Reads until the inbox is closed.
+pub(crate) async fn run(context: FetcherContext, inbox: mpsc::Receiver<FetcherEvent>) {
+    let session = FetchSession::new(context.settings(FETCH_WAIT_MAX));
+    let fetcher = Fetcher {
+        context,
+        session,
+        slots: HashMap::new(),
+        by_name: HashMap::new(),
+        paused: HashSet::new(),
+        stalled: BTreeSet::new(),
+        connection: None,
+        permit: None,
+        step: None,
+        failures: 0,
+        side_jobs: JoinSet::new(),
+    };
+    fetcher.run(inbox).await;
+}
+
+struct Fetcher {
+    context: FetcherContext,
+    session: FetchSession,
+    slots: HashMap<PartitionKey, Slot>,
+    by_name: HashMap<TopicPartition, PartitionKey>,
+    /// Partitions that are not in the next request.
+    paused: HashSet<PartitionKey>,
+    /// Partitions that should have something to read and got nothing.
+    stalled: BTreeSet<PartitionKey>,
+    connection: Option<Connection>,
+    permit: Option<Permit>,
+    /// The one thing that the fetch loop waits for.
+    step: Option<Call<Step>>,
+    failures: u32,
+    side_jobs: JoinSet<SideJob>,
+}
+
+struct Slot {
+    key: PartitionKey,
+    generation: Generation,
+    source: TopicPartition,
+    topic_id: TopicId,
+    state: FetchState,
+    /// Away while its batches are rewritten.
+    planner: Option<Planner>,
+    gauge: Arc<PartitionGauge>,
+    queue: Arc<QueueGauge>,
+    appender: mpsc::Sender<AppenderEvent>,
+    /// Read, and not planned yet: the queue is full.
+    rest: VecDeque<Sourced>,
+    /// Nothing was left to read behind the position when it was last seen.
+    at_end: bool,
+    give_back: bool,
+    paused_until: Option<Instant>,
+    stalled_since: Option<Instant>,
+}
+
+/// A turn of the fetch loop, step by step: connect, take bytes from the budget, fetch.
+enum Step {
+    Connected(Result<Connection, ClientError>),
+    Permitted(Permit),
+    Fetched(Result<FetchResponse, ClientError>),
+    Rested,
+}
+
+enum SideJob {
+    Rewritten(PartitionKey, Generation, Result<Rewrite, Parked>),
+    Probed(PartitionKey, Generation, Result<FetchedPartition, ClientError>),
+}
+
+type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl FetcherContext {
+    fn settings(&self, max_wait: Duration) -> FetchSettings {
+        FetchSettings {
+            max_wait,
+            min_bytes: FETCH_BYTES_MIN,
+            bytes_max: i32::try_from(self.fetch_bytes_max).unwrap_or(i32::MAX),
+            isolation: self.isolation.for_client(),
+        }
+    }
+}
+
+impl Fetcher {
+    async fn run(mut self, mut inbox: mpsc::Receiver<FetcherEvent>) {
+        loop {
+            if self.step.is_none() {
+                self.step = self.next_step().await;
+            }
+            let wake = Arc::clone(&self.context.wake);
+            let resume_at = self.slots_resume_at();
+            tokio::select! {
+                event = inbox.recv() => match event {
+                    Some(event) => self.on_event(event).await,
+                    None => return,
+                },
+                step = stepped(&mut self.step) => self.on_step(step).await,
+                Some(Ok(job)) = self.side_jobs.join_next() => self.on_side_job(job).await,
+                () = wake.notified() => {}
+                () = sleep_until(resume_at) => {}
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: FetcherEvent) {
+        match event {
+            FetcherEvent::Add(partition) => self.add(*partition),
+            FetcherEvent::Remove(key) => {
+                self.forget(key);
+            }
+            FetcherEvent::GiveBack(key) => {
+                if let Some(slot) = self.slots.get_mut(&key) {
+                    slot.give_back = true;
+                }
+                self.give_back_if_asked(key).await;
+            }
+        }
+    }
+
+    fn add(&mut self, partition: FetchPartition) {
+        let FetchPartition { key, generation, source, topic_id, reading, gauge, queue, appender } = partition;
+        queue.filled_by(&self.context.wake);
+        let slot = Slot {
+            key,
+            generation,
+            source: source.clone(),
+            topic_id,
+            state: reading.state,
+            planner: Some(reading.planner),
+            gauge,
+            queue,
+            appender,
+            rest: VecDeque::new(),
+            at_end: false,
+            give_back: false,
+            paused_until: None,
+            stalled_since: None,
+        };
+        self.session.set(source.clone(), slot.fetch_position(self.context.partition_fetch_bytes_max));
+        self.by_name.insert(source, key);
+        self.slots.insert(key, slot);
+    }
+
+    fn forget(&mut self, key: PartitionKey) -> Option<Slot> {
+        let slot = self.slots.remove(&key)?;
+        self.session.remove(&slot.source);
+        self.by_name.remove(&slot.source);
+        self.paused.remove(&key);
+        self.stalled.remove(&key);
+        Some(slot)
+    }
+
+    /// What the loop does next; `None` while there is nothing to fetch.
+    async fn next_step(&mut self) -> Option<Call<Step>> {
+        self.resume();
+        if self.slots.len() == self.paused.len() {
+            self.permit = None;
+            return None;
+        }
+        let Some(connection) = &self.connection else {
+            let (client, broker) = (self.context.client.clone(), self.context.broker);
+            return Some(Box::pin(async move {
+                Step::Connected(client.connection(broker, Lane::Fetch(0)).await)
+            }));
+        };
+        let Some(permit) = self.permit.take() else {
+            let (budget, bytes) = (self.context.budget.clone(), self.context.fetch_bytes_max);
+            return Some(Box::pin(async move { Step::Permitted(budget.acquire(bytes).await) }));
+        };
+        let wait_max = if self.paused.is_empty() { FETCH_WAIT_MAX } else { FETCH_WAIT_PAUSED };
+        self.session.set_settings(self.context.settings(wait_max));
+        let submitted = match connection.fetch_version() {
+            Ok(version) => {
+                connection.submit_fetch(self.session.next_request(version), Some(Box::new(permit))).await
+            }
+            Err(error) => Err(error),
+        };
+        match submitted {
+            Ok(fetch) => Some(Box::pin(async move { Step::Fetched(fetch.await) })),
+            Err(error) => Some(Box::pin(std::future::ready(Step::Fetched(Err(error))))),
+        }
+    }
+
+    async fn on_step(&mut self, step: Step) {
+        self.step = None;
+        match step {
+            Step::Connected(Ok(connection)) => self.connection = Some(connection),
+            Step::Permitted(permit) => self.permit = Some(permit),
+            Step::Rested => {}
+            Step::Connected(Err(error)) => self.connection_lost(&error).await,
+            Step::Fetched(Err(error)) => self.connection_lost(&error).await,
+            Step::Fetched(Ok(response)) => match self.session.handle(response) {
+                Ok(partitions) => {
+                    self.failures = 0;
+                    for partition in partitions {
+                        self.on_fetched(partition).await;
+                    }
+                    self.probe_stalled();
+                }
+                Err(error) => {
+                    debug!(broker = %self.context.broker, %error, "fetch session begins anew");
+                    self.rest();
+                }
+            },
+        }
+    }
+
+    async fn connection_lost(&mut self, error: &ClientError) {
+        debug!(broker = %self.context.broker, %error, "fetch connection lost");
+        self.connection = None;
+        self.session.reset();
+        self.rest();
+        let _ = self.context.events.send(FlowEvent::SourceBrokerLost).await;
+    }
+
+    fn rest(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        let pause = (BACKOFF_MIN * 2u32.saturating_pow(self.failures.min(10) - 1)).min(BACKOFF_MAX);
+        self.step = Some(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            Step::Rested
+        }));
+    }
+
+    async fn on_fetched(&mut self, fetched: FetchedPartition) {
+        let Some(key) = self.by_name.get(&fetched.topic_partition).copied() else { return };
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        if let Some(hint) = &fetched.leader_hint {
+            self.context.client.leader_hint(&fetched.topic_partition, hint);
+        }
+        match slot.state.on_fetched(fetched) {
+            Ok(fetched) => {
+                slot.gauge.source_end.store(fetched.readable_end, Ordering::Relaxed);
+                slot.at_end = fetched.at_end;
+                if fetched.pieces.is_empty() && !fetched.at_end {
+                    slot.stalled_since.get_or_insert_with(Instant::now);
+                    self.stalled.insert(key);
+                    return;
+                }
+                slot.stalled_since = None;
+                self.stalled.remove(&key);
+                self.plan(key, fetched.pieces.into()).await;
+            }
+            Err(FetchFault::Passing(cause)) => {
+                debug!(partition = %slot.source, cause, "fetch answered with a passing error");
+                slot.paused_until = Some(Instant::now() + BACKOFF_MIN);
+                self.pause(key);
+            }
+            Err(fault) => self.end(key, fault).await,
+        }
+    }
+
+    async fn plan(&mut self, key: PartitionKey, mut pieces: VecDeque<Sourced>) {
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        let Some(mut planner) = slot.planner.take() else { return };
+        let mut items = Vec::with_capacity(pieces.len());
+        match planner.plan_ahead(&mut pieces, &mut items) {
+            Ok(false) => {
+                slot.planner = Some(planner);
+                self.hand_on(key, items).await;
+            }
+            Ok(true) => {
+                let generation = slot.generation;
+                self.rewrite(key, generation, planner, pieces, items);
+                self.pause(key);
+            }
+            Err(parked) => {
+                slot.planner = Some(planner);
+                self.end_after(key, items, parked).await;
+            }
+        }
+    }
+
+    fn rewrite(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        planner: Planner,
+        pieces: VecDeque<Sourced>,
+        items: Vec<Item>,
+    ) {
+        let rewrites = self.context.rewrites.clone();
+        self.side_jobs.spawn(async move {
+            SideJob::Rewritten(key, generation, rewrites.plan(planner, pieces, items).await)
+        });
+    }
+
+    /// Hands planned items to the appender, and the hole at the end of the log if nothing is left behind it.
+    async fn hand_on(&mut self, key: PartitionKey, mut items: Vec<Item>) {
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        if slot.at_end
+            && slot.rest.is_empty()
+            && let Some(planner) = &mut slot.planner
+        {
+            items.extend(planner.flush(slot.state.position));
+        }
+        slot.send(items).await;
+        if slot.queue.is_full() || !slot.rest.is_empty() {
+            self.pause(key);
+        } else {
+            self.session
+                .set(slot.source.clone(), slot.fetch_position(self.context.partition_fetch_bytes_max));
+            self.paused.remove(&key);
+        }
+        self.give_back_if_asked(key).await;
+    }
+
+    async fn on_side_job(&mut self, job: SideJob) {
+        match job {
+            SideJob::Rewritten(key, generation, rewritten) => {
+                let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.generation == generation) else {
+                    return;
+                };
+                match rewritten {
+                    Ok(Rewrite { planner, rest, planned }) => {
+                        slot.planner = Some(planner);
+                        slot.rest = rest;
+                        match planned {
+                            Ok(items) => self.hand_on(key, items).await,
+                            Err((items, parked)) => self.end_after(key, items, parked).await,
+                        }
+                    }
+                    Err(parked) => self.end(key, FetchFault::Park(parked)).await,
+                }
+            }
+            SideJob::Probed(key, generation, probed) => {
+                self.on_probed(key, generation, probed).await;
+            }
+        }
+    }
+
+    /// Asks for the partitions that stand still before the end of the log by themselves: a broker may leave a partition
+    /// empty for want of room in the response, but the first partition of a request gets at least one batch (KIP-74).
+    fn probe_stalled(&mut self) {
+        let now = Instant::now();
+        for key in &self.stalled {
+            let Some(slot) = self.slots.get_mut(key) else { continue };
+            if slot.planner.is_none() || slot.stalled_since.is_none_or(|since| now - since < STALL_MAX) {
+                continue;
+            }
+            slot.stalled_since = Some(now);
+            let (client, source, position) =
+                (self.context.client.clone(), slot.source.clone(), slot.state.position);
+            let isolation = self.context.isolation.for_client();
+            let bytes_max = PROBE_BYTES_MAX;
+            let (key, generation) = (*key, slot.generation);
+            self.side_jobs.spawn(async move {
+                SideJob::Probed(
+                    key,
+                    generation,
+                    client.fetch_once(&source, position, bytes_max, isolation).await,
+                )
+            });
+        }
+    }
+
+    /// A partition that got nothing though it was alone: up to the readable end there is no batch at all. A cleaner leaves
+    /// that where a restart rolled the active segment.
+    async fn on_probed(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        probed: Result<FetchedPartition, ClientError>,
+    ) {
+        let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.generation == generation) else {
+            return;
+        };
+        let Ok(probed) = probed else { return };
+        if !self.stalled.contains(&key) || probed.error.is_some() || !probed.records.is_empty() {
+            return;
+        }
+        let readable_end = match self.context.isolation {
+            Isolation::ReadCommitted => probed.last_stable_offset,
+            Isolation::ReadUncommitted => probed.high_watermark,
+        };
+        slot.state.skip_bare_hole(readable_end);
+        slot.at_end = true;
+        slot.stalled_since = None;
+        self.stalled.remove(&key);
+        self.hand_on(key, Vec::new()).await;
+    }
+
+    /// What was good before a fault is handed on; then the partition ends.
+    async fn end_after(&mut self, key: PartitionKey, items: Vec<Item>, parked: Parked) {
+        if let Some(slot) = self.slots.get_mut(&key) {
+            slot.send(items).await;
+        }
+        self.end(key, FetchFault::Park(parked)).await;
+    }
+
+    async fn end(&mut self, key: PartitionKey, fault: FetchFault) {
+        let Some(slot) = self.forget(key) else { return };
+        let Slot { generation, state, planner, .. } = slot;
+        let returned = planner.map(|planner| Box::new(Returned { state, planner }));
+        let _ = self.context.events.send(FlowEvent::FetchEnded { key, generation, fault, returned }).await;
+    }
+
+    async fn give_back_if_asked(&mut self, key: PartitionKey) {
+        let is_whole = |slot: &Slot| slot.planner.is_some() && slot.rest.is_empty();
+        if self.slots.get(&key).is_some_and(|slot| slot.give_back && is_whole(slot)) {
+            self.end(key, FetchFault::LeaderUnknown("another broker leads the partition".to_owned())).await;
+        }
+    }
+
+    fn pause(&mut self, key: PartitionKey) {
+        if let Some(slot) = self.slots.get(&key) {
+            self.session.pause(&slot.source);
+            self.paused.insert(key);
+        }
+    }
+
+    fn resume(&mut self) {
+        let now = Instant::now();
+        let bytes_max = self.context.partition_fetch_bytes_max;
+        let mut unplanned = Vec::new();
+        let (slots, session) = (&mut self.slots, &mut self.session);
+        self.paused.retain(|key| {
+            let Some(slot) = slots.get_mut(key) else { return false };
+            if slot.planner.is_none()
+                || !slot.queue.wants_more()
+                || slot.paused_until.is_some_and(|until| until > now)
+            {
+                return true;
+            }
+            slot.paused_until = None;
+            if !slot.rest.is_empty() {
+                unplanned.push(*key);
+                return true;
+            }
+            session.set(slot.source.clone(), slot.fetch_position(bytes_max));
+            false
+        });
+        for key in unplanned {
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            let Some(planner) = slot.planner.take() else { continue };
+            let (generation, rest) = (slot.generation, std::mem::take(&mut slot.rest));
+            self.rewrite(key, generation, planner, rest, Vec::new());
+        }
+    }
+
+    fn slots_resume_at(&self) -> Option<Instant> {
+        self.paused.iter().filter_map(|key| self.slots.get(key)?.paused_until).min()
+    }
+}
+
+impl Slot {
+    fn fetch_position(&self, partition_bytes_max: usize) -> FetchPosition {
+        FetchPosition {
+            offset: self.state.position,
+            leader_epoch: self.state.leader_epoch,
+            last_fetched_epoch: self.state.last_fetched_epoch,
+            topic_id: self.topic_id,
+            partition_bytes_max: i32::try_from(partition_bytes_max).unwrap_or(i32::MAX),
+        }
+    }
+
+    async fn send(&self, items: Vec<Item>) {
+        if items.is_empty() {
+            return;
+        }
+        self.queue.add(items.iter().map(Item::bytes).sum());
+        let (key, generation) = (self.key, self.generation);
+        // An appender that is gone has told the supervisor why.
+        let _ = self.appender.send(AppenderEvent::Items { key, generation, items }).await;
+    }
+}
+
+async fn stepped(step: &mut Option<Call<Step>>) -> Step {
+    match step {
+        Some(step) => step.await,
+        None => pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+/// How long a broker holds a fetch back that has nothing to answer (Java: `fetch.max.wait.ms`).
+const FETCH_WAIT_MAX: Duration = Duration::from_millis(250);
+/// The same while partitions are paused: they must not wait for their idle neighbours.
+const FETCH_WAIT_PAUSED: Duration = Duration::from_millis(20);
+const FETCH_BYTES_MIN: i32 = 1;
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+const PROBE_BYTES_MAX: i32 = 1 << 20;
+/// How long a partition may get nothing before it is asked for alone.
+const STALL_MAX: Duration = Duration::from_millis(500);

@@ -1,0 +1,134 @@
+//! Looking at both clusters: which topics and partitions are there, and creating what the target lacks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kmirror_client::{Client, ClusterMetadata, OffsetSpec, TopicId, TopicPartition, Topics};
+
+use crate::config::Flow;
+use crate::error::Error;
+use crate::selection::TopicMatcher;
+use crate::topics::{self, TopicPair, TopicRules};
+
+/// One look at both clusters. It runs beside the supervisor, which must not wait for a cluster.
+#[derive(Clone)]
+pub(crate) struct Discovery {
+    pub(crate) flow: Flow,
+    pub(crate) matcher: TopicMatcher,
+    pub(crate) source: Client,
+    pub(crate) target: Client,
+    /// Whether everything that the flow names must be there now, and where it ends is asked for.
+    pub(crate) once: bool,
+}
+
+/// A topic with partitions that were not known before.
+#[derive(Debug)]
+pub(crate) struct FoundTopic {
+    pub(crate) pair: TopicPair,
+    /// Its first partition that was not known.
+    pub(crate) first_partition: i32,
+    /// The target's partition count.
+    pub(crate) target_partitions: i32,
+    pub(crate) source_topic_id: TopicId,
+    pub(crate) target_topic_id: TopicId,
+    pub(crate) rules: TopicRules,
+    /// Where the source's partitions end, for a flow that runs once.
+    pub(crate) goals: HashMap<i32, i64>,
+}
+
+impl Discovery {
+    /// Refreshes the metadata of both clusters, creates missing topics, and returns what is new. `known`: partition counts of
+    /// source topics as they were found before.
+    pub(crate) async fn run(self, known: HashMap<Arc<str>, i32>) -> Result<Vec<FoundTopic>, Error> {
+        let source = refresh(&self.source).await?;
+        let mut target = refresh(&self.target).await?;
+        let mut pairs = topics::pair(&self.flow, &self.matcher, &source, &target)?;
+        if self.once {
+            self.check_complete(&source, &pairs)?;
+        }
+        pairs.retain(|pair| known.get(&pair.source).copied().unwrap_or(0) < pair.partitions);
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        if topics::create_missing(&self.flow, &self.source, &self.target, &pairs).await? {
+            target = self.await_created(&pairs).await?;
+        }
+        let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
+        let rules = topics::rules(&self.flow, &self.target, &names).await?;
+        let mut goals = self.goals(&pairs).await?;
+        Ok(pairs
+            .into_iter()
+            .filter_map(|pair| {
+                let target_topic = target.topic(&pair.target)?;
+                Some(FoundTopic {
+                    first_partition: known.get(&pair.source).copied().unwrap_or(0),
+                    target_partitions: topics::partition_count(target_topic),
+                    source_topic_id: source.topic(&pair.source)?.id,
+                    target_topic_id: target_topic.id,
+                    rules: rules.get(&pair.target).copied()?,
+                    goals: goals.remove(&pair.source).unwrap_or_default(),
+                    pair,
+                })
+            })
+            .collect())
+    }
+
+    fn check_complete(&self, source: &ClusterMetadata, pairs: &[TopicPair]) -> Result<(), Error> {
+        if let Some(topic) = self.matcher.literal_names().find(|name| source.topic(name).is_none()) {
+            return Err(Error::NoSuchTopic { flow: self.flow.name(), topic: topic.to_owned() });
+        }
+        if pairs.is_empty() {
+            return Err(Error::NothingSelected { flow: self.flow.name() });
+        }
+        Ok(())
+    }
+
+    /// A topic takes a moment to be known to every broker after CreateTopics has answered.
+    async fn await_created(&self, pairs: &[TopicPair]) -> Result<Arc<ClusterMetadata>, Error> {
+        for _ in 0..CREATED_POLLS_MAX {
+            let metadata = refresh(&self.target).await?;
+            if pairs.iter().all(|pair| has_leaders(&metadata, pair)) {
+                return Ok(metadata);
+            }
+            tokio::time::sleep(CREATED_POLL_INTERVAL).await;
+        }
+        refresh(&self.target).await
+    }
+
+    async fn goals(&self, pairs: &[TopicPair]) -> Result<HashMap<Arc<str>, HashMap<i32, i64>>, Error> {
+        let mut goals: HashMap<Arc<str>, HashMap<i32, i64>> = HashMap::new();
+        if !self.once {
+            return Ok(goals);
+        }
+        let wanted: Vec<_> = pairs
+            .iter()
+            .flat_map(|pair| {
+                (0..pair.partitions).map(|number| TopicPartition::new(pair.source.clone(), number))
+            })
+            .map(|partition| (partition, OffsetSpec::Latest))
+            .collect();
+        let isolation = self.flow.isolation.for_client();
+        for (partition, listed) in self.source.list_offsets(&wanted, isolation).await {
+            let listed = listed.map_err(|error| Error::cluster(&self.flow.source, error))?;
+            if let Some(end) = listed.offset {
+                goals.entry(partition.topic).or_default().insert(partition.partition, end);
+            }
+        }
+        Ok(goals)
+    }
+}
+
+fn has_leaders(metadata: &ClusterMetadata, pair: &TopicPair) -> bool {
+    metadata.topic(&pair.target).is_some_and(|topic| {
+        topics::partition_count(topic) >= pair.partitions
+            && topic.partitions.iter().all(|partition| partition.leader.is_some())
+    })
+}
+
+async fn refresh(client: &Client) -> Result<Arc<ClusterMetadata>, Error> {
+    client.refresh_metadata(Topics::All).await.map_err(|error| Error::cluster(client.alias(), error))
+}
+
+const CREATED_POLL_INTERVAL: Duration = Duration::from_millis(50);
+const CREATED_POLLS_MAX: u32 = 200;

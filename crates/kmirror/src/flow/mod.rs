@@ -1,0 +1,101 @@
+//! A flow: one direction of copying. Its supervisor is one loop over one enum of events, and the only one that starts,
+//! moves and stops the tasks of the flow.
+
+pub(crate) mod discovery;
+mod supervisor;
+mod table;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock};
+
+use kmirror_client::Client;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::supervisor::run;
+use crate::config::Flow;
+use crate::selection::TopicMatcher;
+use crate::status::{FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
+
+/// What a flow's supervisor works with.
+pub(crate) struct FlowContext {
+    pub(crate) flow: Flow,
+    pub(crate) matcher: TopicMatcher,
+    pub(crate) source: Client,
+    pub(crate) target: Client,
+    /// Whether the flow ends at the offsets where the source ended when it started.
+    pub(crate) once: bool,
+    pub(crate) shared: Arc<FlowShared>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// What a flow lets others see.
+#[derive(Debug)]
+pub(crate) struct FlowShared {
+    name: String,
+    pub(crate) counters: Arc<FlowCounters>,
+    /// Grows when the supervisor discovers partitions; read when somebody looks.
+    partitions: RwLock<Vec<Published>>,
+}
+
+/// A partition as its supervisor has made it known.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) source_topic: Arc<str>,
+    pub(crate) target_topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) goal: Option<i64>,
+    pub(crate) gauge: Arc<PartitionGauge>,
+}
+
+impl FlowShared {
+    pub(crate) fn new(name: String) -> Arc<FlowShared> {
+        Arc::new(FlowShared { name, counters: Arc::default(), partitions: RwLock::default() })
+    }
+
+    pub(crate) fn publish(&self, partition: Published) {
+        self.partitions.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(partition);
+    }
+
+    /// Everything that can be seen of the flow now.
+    pub(crate) fn status(&self) -> FlowStatus {
+        let partitions = self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        FlowStatus {
+            name: self.name.clone(),
+            records: self.counters.records.load(Ordering::Relaxed),
+            bytes: self.counters.bytes.load(Ordering::Relaxed),
+            marker_offsets: self.counters.marker_offsets.load(Ordering::Relaxed),
+            gap_offsets: self.counters.gap_offsets(),
+            partitions: partitions.iter().map(Published::status).collect(),
+        }
+    }
+
+    /// Whether the supervisor has found anything to copy yet.
+    pub(crate) fn has_partitions(&self) -> bool {
+        !self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+    }
+
+    /// Whether every partition has reached its goal (or the source's end, where it has none) or is parked.
+    pub(crate) fn is_settled(&self) -> bool {
+        let partitions = self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        partitions.iter().all(|partition| partition.gauge.is_parked() || partition.is_caught_up())
+    }
+}
+
+impl Published {
+    fn status(&self) -> PartitionStatus {
+        PartitionStatus {
+            source_topic: self.source_topic.to_string(),
+            target_topic: self.target_topic.to_string(),
+            partition: self.partition,
+            state: self.gauge.state(),
+            position: self.gauge.position(),
+            source_end: self.gauge.source_end.load(Ordering::Relaxed),
+            goal: self.goal,
+        }
+    }
+
+    fn is_caught_up(&self) -> bool {
+        let end = self.goal.unwrap_or_else(|| self.gauge.source_end.load(Ordering::Relaxed));
+        end >= 0 && self.gauge.position() >= end
+    }
+}

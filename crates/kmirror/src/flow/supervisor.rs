@@ -1,0 +1,520 @@
+//! The supervisor's loop, and what it does on each event.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kmirror_client::{BrokerId, TopicPartition, Topics};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+use super::discovery::{Discovery, FoundTopic};
+use super::table::{Entry, Table};
+use super::{FlowContext, Published};
+use crate::append::appender::{self, AppendPartition, AppenderContext, AppenderEvent};
+use crate::append::state::{AppendState, TakeOverCause};
+use crate::budget::Budget;
+use crate::error::Error;
+use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey, TakeOverFailure};
+use crate::fetch::fetcher::{self, FetchPartition, FetcherContext, FetcherEvent, Returned};
+use crate::fetch::state::{FetchFault, FetchState};
+use crate::identity::ProducerIds;
+use crate::park::{ParkReason, Parked};
+use crate::planner::Planner;
+use crate::queue::QueueGauge;
+use crate::rewrite_pool::RewritePool;
+use crate::status::{PartitionGauge, PartitionState};
+use crate::takeover::{TakeOver, TakenOver};
+
+/// Runs a flow until it is stopped or, if it runs once, until it has copied what was there when it started.
+pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
+    let (events, mut inbox) = mpsc::channel(INBOX_MAX);
+    let stop = context.stop.clone();
+    let mut supervisor = Supervisor::new(context, events);
+    let found = tokio::select! {
+        found = supervisor.discovery.clone().run(HashMap::new()) => found?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    supervisor.start(found);
+    let mut settled = tokio::time::interval(SETTLED_INTERVAL);
+    let mut refresh = tokio::time::interval(supervisor.context.flow.metadata_refresh_interval);
+    refresh.reset();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(event) = inbox.recv() => supervisor.on_event(event).await,
+            _ = refresh.tick() => supervisor.on_event(FlowEvent::Refresh).await,
+            _ = settled.tick(), if supervisor.context.once => {
+                if supervisor.context.shared.is_settled() {
+                    break;
+                }
+            }
+        }
+    }
+    supervisor.shut_down(inbox).await;
+    Ok(())
+}
+
+struct Supervisor {
+    context: FlowContext,
+    ids: ProducerIds,
+    discovery: Discovery,
+    /// Whether a look at the clusters is under way.
+    is_looking: bool,
+    table: Table,
+    events: mpsc::Sender<FlowEvent>,
+    fetchers: HashMap<BrokerId, mpsc::Sender<FetcherEvent>>,
+    appenders: HashMap<BrokerId, mpsc::Sender<AppenderEvent>>,
+    budget: Budget,
+    rewrites: RewritePool,
+    /// Fetchers and appenders: they end when their inboxes are closed.
+    pumps: JoinSet<()>,
+    /// Take-overs and look-ups: they end with the flow.
+    errands: JoinSet<()>,
+    /// How many take-overs read at the same time.
+    take_overs: Arc<Semaphore>,
+}
+
+impl Supervisor {
+    fn new(context: FlowContext, events: mpsc::Sender<FlowEvent>) -> Supervisor {
+        let cluster_id = context.source.cluster_id().unwrap_or_default();
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let discovery = Discovery {
+            flow: context.flow.clone(),
+            matcher: context.matcher.clone(),
+            source: context.source.clone(),
+            target: context.target.clone(),
+            once: context.once,
+        };
+        Supervisor {
+            ids: ProducerIds::of_flow(&cluster_id),
+            discovery,
+            is_looking: false,
+            budget: Budget::new(context.flow.buffer_bytes_max),
+            context,
+            table: Table::default(),
+            events,
+            fetchers: HashMap::new(),
+            appenders: HashMap::new(),
+            rewrites: RewritePool::new(workers),
+            pumps: JoinSet::new(),
+            errands: JoinSet::new(),
+            take_overs: Arc::new(Semaphore::new(TAKE_OVERS_MAX)),
+        }
+    }
+
+    /// Starts the partitions that were found.
+    fn start(&mut self, found: Vec<FoundTopic>) {
+        for topic in found {
+            for number in topic.first_partition..topic.pair.partitions {
+                let key = self.enter(&topic, number);
+                if number < topic.target_partitions {
+                    self.take_over(key);
+                } else {
+                    let message = format!(
+                        "the source topic has {} partitions, the target topic only {}; add partitions to it",
+                        topic.pair.partitions, topic.target_partitions
+                    );
+                    self.park(key, Parked::new(ParkReason::Rejected, message));
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, topic: &FoundTopic, number: i32) -> PartitionKey {
+        let gauge = PartitionGauge::new();
+        self.context.shared.publish(Published {
+            source_topic: Arc::clone(&topic.pair.source),
+            target_topic: Arc::clone(&topic.pair.target),
+            partition: number,
+            goal: topic.goals.get(&number).copied(),
+            gauge: Arc::clone(&gauge),
+        });
+        self.table.insert(Entry {
+            source: TopicPartition::new(Arc::clone(&topic.pair.source), number),
+            target: TopicPartition::new(Arc::clone(&topic.pair.target), number),
+            source_topic_id: topic.source_topic_id,
+            target_topic_id: topic.target_topic_id,
+            rules: topic.rules,
+            gauge,
+            generation: 0,
+            fetched_from: None,
+            appender: None,
+            returned: None,
+            token_refused: 0,
+            attempts: 0,
+            attempted_at: -1,
+        })
+    }
+
+    async fn on_event(&mut self, event: FlowEvent) {
+        match event {
+            FlowEvent::TakenOver { key, generation, taken } => {
+                self.on_taken_over(key, generation, taken).await
+            }
+            FlowEvent::FetchEnded { key, generation, fault, returned } => {
+                self.on_fetch_ended(key, generation, fault, returned).await;
+            }
+            FlowEvent::AppendEnded { key, generation, end } => {
+                self.on_append_ended(key, generation, end).await
+            }
+            FlowEvent::LeaderSought { key, generation } => {
+                if self.table.current(key, generation).is_some() {
+                    self.start_fetching(key).await;
+                }
+            }
+            FlowEvent::SourceBrokerLost | FlowEvent::Refresh => self.look(),
+            FlowEvent::Looked(found) => self.on_looked(found).await,
+        }
+        while self.errands.try_join_next().is_some() {}
+    }
+
+    /// Reads the target's tail in a task of its own, after a pause that grows while nothing comes of it.
+    fn take_over(&mut self, key: PartitionKey) {
+        let Some(entry) = self.table.get(key) else { return };
+        entry.generation += 1;
+        let generation = entry.generation;
+        let pause = entry.next_attempt();
+        let (needs_metadata, partition) = (entry.attempts > 1, entry.target.clone());
+        entry.gauge.set_state(PartitionState::Starting);
+        let take_over = TakeOver {
+            source_client: self.context.source.clone(),
+            target_client: self.context.target.clone(),
+            source: entry.source.clone(),
+            target: entry.target.clone(),
+            ids: self.ids,
+            isolation: self.context.flow.isolation,
+            token_refused: entry.token_refused,
+            is_compacted: entry.rules.is_compacted,
+            keeps_timestamps: entry.rules.keeps_timestamps,
+        };
+        let take_overs = Arc::clone(&self.take_overs);
+        let target = self.context.target.clone();
+        self.errand(async move {
+            tokio::time::sleep(pause).await;
+            let _turn = take_overs.acquire_owned().await;
+            if needs_metadata {
+                let _ = target.refresh_metadata(Topics::Named(vec![partition.topic])).await;
+            }
+            FlowEvent::TakenOver { key, generation, taken: take_over.run().await }
+        });
+    }
+
+    async fn on_taken_over(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        taken: Result<TakenOver, TakeOverFailure>,
+    ) {
+        match taken {
+            Ok(taken) => self.install(key, generation, taken).await,
+            Err(TakeOverFailure::Park(parked)) => {
+                if self.table.current(key, generation).is_some() {
+                    self.park(key, parked);
+                }
+            }
+            Err(TakeOverFailure::Again(cause)) => {
+                let Some(entry) = self.table.current(key, generation) else { return };
+                debug!(partition = %entry.target, cause, "take-over did not come to an end");
+                self.take_over(key);
+                if let Some(entry) = self.table.get(key) {
+                    entry.gauge.set_state(PartitionState::Waiting(cause));
+                }
+            }
+        }
+    }
+
+    /// Hands the partition to the appender of its target leader and the fetcher of its source leader.
+    async fn install(&mut self, key: PartitionKey, generation: Generation, taken: TakenOver) {
+        let (isolation, data_producer_id) = (self.context.flow.isolation, self.ids.data);
+        let metadata = self.context.target.metadata();
+        let Some(entry) = self.table.current(key, generation) else { return };
+        let Some(leader) = metadata.leader(&entry.target) else {
+            self.take_over(key);
+            return self.set_waiting(key, "the target partition has no leader");
+        };
+        let queue = Arc::<QueueGauge>::default();
+        let planner = Planner::new(taken.append.position, entry.rules.batches);
+        let state = FetchState::new(taken.append.position, None, taken.last_fetched_epoch, isolation);
+        entry.returned = Some(Box::new(Returned { state, planner }));
+        entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
+        entry.gauge.set_state(PartitionState::Copying);
+        info!(partition = %entry.target, position = taken.append.position, "copying");
+        let partition = AppendPartition {
+            key,
+            generation,
+            target: entry.target.clone(),
+            topic_id: entry.target_topic_id,
+            state: AppendState::new(data_producer_id, taken.append),
+            gauge: Arc::clone(&entry.gauge),
+            queue: Arc::clone(&queue),
+        };
+        let appender = self.appender(leader);
+        let _ = appender.send(AppenderEvent::Add(Box::new(partition))).await;
+        if let Some(entry) = self.table.get(key) {
+            entry.appender = Some((appender, queue));
+        }
+        self.start_fetching(key).await;
+    }
+
+    /// Hands the partition to the fetcher of its source leader. Without a leader it waits for the next metadata.
+    async fn start_fetching(&mut self, key: PartitionKey) {
+        let metadata = self.context.source.metadata();
+        let Some(entry) = self.table.get(key) else { return };
+        let Some(leader) = metadata.leader(&entry.source) else {
+            return self.set_waiting(key, "the source partition has no leader");
+        };
+        let Some((appender, queue)) = entry.appender.clone() else { return };
+        let Some(mut reading) = entry.returned.take() else { return };
+        reading.state.leader_epoch =
+            metadata.partition(&entry.source).and_then(|partition| partition.leader_epoch);
+        entry.fetched_from = Some(leader);
+        entry.gauge.set_state(PartitionState::Copying);
+        let partition = FetchPartition {
+            key,
+            generation: entry.generation,
+            source: entry.source.clone(),
+            topic_id: entry.source_topic_id,
+            reading: *reading,
+            gauge: Arc::clone(&entry.gauge),
+            queue,
+            appender,
+        };
+        let _ = self.fetcher(leader).send(FetcherEvent::Add(Box::new(partition))).await;
+    }
+
+    async fn on_fetch_ended(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        fault: FetchFault,
+        returned: Option<Box<Returned>>,
+    ) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        entry.fetched_from = None;
+        entry.returned = returned;
+        match fault {
+            FetchFault::Park(parked) => self.park(key, parked),
+            FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => {
+                debug!(partition = %entry.source, cause, "looking for the source's leader");
+                let topic = Arc::clone(&entry.source.topic);
+                let pause = entry.next_attempt();
+                let source = self.context.source.clone();
+                self.errand(async move {
+                    tokio::time::sleep(pause).await;
+                    let _ = source.refresh_metadata(Topics::Named(vec![topic])).await;
+                    FlowEvent::LeaderSought { key, generation }
+                });
+            }
+            FetchFault::OutOfRange | FetchFault::Recreated => {
+                // The take-over looks at the log's bounds and tells what happened; the append state is as good as new.
+                self.release(key).await;
+                self.recheck_topic_ids().await;
+                if self.table.get(key).is_some_and(|entry| !entry.gauge.is_parked()) {
+                    self.take_over(key);
+                }
+            }
+        }
+    }
+
+    async fn on_append_ended(&mut self, key: PartitionKey, generation: Generation, end: AppendEnd) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        entry.appender = None;
+        let fetched_from = entry.fetched_from.take();
+        match end {
+            AppendEnd::Park(parked) => self.park(key, parked),
+            AppendEnd::TakeOver(cause) => {
+                debug!(partition = %entry.target, ?cause, "take-over");
+                if let TakeOverCause::Fenced { token } = cause {
+                    entry.token_refused = entry.token_refused.max(token);
+                }
+                if cause == TakeOverCause::OutOfOrder && entry.attempts > OUT_OF_ORDER_MAX {
+                    self.park(
+                        key,
+                        Parked::new(
+                            ParkReason::TargetDiverged,
+                            "the target refuses the next sequence again and again: the producer state of the partition is not \
+                             what its log says",
+                        ),
+                    );
+                } else {
+                    self.take_over(key);
+                }
+            }
+        }
+        if let Some(fetcher) = fetched_from.and_then(|broker| self.fetchers.get(&broker)) {
+            let _ = fetcher.send(FetcherEvent::Remove(key)).await;
+        }
+    }
+
+    /// Looks at both clusters again, in a task of its own: a cluster that does not answer must not hold up the flow.
+    fn look(&mut self) {
+        if self.is_looking {
+            return;
+        }
+        self.is_looking = true;
+        let (discovery, known) = (self.discovery.clone(), self.table.partition_counts());
+        self.errand(async move { FlowEvent::Looked(discovery.run(known).await) });
+    }
+
+    /// New topics and partitions, moved leaders, topics created again.
+    async fn on_looked(&mut self, found: Result<Vec<FoundTopic>, Error>) {
+        self.is_looking = false;
+        match found {
+            Ok(found) => self.start(found),
+            Err(error) => {
+                warn!(flow = self.context.flow.name(), %error, "could not look at the clusters; trying again")
+            }
+        }
+        self.recheck_topic_ids().await;
+        let metadata = self.context.source.metadata();
+        let mut waiting = Vec::new();
+        let mut moved = Vec::new();
+        for (key, entry) in self.table.iter() {
+            let Some(leader) = metadata.leader(&entry.source) else { continue };
+            match entry.fetched_from {
+                Some(broker) if broker != leader => moved.push((key, broker)),
+                None if entry.returned.is_some() && !entry.gauge.is_parked() => waiting.push(key),
+                _ => {}
+            }
+        }
+        for key in waiting {
+            self.start_fetching(key).await;
+        }
+        for (key, broker) in moved {
+            if let Some(fetcher) = self.fetchers.get(&broker) {
+                let _ = fetcher.send(FetcherEvent::GiveBack(key)).await;
+            }
+        }
+    }
+
+    /// Parks the partitions whose topic was deleted and created again on either side (KIP-516).
+    async fn recheck_topic_ids(&mut self) {
+        let source = self.context.source.metadata();
+        let target = self.context.target.metadata();
+        let mut recreated = Vec::new();
+        for (key, entry) in self.table.iter().filter(|(_, entry)| !entry.gauge.is_parked()) {
+            if source.topic(&entry.source.topic).is_some_and(|topic| topic.id != entry.source_topic_id) {
+                recreated.push((key, ParkReason::SourceRecreated, entry.source.topic.clone()));
+            } else if target.topic(&entry.target.topic).is_some_and(|topic| topic.id != entry.target_topic_id)
+            {
+                recreated.push((key, ParkReason::TargetRecreated, entry.target.topic.clone()));
+            }
+        }
+        for (key, reason, topic) in recreated {
+            let message = format!(
+                "topic {topic} was deleted and created again; restart kmirror to take it over as it is now"
+            );
+            self.release(key).await;
+            self.park(key, Parked::new(reason, message));
+        }
+    }
+
+    /// Takes a partition away from its fetcher and appender, if it has them.
+    async fn release(&mut self, key: PartitionKey) {
+        let Some(entry) = self.table.get(key) else { return };
+        entry.generation += 1;
+        if let Some((appender, _)) = entry.appender.take() {
+            let _ = appender.send(AppenderEvent::Remove(key)).await;
+        }
+        if let Some(fetcher) = entry.fetched_from.take().and_then(|broker| self.fetchers.get(&broker)) {
+            let _ = fetcher.send(FetcherEvent::Remove(key)).await;
+        }
+    }
+
+    fn park(&mut self, key: PartitionKey, parked: Parked) {
+        let Some(entry) = self.table.get(key) else { return };
+        error!(partition = %entry.source, target = %entry.target, position = entry.gauge.position(), %parked, "parked");
+        entry.gauge.set_state(PartitionState::Parked(parked));
+        entry.returned = None;
+    }
+
+    fn set_waiting(&mut self, key: PartitionKey, cause: &str) {
+        if let Some(entry) = self.table.get(key) {
+            entry.gauge.set_state(PartitionState::Waiting(cause.to_owned()));
+        }
+    }
+
+    /// The inbox of the fetcher of a source broker, which is started if there is none.
+    fn fetcher(&mut self, broker: BrokerId) -> mpsc::Sender<FetcherEvent> {
+        if let Some(fetcher) = self.fetchers.get(&broker) {
+            return fetcher.clone();
+        }
+        let flow = &self.context.flow;
+        let (inbox, events) = mpsc::channel(INBOX_MAX);
+        let context = FetcherContext {
+            client: self.context.source.clone(),
+            broker,
+            isolation: flow.isolation,
+            // Two fetches of every source broker fit into the budget, whatever their number.
+            fetch_bytes_max: flow
+                .fetch_bytes_max
+                .min(flow.buffer_bytes_max / (2 * (self.fetchers.len() + 1)))
+                .max(1),
+            partition_fetch_bytes_max: flow.partition_fetch_bytes_max,
+            budget: self.budget.clone(),
+            rewrites: self.rewrites.clone(),
+            events: self.events.clone(),
+            wake: Arc::new(Notify::new()),
+        };
+        self.pumps.spawn(fetcher::run(context, events));
+        self.fetchers.insert(broker, inbox.clone());
+        inbox
+    }
+
+    /// The inbox of the appender of a target broker, which is started if there is none.
+    fn appender(&mut self, broker: BrokerId) -> mpsc::Sender<AppenderEvent> {
+        if let Some(appender) = self.appenders.get(&broker) {
+            return appender.clone();
+        }
+        let (inbox, events) = mpsc::channel(INBOX_MAX);
+        let context = AppenderContext {
+            client: self.context.target.clone(),
+            broker,
+            marker_producer_id: self.ids.markers,
+            counters: Arc::clone(&self.context.shared.counters),
+            events: self.events.clone(),
+        };
+        self.pumps.spawn(appender::run(context, events));
+        self.appenders.insert(broker, inbox.clone());
+        inbox
+    }
+
+    /// Does something in a task of its own that ends in an event.
+    fn errand(&mut self, errand: impl Future<Output = FlowEvent> + Send + 'static) {
+        let events = self.events.clone();
+        self.errands.spawn(async move {
+            let event = errand.await;
+            let _ = events.send(event).await;
+        });
+    }
+
+    /// Stops reading, lets the appenders have the answers to what they have sent, and ends.
+    async fn shut_down(mut self, mut inbox: mpsc::Receiver<FlowEvent>) {
+        self.errands.shutdown().await;
+        self.fetchers.clear();
+        self.appenders.clear();
+        for (_, entry) in self.table.iter_mut() {
+            entry.appender = None;
+        }
+        let ended = async { while self.pumps.join_next().await.is_some() {} };
+        // Tasks that still have something to say must not wait for a full inbox.
+        let drained = async { while inbox.recv().await.is_some() {} };
+        tokio::select! {
+            () = ended => {}
+            () = drained => {}
+            () = tokio::time::sleep(SHUT_DOWN_MAX) => {}
+        }
+    }
+}
+
+/// Of every inbox. What goes through them is bounded in bytes by the budget.
+const INBOX_MAX: usize = 1024;
+const TAKE_OVERS_MAX: usize = 32;
+const OUT_OF_ORDER_MAX: u32 = 10;
+const SETTLED_INTERVAL: Duration = Duration::from_millis(20);
+const SHUT_DOWN_MAX: Duration = Duration::from_secs(3);

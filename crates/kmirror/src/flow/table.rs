@@ -1,0 +1,97 @@
+//! The partitions of a flow, as its supervisor keeps them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kmirror_client::{BrokerId, TopicId, TopicPartition};
+use tokio::sync::mpsc;
+
+use crate::append::appender::AppenderEvent;
+use crate::event::{Generation, PartitionKey};
+use crate::fetch::fetcher::Returned;
+use crate::queue::QueueGauge;
+use crate::status::PartitionGauge;
+use crate::topics::TopicRules;
+
+/// A partition of a flow.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) source: TopicPartition,
+    pub(crate) target: TopicPartition,
+    /// Zero where the cluster is too old for topic ids (before 2.8).
+    pub(crate) source_topic_id: TopicId,
+    pub(crate) target_topic_id: TopicId,
+    pub(crate) rules: TopicRules,
+    pub(crate) gauge: Arc<PartitionGauge>,
+    pub(crate) generation: Generation,
+    /// The source broker whose fetcher reads it.
+    pub(crate) fetched_from: Option<BrokerId>,
+    /// Where its items go, while it has an appender, and how many are on the way.
+    pub(crate) appender: Option<(mpsc::Sender<AppenderEvent>, Arc<QueueGauge>)>,
+    /// Waits for a source leader.
+    pub(crate) returned: Option<Box<Returned>>,
+    /// A marker token that the target refused.
+    pub(crate) token_refused: i32,
+    /// Take-overs in a row that led to no progress, and where the partition stood at the last.
+    pub(crate) attempts: u32,
+    pub(crate) attempted_at: i64,
+}
+
+/// All partitions of a flow.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    entries: Vec<Entry>,
+    partition_counts: HashMap<Arc<str>, i32>,
+}
+
+impl Entry {
+    /// Counts an attempt, and says how long to wait before it.
+    pub(crate) fn next_attempt(&mut self) -> Duration {
+        let position = self.gauge.position();
+        if position > self.attempted_at {
+            self.attempts = 0;
+        }
+        self.attempted_at = position;
+        self.attempts += 1;
+        match self.attempts {
+            1 => Duration::ZERO,
+            attempts => (ATTEMPT_MIN * 2u32.saturating_pow(attempts.min(10) - 2)).min(ATTEMPT_MAX),
+        }
+    }
+}
+
+impl Table {
+    /// How many partitions of each source topic are in the table.
+    pub(crate) fn partition_counts(&self) -> HashMap<Arc<str>, i32> {
+        self.partition_counts.clone()
+    }
+
+    /// Adds a partition. The partitions of a topic come in order.
+    pub(crate) fn insert(&mut self, entry: Entry) -> PartitionKey {
+        let key = PartitionKey(self.entries.len() as u32);
+        self.partition_counts.insert(Arc::clone(&entry.source.topic), entry.source.partition + 1);
+        self.entries.push(entry);
+        key
+    }
+
+    pub(crate) fn get(&mut self, key: PartitionKey) -> Option<&mut Entry> {
+        self.entries.get_mut(key.0 as usize)
+    }
+
+    /// The entry, unless the event was meant for an earlier generation of it.
+    pub(crate) fn current(&mut self, key: PartitionKey, generation: Generation) -> Option<&mut Entry> {
+        self.get(key).filter(|entry| entry.generation == generation)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (PartitionKey, &mut Entry)> {
+        self.entries.iter_mut().enumerate().map(|(index, entry)| (PartitionKey(index as u32), entry))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PartitionKey, &Entry)> {
+        self.entries.iter().enumerate().map(|(index, entry)| (PartitionKey(index as u32), entry))
+    }
+}
+
+const ATTEMPT_MIN: Duration = Duration::from_millis(50);
+const ATTEMPT_MAX: Duration = Duration::from_secs(2);

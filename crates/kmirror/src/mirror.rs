@@ -1,0 +1,258 @@
+//! The mirror: flows between clusters, built, started, watched and stopped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kmirror_client::Client;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ClusterConfig, Flow};
+use crate::error::{ConfigError, Error};
+use crate::flow::{self, FlowContext, FlowShared};
+use crate::selection::TopicMatcher;
+use crate::status::FlowStatus;
+use crate::verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
+
+/// A set of flows that is ready to run. Nothing is connected yet.
+#[derive(Debug)]
+pub struct Mirror {
+    clusters: BTreeMap<String, ClusterConfig>,
+    flows: Vec<(Flow, TopicMatcher)>,
+    once: bool,
+}
+
+/// Collects clusters and flows.
+#[derive(Debug, Default)]
+pub struct MirrorBuilder {
+    clusters: BTreeMap<String, ClusterConfig>,
+    flows: Vec<Flow>,
+    once: bool,
+}
+
+/// A running mirror. Dropping it stops everything at once, which is always safe: progress lives in the target's log.
+#[derive(Debug)]
+pub struct MirrorHandle {
+    flows: Vec<Arc<FlowShared>>,
+    stop: CancellationToken,
+    /// How the mirror ended, once it has.
+    ended: watch::Receiver<Option<Result<(), Error>>>,
+    task: JoinHandle<()>,
+}
+
+/// What a mirror did, when it has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// Each flow as it was at the end.
+    pub flows: Vec<FlowStatus>,
+}
+
+impl Mirror {
+    /// Starts describing a mirror.
+    ///
+    /// ```
+    /// use kmirror::{ClusterConfig, Flow, Mirror};
+    ///
+    /// let mirror = Mirror::builder()
+    ///     .cluster("east", ClusterConfig::new(["127.0.0.1:19092"]))
+    ///     .cluster("west", ClusterConfig::new(["127.0.0.1:29092"]))
+    ///     .flow(Flow::new("east", "west").topics(["orders", r"payments\..*"]))
+    ///     .build()?;
+    /// # Ok::<(), kmirror::ConfigError>(())
+    /// ```
+    pub fn builder() -> MirrorBuilder {
+        MirrorBuilder::default()
+    }
+
+    /// Starts the mirror in the caller's tokio runtime.
+    pub fn spawn(self) -> MirrorHandle {
+        let flows: Vec<_> = self.flows.iter().map(|(flow, _)| FlowShared::new(flow.name())).collect();
+        let stop = CancellationToken::new();
+        let (tell, ended) = watch::channel(None);
+        let running = self.run(flows.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            let _ = tell.send(Some(running.await));
+        });
+        MirrorHandle { flows, stop, ended, task }
+    }
+
+    /// Compares both clusters of every flow, record by record, and changes nothing. `progress` is counted up meanwhile.
+    pub async fn verify(
+        &self,
+        options: &VerifyOptions,
+        progress: Arc<VerifyProgress>,
+    ) -> Result<VerifyReport, Error> {
+        let clients = self.connect().await?;
+        let mut report = VerifyReport::default();
+        for (flow, matcher) in &self.flows {
+            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
+                continue;
+            };
+            let (source, target) = (source.clone(), target.clone());
+            let partitions =
+                verify_flow(flow, matcher, source, target, options, Arc::clone(&progress)).await?;
+            report.partitions.extend(partitions);
+        }
+        Ok(report)
+    }
+
+    async fn run(self, shared: Vec<Arc<FlowShared>>, stop: CancellationToken) -> Result<(), Error> {
+        let clients = tokio::select! {
+            clients = self.connect() => clients?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let mut running = tokio::task::JoinSet::new();
+        for ((flow, matcher), shared) in self.flows.into_iter().zip(shared) {
+            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
+                continue;
+            };
+            running.spawn(flow::run(FlowContext {
+                source: source.clone(),
+                target: target.clone(),
+                flow,
+                matcher,
+                once: self.once,
+                shared,
+                stop: stop.clone(),
+            }));
+        }
+        let mut result = Ok(());
+        while let Some(ended) = running.join_next().await {
+            let ended =
+                ended.unwrap_or_else(|error| Err(Error::TimedOut(format!("a flow's task ended: {error}"))));
+            if ended.is_err() && result.is_ok() {
+                // A flow that cannot start stops the others, so that nobody believes that all is well.
+                result = ended;
+                stop.cancel();
+            }
+        }
+        result
+    }
+
+    async fn connect(&self) -> Result<HashMap<String, Client>, Error> {
+        let mut clients = HashMap::new();
+        for (flow, _) in &self.flows {
+            for alias in [&flow.source, &flow.target] {
+                let Some(config) = self.clusters.get(alias) else { continue };
+                if !clients.contains_key(alias) {
+                    let client = Client::connect(config.for_client(alias)).await;
+                    clients.insert(alias.clone(), client.map_err(|error| Error::cluster(alias, error))?);
+                }
+            }
+        }
+        Ok(clients)
+    }
+}
+
+impl MirrorBuilder {
+    /// Adds a cluster under an alias.
+    pub fn cluster(mut self, alias: impl Into<String>, config: ClusterConfig) -> MirrorBuilder {
+        self.clusters.insert(alias.into(), config);
+        self
+    }
+
+    /// Adds a flow.
+    pub fn flow(mut self, flow: Flow) -> MirrorBuilder {
+        self.flows.push(flow);
+        self
+    }
+
+    /// Whether the mirror ends by itself once it has copied what was there when it started. Default: it goes on until it is
+    /// stopped.
+    pub fn once(mut self, once: bool) -> MirrorBuilder {
+        self.once = once;
+        self
+    }
+
+    /// Checks the whole. Connects to nothing.
+    pub fn build(self) -> Result<Mirror, ConfigError> {
+        if self.flows.is_empty() {
+            return Err(ConfigError::NoFlow);
+        }
+        let mut flows = Vec::new();
+        for flow in self.flows {
+            let defined = || self.clusters.keys().cloned().collect::<Vec<_>>().join(", ");
+            for alias in [&flow.source, &flow.target] {
+                let Some(cluster) = self.clusters.get(alias) else {
+                    return Err(ConfigError::UnknownCluster {
+                        flow: flow.name(),
+                        alias: alias.clone(),
+                        defined: defined(),
+                    });
+                };
+                if cluster.bootstrap_servers.is_empty() {
+                    return Err(ConfigError::NoServers { alias: alias.clone() });
+                }
+            }
+            if flow.source == flow.target {
+                return Err(ConfigError::SameCluster { flow: flow.name() });
+            }
+            let matcher = flow.topics.compile()?;
+            flows.push((flow, matcher));
+        }
+        Ok(Mirror { clusters: self.clusters, flows, once: self.once })
+    }
+}
+
+impl MirrorHandle {
+    /// What can be seen now.
+    pub fn status(&self) -> Vec<FlowStatus> {
+        self.flows.iter().map(|flow| flow.status()).collect()
+    }
+
+    /// Waits until every partition has reached the source's end as it was last seen, or is parked. An error of the mirror
+    /// ends the wait as well.
+    pub async fn caught_up(&self, timeout: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if self.flows.iter().all(|flow| flow.has_partitions() && flow.is_settled()) {
+                return Ok(());
+            }
+            if let Some(ended) = &*self.ended.borrow() {
+                return ended.clone();
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::TimedOut(format!("not caught up within {timeout:?}")));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Waits until the mirror ends by itself: when it runs once, or fails.
+    pub async fn wait(&self) -> Result<Report, Error> {
+        self.join().await?;
+        Ok(self.report())
+    }
+
+    /// Stops the mirror: reading ends, what was sent is acknowledged, every task ends. After `timeout` it is stopped hard,
+    /// which loses nothing either.
+    pub async fn shutdown(self, timeout: Duration) -> Result<Report, Error> {
+        self.stop.cancel();
+        match tokio::time::timeout(timeout, self.join()).await {
+            Ok(ended) => ended?,
+            Err(_) => self.task.abort(),
+        }
+        Ok(self.report())
+    }
+
+    async fn join(&self) -> Result<(), Error> {
+        let mut ended = self.ended.clone();
+        let ended = ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
+        ended.unwrap_or_else(|| Err(Error::TimedOut("the mirror's task was ended from outside".to_owned())))
+    }
+
+    fn report(&self) -> Report {
+        Report { flows: self.status() }
+    }
+}
+
+impl Drop for MirrorHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+const POLL_INTERVAL: Duration = Duration::from_millis(20);

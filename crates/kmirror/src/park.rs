@@ -1,0 +1,55 @@
+//! Why a partition stands still until somebody looks.
+
+use std::fmt;
+
+/// Why a partition is parked. The names are shown to users and are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ParkReason {
+    /// The source's log ends before, or differs at, what was copied: an unclean leader election or a restored cluster.
+    SourceTruncated,
+    /// The source topic was deleted and created again: it has another topic id.
+    SourceRecreated,
+    /// The source no longer holds the next records: retention or DeleteRecords removed them before they were copied.
+    RecordsExpired,
+    /// The target's log holds something that this flow did not write, or not what the source has.
+    TargetDiverged,
+    /// The target topic was deleted and created again: it has another topic id.
+    TargetRecreated,
+    /// A permission is missing.
+    Unauthorized,
+    /// A record is larger than the target accepts.
+    TooLarge,
+    /// The target refuses a record for what it is: no key on a compacted topic, a timestamp out of range.
+    Rejected,
+    /// A batch of the source is damaged or not understood.
+    CorruptBatch,
+}
+
+impl fmt::Display for ParkReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, formatter)
+    }
+}
+
+/// A partition that stands still: why, and what is known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parked {
+    /// Why.
+    pub reason: ParkReason,
+    /// What was seen, with offsets, and what can be done.
+    pub message: String,
+}
+
+impl Parked {
+    pub(crate) fn new(reason: ParkReason, message: impl Into<String>) -> Parked {
+        Parked { reason, message: message.into() }
+    }
+}
+
+impl fmt::Display for Parked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.reason, self.message)
+    }
+}

@@ -1,0 +1,170 @@
+//! From what was read to what is appended: each batch passes through, is rewritten, or becomes a gap. One planner per
+//! partition; it travels with the pieces to a worker where a batch must be decoded. Pure: no async, no clock.
+
+use std::collections::VecDeque;
+
+use kmirror_codec::{
+    Batch, BatchError, GapReason, HoleFill, Limits, Plan, PlanContext, RewriteRequest, Rewritten, Timestamps,
+    Workspace, plan, rewrite,
+};
+
+use crate::fetch::state::Sourced;
+use crate::item::Item;
+use crate::park::{ParkReason, Parked};
+
+/// Where a partition's copy stands between reading and appending, and how its target wants the batches.
+#[derive(Debug)]
+pub(crate) struct Planner {
+    /// The offset after the last item handed on. What lies between it and the next surviving record is a cleaned hole.
+    next: i64,
+    target: TargetRules,
+    limits: Limits,
+}
+
+/// What the target's topic asks of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TargetRules {
+    /// `max.message.bytes`: the largest batch, header included.
+    pub(crate) batch_bytes_max: usize,
+    /// How the holes are filled that the source's cleaner left: repeats suit only a target that cleans as well.
+    pub(crate) holes: HoleFill,
+    /// What becomes of append times.
+    pub(crate) timestamps: Timestamps,
+}
+
+impl Planner {
+    /// A planner whose first item begins at `next`.
+    pub(crate) fn new(next: i64, target: TargetRules) -> Planner {
+        Planner { next, target, limits: Limits::default() }
+    }
+
+    /// Plans pieces up to the first that must be decoded, which stays at the front. `true`: there is such a piece.
+    pub(crate) fn plan_ahead(
+        &mut self,
+        pieces: &mut VecDeque<Sourced>,
+        items: &mut Vec<Item>,
+    ) -> Result<bool, Parked> {
+        while let Some(piece) = pieces.front() {
+            match piece {
+                Sourced::Gap { first, end, reason } => self.gap(*first, *end, *reason, items),
+                Sourced::Legacy(_) => return Ok(true),
+                Sourced::Batch(batch) => {
+                    if !self.plan_batch(batch, items).map_err(|error| self.park(error))? {
+                        return Ok(true);
+                    }
+                }
+            }
+            pieces.pop_front();
+        }
+        Ok(false)
+    }
+
+    /// Plans the pieces, decoding where it must. For a worker: it takes as long as decompression takes. What is left in
+    /// `pieces` waits until there is room for it: a cleaned hole may become many batches.
+    pub(crate) fn plan_some(
+        &mut self,
+        pieces: &mut VecDeque<Sourced>,
+        items: &mut Vec<Item>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Parked> {
+        while self.plan_ahead(pieces, items)? {
+            let Some(piece) = pieces.pop_front() else { break };
+            let is_done = match &piece {
+                Sourced::Batch(batch) => self.rewrite(batch, items, workspace),
+                Sourced::Legacy(legacy) => legacy.convert(&self.limits, workspace).and_then(|batch| {
+                    Ok(self.plan_batch(&batch, items)? || self.rewrite(&batch, items, workspace)?)
+                }),
+                Sourced::Gap { .. } => Ok(true),
+            };
+            if !is_done.map_err(|error| self.park(error))? {
+                pieces.push_front(piece);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The hole that no surviving record follows yet, up to `end`. Called where the log has nothing more to read: the
+    /// target then ends where the source ends.
+    pub(crate) fn flush(&mut self, end: i64) -> Option<Item> {
+        let first = self.next;
+        (first < end).then(|| {
+            self.next = end;
+            Item::Gap { first, end, reason: GapReason::Cleaned }
+        })
+    }
+
+    /// Hands a batch on as it is, where its header allows. `false`: it must be decoded.
+    fn plan_batch(&mut self, batch: &Batch, items: &mut Vec<Item>) -> Result<bool, BatchError> {
+        let context = PlanContext {
+            position: self.next,
+            batch_bytes_max: self.target.batch_bytes_max,
+            timestamps: self.target.timestamps,
+            holes: self.target.holes,
+        };
+        let header = batch.header();
+        match plan(header, &context)? {
+            Plan::Behind => {}
+            Plan::PassThrough => {
+                self.gap(self.next, header.base_offset, GapReason::Cleaned, items);
+                self.next = header.next_offset();
+                items.push(Item::Batch { batch: batch.clone(), held: None });
+            }
+            Plan::Gap(GapReason::Cleaned) => {} // an empty batch: its offsets belong to the hole that goes on
+            Plan::Gap(reason) => self.gap(header.base_offset, header.next_offset(), reason, items),
+            Plan::Rewrite(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Rewrites a batch. `false`: only its first part, for the rest would be too much at once.
+    fn rewrite(
+        &mut self,
+        batch: &Batch,
+        items: &mut Vec<Item>,
+        workspace: &mut Workspace,
+    ) -> Result<bool, BatchError> {
+        let request = RewriteRequest {
+            start: self.next,
+            batch_bytes_max: self.target.batch_bytes_max,
+            timestamps: self.target.timestamps,
+            holes: self.target.holes,
+            limits: self.limits,
+        };
+        for rewritten in rewrite(batch, &request, workspace)? {
+            match rewritten {
+                Rewritten::Batch(rewritten) => {
+                    self.next = rewritten.header().next_offset();
+                    items.push(Item::Batch { batch: rewritten, held: Some(batch.bytes().clone()) });
+                }
+                Rewritten::Gap { first, end } => self.gap(first, end, GapReason::Cleaned, items),
+                Rewritten::Rest { .. } => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Adds a gap, and before it the cleaned hole that it ends: a record that follows a control batch is no neighbour of
+    /// that hole, so both take markers, in one fill.
+    fn gap(&mut self, first: i64, end: i64, reason: GapReason, items: &mut Vec<Item>) {
+        if first > self.next {
+            items.push(Item::Gap { first: self.next, end: first, reason: GapReason::Cleaned });
+        }
+        let first = first.max(self.next);
+        if end > first {
+            items.push(Item::Gap { first, end, reason });
+        }
+        self.next = self.next.max(first).max(end);
+    }
+
+    fn park(&self, error: BatchError) -> Parked {
+        let reason = match error {
+            BatchError::RecordTooLarge { .. } => ParkReason::TooLarge,
+            _ => ParkReason::CorruptBatch,
+        };
+        Parked::new(
+            reason,
+            format!("the source's batch at or after offset {} cannot be copied: {error}", self.next),
+        )
+    }
+}

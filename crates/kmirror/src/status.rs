@@ -1,0 +1,182 @@
+//! What can be seen of a running mirror. Tasks publish numbers here; nobody decides anything by them.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kmirror_codec::GapReason;
+
+use crate::item::Item;
+use crate::park::Parked;
+
+/// The state of a partition.
+///
+/// ```text
+///  Starting ──▶ Copying ◀──▶ Waiting(cause)
+///     ▲  │         │              │
+///     │  └─────────┴──────────────┴──▶ Parked(reason)
+///     └── take-over after a lost answer, a leader move, another writer
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PartitionState {
+    /// The target's tail is being read and compared with the source.
+    Starting,
+    /// Records flow, or would if there were any.
+    Copying,
+    /// A passing condition holds it up: it goes on by itself.
+    Waiting(String),
+    /// It stands still until an operator steps in.
+    Parked(Parked),
+}
+
+impl fmt::Display for PartitionState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PartitionState::Starting => formatter.write_str("Starting"),
+            PartitionState::Copying => formatter.write_str("Copying"),
+            PartitionState::Waiting(cause) => write!(formatter, "Waiting({cause})"),
+            PartitionState::Parked(parked) => write!(formatter, "Parked({})", parked.reason),
+        }
+    }
+}
+
+/// One partition as seen at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PartitionStatus {
+    /// The topic on the source.
+    pub source_topic: String,
+    /// The topic on the target.
+    pub target_topic: String,
+    /// The partition, the same on both sides.
+    pub partition: i32,
+    /// Its state.
+    pub state: PartitionState,
+    /// The next offset to be written: everything below is on the target. Below zero while not known.
+    pub position: i64,
+    /// The source's end as last seen: the last stable offset or the high watermark. Below zero while not known.
+    pub source_end: i64,
+    /// Where a mirror that runs once stops.
+    pub goal: Option<i64>,
+}
+
+/// One flow as seen at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FlowStatus {
+    /// `source->target`.
+    pub name: String,
+    /// Records appended since the start, repeats in cleaned holes included.
+    pub records: u64,
+    /// Bytes of batches appended since the start, headers included, as they went over the wire.
+    pub bytes: u64,
+    /// Offsets filled with control markers since the start.
+    pub marker_offsets: u64,
+    /// Offsets that hold no record, by why: they became markers. Holes filled with repeats are not among them.
+    pub gap_offsets: GapOffsets,
+    /// Every partition, by topic and number.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+impl FlowStatus {
+    /// Offsets that are still to be copied, as far as they are known.
+    pub fn lag(&self) -> u64 {
+        self.partitions.iter().map(PartitionStatus::lag).sum()
+    }
+
+    /// The partitions that are parked.
+    pub fn parked(&self) -> impl Iterator<Item = (&PartitionStatus, &Parked)> {
+        self.partitions.iter().filter_map(|partition| match &partition.state {
+            PartitionState::Parked(parked) => Some((partition, parked)),
+            _ => None,
+        })
+    }
+}
+
+impl PartitionStatus {
+    /// Offsets between the position and the goal, or the source's end where there is no goal.
+    pub fn lag(&self) -> u64 {
+        let end = self.goal.unwrap_or(self.source_end);
+        u64::try_from(end.saturating_sub(self.position.max(0))).unwrap_or(0)
+    }
+}
+
+/// Offsets without a record, by why there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GapOffsets {
+    /// The source has a control batch there.
+    pub control: u64,
+    /// The source has a record of an aborted transaction there, which `read_committed` leaves out.
+    pub aborted: u64,
+    /// The source's cleaner removed what was there.
+    pub cleaned: u64,
+}
+
+/// The numbers of a flow, counted by its appenders.
+#[derive(Debug, Default)]
+pub(crate) struct FlowCounters {
+    pub(crate) records: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) marker_offsets: AtomicU64,
+    control_offsets: AtomicU64,
+    aborted_offsets: AtomicU64,
+    cleaned_offsets: AtomicU64,
+}
+
+impl FlowCounters {
+    /// Counts an item that was queued: a gap by its reason.
+    pub(crate) fn count_gap(&self, item: &Item) {
+        let Item::Gap { first, end, reason } = item else { return };
+        let counter = match reason {
+            GapReason::Control => &self.control_offsets,
+            GapReason::Aborted => &self.aborted_offsets,
+            GapReason::Cleaned => &self.cleaned_offsets,
+        };
+        counter.fetch_add((end - first).unsigned_abs(), Ordering::Relaxed);
+    }
+
+    /// All gaps counted so far.
+    pub(crate) fn gap_offsets(&self) -> GapOffsets {
+        GapOffsets {
+            control: self.control_offsets.load(Ordering::Relaxed),
+            aborted: self.aborted_offsets.load(Ordering::Relaxed),
+            cleaned: self.cleaned_offsets.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The numbers and the state of a partition, written by the tasks that own it.
+#[derive(Debug)]
+pub(crate) struct PartitionGauge {
+    pub(crate) position: AtomicI64,
+    pub(crate) source_end: AtomicI64,
+    state: Mutex<PartitionState>,
+}
+
+impl PartitionGauge {
+    pub(crate) fn new() -> Arc<PartitionGauge> {
+        Arc::new(PartitionGauge {
+            position: AtomicI64::new(-1),
+            source_end: AtomicI64::new(-1),
+            state: Mutex::new(PartitionState::Starting),
+        })
+    }
+
+    pub(crate) fn set_state(&self, state: PartitionState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    pub(crate) fn state(&self) -> PartitionState {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn position(&self) -> i64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_parked(&self) -> bool {
+        matches!(*self.state.lock().unwrap_or_else(PoisonError::into_inner), PartitionState::Parked(_))
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading short ranges of a log outside any fetch session.
+
+use kmirror_client::{Client, ClientError, TopicPartition};
+use kmirror_codec::{Batch, Entry, split};
+
+use crate::config::Isolation;
+use crate::event::TakeOverFailure;
+use crate::fetch::state::{FetchFault, FetchState, Sourced};
+use crate::park::{ParkReason, Parked};
+
+/// All batches of the target that have offsets in `[first, end)`, as they lie in the log: no isolation, nothing left out.
+pub(crate) async fn batches(
+    client: &Client,
+    partition: &TopicPartition,
+    first: i64,
+    end: i64,
+    mut each: impl FnMut(Batch) -> Result<(), Parked>,
+) -> Result<(), TakeOverFailure> {
+    let mut position = first;
+    while position < end {
+        let fetched = client
+            .fetch_once(partition, position, FETCH_BYTES_MAX, kmirror_client::Isolation::ReadUncommitted)
+            .await
+            .map_err(|error| failure("read the target", &error))?;
+        if let Some(error) = fetched.error {
+            return Err(TakeOverFailure::Again(format!("reading the target at offset {position}: {error}")));
+        }
+        let before = position;
+        for entry in split(fetched.records, position) {
+            match entry.map_err(|error| unreadable(position, &error))? {
+                Entry::Batch(batch) => {
+                    position = batch.header().next_offset();
+                    each(batch).map_err(TakeOverFailure::Park)?;
+                }
+                Entry::Legacy(_) => {
+                    return Err(TakeOverFailure::Park(Parked::new(
+                        ParkReason::TargetDiverged,
+                        format!(
+                            "the target's log holds a message of an old format at offset {position}: kmirror wrote none"
+                        ),
+                    )));
+                }
+            }
+            if position >= end {
+                return Ok(());
+            }
+        }
+        if position == before {
+            // Below the high watermark and yet nothing: offsets that the target's cleaner emptied.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What the source holds in `[first, end)` under the flow's isolation.
+#[derive(Debug, Default)]
+pub(crate) struct SourceRange {
+    /// Batches with records to copy.
+    pub(crate) pieces: Vec<Sourced>,
+    /// The leader epoch of the last batch that begins before `end`.
+    pub(crate) last_epoch: Option<i32>,
+}
+
+/// Reads a range of the source.
+pub(crate) async fn source_range(
+    client: &Client,
+    partition: &TopicPartition,
+    isolation: Isolation,
+    first: i64,
+    end: i64,
+) -> Result<SourceRange, TakeOverFailure> {
+    let mut state = FetchState::new(first, None, None, isolation);
+    let mut range = SourceRange::default();
+    while state.position < end {
+        let before = state.position;
+        let fetched = client
+            .fetch_once(partition, before, FETCH_BYTES_MAX, isolation.for_client())
+            .await
+            .map_err(|error| failure("read the source", &error))?;
+        let fetched = state.on_fetched(fetched).map_err(|fault| match fault {
+            FetchFault::Park(parked) => TakeOverFailure::Park(parked),
+            FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => TakeOverFailure::Again(cause),
+            FetchFault::OutOfRange | FetchFault::Recreated => {
+                TakeOverFailure::Again(format!("the source does not hold offset {before} any more"))
+            }
+        })?;
+        range.last_epoch = state.last_fetched_epoch.or(range.last_epoch);
+        range.pieces.extend(fetched.pieces);
+        if state.position == before {
+            break; // nothing to read up to the end: cleaned, or not readable yet
+        }
+    }
+    Ok(range)
+}
+
+/// Judges a request of a take-over that failed as a whole.
+pub(crate) fn failure(what: &str, error: &ClientError) -> TakeOverFailure {
+    if error.is_authorization() {
+        return TakeOverFailure::Park(Parked::new(
+            ParkReason::Unauthorized,
+            format!("kmirror may not {what}: {error}; it needs READ and DESCRIBE on the topic"),
+        ));
+    }
+    TakeOverFailure::Again(format!("could not {what}: {error}"))
+}
+
+fn unreadable(position: i64, error: &kmirror_codec::BatchError) -> TakeOverFailure {
+    TakeOverFailure::Park(Parked::new(
+        ParkReason::CorruptBatch,
+        format!("the target's log at or after offset {position} cannot be read: {error}"),
+    ))
+}
+
+const FETCH_BYTES_MAX: i32 = 1 << 20;

@@ -1,0 +1,238 @@
+//! Topics of a flow: which are copied, what they are called on the target, and how they are created there. The plan is
+//! pure; applying it is not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kmirror_client::{
+    Client, ClientError, ClusterMetadata, ConfigEntry, ConfigSource, NewTopic, TopicMetadata,
+};
+use kmirror_codec::{HoleFill, Timestamps};
+use tracing::{info, warn};
+
+use crate::config::Flow;
+use crate::error::Error;
+use crate::planner::TargetRules;
+use crate::selection::TopicMatcher;
+
+/// A topic that a flow copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicPair {
+    pub(crate) source: Arc<str>,
+    pub(crate) target: Arc<str>,
+    /// The source's partition count.
+    pub(crate) partitions: i32,
+    /// The target's, if the topic exists there.
+    pub(crate) target_partitions: Option<i32>,
+}
+
+/// How a target topic takes its batches, and whether its cleaner removes records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TopicRules {
+    pub(crate) batches: TargetRules,
+    pub(crate) is_compacted: bool,
+    pub(crate) keeps_timestamps: bool,
+}
+
+/// Pairs the selected topics of the source with their names on the target.
+pub(crate) fn pair(
+    flow: &Flow,
+    matcher: &TopicMatcher,
+    source: &ClusterMetadata,
+    target: &ClusterMetadata,
+) -> Result<Vec<TopicPair>, Error> {
+    let mut by_target: BTreeMap<String, Arc<str>> = BTreeMap::new();
+    let mut pairs = Vec::new();
+    for (topic_name, topic) in &source.topics {
+        if topic.is_internal || topic.error.is_some() || !matcher.matches(topic_name) {
+            continue;
+        }
+        let name = flow.naming.target_topic(&flow.source, topic_name);
+        if let Some(first) = by_target.insert(name.clone(), Arc::clone(topic_name)) {
+            return Err(Error::TopicsCollide {
+                flow: flow.name(),
+                first: first.to_string(),
+                second: topic_name.to_string(),
+                target: name,
+            });
+        }
+        pairs.push(TopicPair {
+            source: Arc::clone(topic_name),
+            partitions: partition_count(topic),
+            target_partitions: target.topic(&name).filter(|topic| topic.error.is_none()).map(partition_count),
+            target: Arc::from(name),
+        });
+    }
+    pairs.sort_by(|first, second| first.source.cmp(&second.source));
+    Ok(pairs)
+}
+
+/// How many partitions a topic has.
+pub(crate) fn partition_count(topic: &TopicMetadata) -> i32 {
+    i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)
+}
+
+/// Creates the target topics that do not exist, with the source's partition count and the configuration that is set on the
+/// source topic itself. The replication factor is the target's default.
+pub(crate) async fn create_missing(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    pairs: &[TopicPair],
+) -> Result<bool, Error> {
+    let missing: Vec<_> = pairs.iter().filter(|pair| pair.target_partitions.is_none()).collect();
+    if missing.is_empty() {
+        return Ok(false);
+    }
+    let names: Vec<_> = missing.iter().map(|pair| Arc::clone(&pair.source)).collect();
+    let mut configs: BTreeMap<Arc<str>, Vec<ConfigEntry>> = BTreeMap::new();
+    let described = source.describe_topic_configs(&names).await;
+    for (name, entries) in described.map_err(|error| Error::cluster(&flow.source, error))? {
+        configs.insert(name, entries.map_err(|error| Error::cluster(&flow.source, error))?);
+    }
+    for pair in missing {
+        let entries = configs.get(&pair.source).map(Vec::as_slice).unwrap_or_default();
+        create(flow, target, pair, configuration_of(entries)).await?;
+    }
+    Ok(true)
+}
+
+/// What the target's topics ask of the batches that are appended to them.
+pub(crate) async fn rules(
+    flow: &Flow,
+    target: &Client,
+    names: &[Arc<str>],
+) -> Result<BTreeMap<Arc<str>, TopicRules>, Error> {
+    let described = target.describe_topic_configs(names).await;
+    let described = described.map_err(|error| Error::cluster(&flow.target, error))?;
+    let mut rules = BTreeMap::new();
+    for (name, entries) in described {
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                warn!(flow = flow.name(), topic = %name, %error, "cannot read the target topic's configuration; its defaults are assumed");
+                Vec::new()
+            }
+        };
+        rules.insert(name, rules_of(&entries));
+    }
+    Ok(rules)
+}
+
+/// The configuration that a topic is created with: what was set on the source topic itself, without what only makes sense
+/// on the source's own brokers.
+fn configuration_of(entries: &[ConfigEntry]) -> Vec<(String, String)> {
+    entries
+        .iter()
+        .filter(|entry| {
+            entry.source == ConfigSource::DynamicTopic && !NOT_COPIED.contains(&entry.name.as_str())
+        })
+        .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
+        .collect()
+}
+
+fn rules_of(entries: &[ConfigEntry]) -> TopicRules {
+    let value =
+        |name: &str| entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.as_deref());
+    let is_compacted =
+        value("cleanup.policy").is_some_and(|policy| policy.split(',').any(|part| part.trim() == "compact"));
+    let keeps_timestamps = value("message.timestamp.type") != Some("LogAppendTime");
+    let batches = TargetRules {
+        batch_bytes_max: value("max.message.bytes")
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(MESSAGE_BYTES_MAX_DEFAULT),
+        holes: if is_compacted { HoleFill::Repeats } else { HoleFill::Markers },
+        // A topic with create times would show the producers' times of a batch whose readers saw its append time.
+        timestamps: if keeps_timestamps { Timestamps::FromAppendTime } else { Timestamps::Keep },
+    };
+    TopicRules { batches, is_compacted, keeps_timestamps }
+}
+
+async fn create(
+    flow: &Flow,
+    target: &Client,
+    pair: &TopicPair,
+    configs: Vec<(String, String)>,
+) -> Result<(), Error> {
+    let topic = new_topic(pair, configs.clone());
+    let error = match create_one(target, topic, false).await {
+        Ok(()) => {
+            info!(flow = flow.name(), topic = %pair.target, partitions = pair.partitions, "created on the target");
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    match error.kafka_error() {
+        // Somebody else was faster; what it looks like will be seen with the metadata.
+        Some(kmirror_client::KafkaError::TOPIC_ALREADY_EXISTS) => Ok(()),
+        Some(kmirror_client::KafkaError::INVALID_CONFIG) if !configs.is_empty() => {
+            create_with_known_configs(flow, target, pair, configs).await
+        }
+        _ => Err(not_created(flow, pair, &error)),
+    }
+}
+
+/// A release may not know a configuration of another (`message.format.version` is gone in 4.0). Which one it is, the broker
+/// does not say in a form that a program could rely on; so each is tried alone, without creating anything.
+async fn create_with_known_configs(
+    flow: &Flow,
+    target: &Client,
+    pair: &TopicPair,
+    configs: Vec<(String, String)>,
+) -> Result<(), Error> {
+    let mut known = Vec::new();
+    for config in configs {
+        match create_one(target, new_topic(pair, vec![config.clone()]), true).await {
+            Err(error) if error.kafka_error() == Some(kmirror_client::KafkaError::INVALID_CONFIG) => {
+                warn!(flow = flow.name(), topic = %pair.target, config = config.0, value = config.1, %error,
+                    "the target does not accept this configuration; the topic is created without it");
+            }
+            _ => known.push(config),
+        }
+    }
+    create_one(target, new_topic(pair, known), false).await.map_err(|error| not_created(flow, pair, &error))
+}
+
+fn new_topic(pair: &TopicPair, configs: Vec<(String, String)>) -> NewTopic {
+    NewTopic {
+        name: Arc::clone(&pair.target),
+        partitions: pair.partitions,
+        replication_factor: REPLICATION_FACTOR_OF_BROKER,
+        configs,
+    }
+}
+
+async fn create_one(target: &Client, topic: NewTopic, validate_only: bool) -> Result<(), ClientError> {
+    let answers = target.create_topics(&[topic], validate_only).await?;
+    match answers.into_iter().next() {
+        Some((_, answer)) => answer.map(|_| ()),
+        None => Err(ClientError::InvalidResponse {
+            address: target.alias().into(),
+            api: "CreateTopics",
+            problem: "it leaves the topic out".into(),
+        }),
+    }
+}
+
+fn not_created(flow: &Flow, pair: &TopicPair, error: &ClientError) -> Error {
+    Error::CreateTopic {
+        flow: flow.name(),
+        topic: pair.target.to_string(),
+        reason: error.to_string(),
+        unauthorized: error.is_authorization(),
+    }
+}
+
+/// The replica lists name the source's brokers; the replica and election settings suit its size; and with append times the
+/// target would replace every timestamp by its own clock.
+const NOT_COPIED: [&str; 5] = [
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "message.timestamp.type",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+];
+/// `TopicConfig.MAX_MESSAGE_BYTES_CONFIG`: 1 MiB and the overhead of a batch.
+const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
+/// CreateTopics 4+ (KIP-464).
+const REPLICATION_FACTOR_OF_BROKER: i16 = -1;

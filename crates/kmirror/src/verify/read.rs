@@ -1,0 +1,94 @@
+//! Reading one side of a partition, a fetch ahead of the comparison.
+
+use kmirror_client::{Client, TopicPartition};
+use kmirror_codec::{Batch, Limits, Workspace};
+
+use crate::config::Isolation;
+use crate::error::Error;
+use crate::fetch::state::{FetchState, Sourced};
+
+/// Reads a partition from some offset up to another, batch by batch.
+pub(crate) struct SideReader {
+    client: Client,
+    partition: TopicPartition,
+    isolation: Isolation,
+    state: FetchState,
+    end: i64,
+}
+
+impl SideReader {
+    pub(crate) fn new(
+        client: Client,
+        partition: TopicPartition,
+        isolation: Isolation,
+        first: i64,
+        end: i64,
+    ) -> SideReader {
+        SideReader { client, partition, isolation, state: FetchState::new(first, None, None, isolation), end }
+    }
+
+    /// The next batches with records; none at all at the end.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Batch>, Error> {
+        let mut attempts = 0;
+        while self.state.position < self.end {
+            let before = self.state.position;
+            let fetched = self
+                .client
+                .fetch_once(&self.partition, before, FETCH_BYTES_MAX, self.isolation.for_client())
+                .await;
+            let fetched = match fetched {
+                Ok(fetched) => fetched,
+                Err(error) if attempts < ATTEMPTS_MAX && error.retry() != kmirror_client::Retry::Never => {
+                    attempts += 1;
+                    tokio::time::sleep(RETRY_INTERVAL * attempts).await;
+                    continue;
+                }
+                Err(error) => return Err(Error::cluster(self.client.alias(), error)),
+            };
+            let fetched = self.state.on_fetched(fetched).map_err(|fault| Error::Read {
+                alias: self.client.alias().to_owned(),
+                partition: self.partition.to_string(),
+                offset: before,
+                reason: fault.to_string(),
+            })?;
+            let batches = self.batches(fetched.pieces)?;
+            if !batches.is_empty() {
+                return Ok(batches);
+            }
+            if self.state.position == before {
+                break; // below the end and yet nothing: emptied by a cleaner
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The next offset to be read.
+    pub(crate) fn position(&self) -> i64 {
+        self.state.position
+    }
+
+    fn batches(&self, pieces: Vec<Sourced>) -> Result<Vec<Batch>, Error> {
+        pieces
+            .into_iter()
+            .filter_map(|piece| match piece {
+                Sourced::Batch(batch) => Some(Ok(batch)),
+                Sourced::Legacy(legacy) => {
+                    let offset = legacy.last_offset();
+                    Some(legacy.convert(&Limits::default(), &mut Workspace::new()).map_err(|error| {
+                        Error::Read {
+                            alias: self.client.alias().to_owned(),
+                            partition: self.partition.to_string(),
+                            offset,
+                            reason: error.to_string(),
+                        }
+                    }))
+                }
+                Sourced::Gap { .. } => None,
+            })
+            .collect()
+    }
+}
+
+const FETCH_BYTES_MAX: i32 = 2 << 20;
+const ATTEMPTS_MAX: u32 = 5;
+const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
