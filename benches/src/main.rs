@@ -1,3 +1,39 @@
-//! Measurements of kmirror.
+//! Measurements of kmirror, each a command that anyone can repeat: `cargo run --release -p kmirror-bench -- cpu`.
+//!
+//! Numbers from different machines or hours say little on their own, so each measurement also runs something fixed and
+//! simple beside kmirror, in the same minute, and prints the ratio.
 
-fn main() {}
+mod cpu;
+mod measured;
+mod relay;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "kmirror-bench", about = "Measurements of kmirror, each a command that anyone can repeat.")]
+struct Arguments {
+    #[command(subcommand)]
+    measurement: Measurement,
+}
+
+#[derive(Subcommand)]
+enum Measurement {
+    /// CPU seconds per gigabyte on the wire and peak memory of `kmirror run --once`, beside a bare relay.
+    Cpu(cpu::CpuArguments),
+    /// The relay's own process: reads, hashes and writes bytes between two sockets.
+    #[command(hide = true)]
+    Relay(relay::RelayArguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().measurement {
+        Measurement::Cpu(arguments) => cpu::run(&arguments),
+        Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
