@@ -56,12 +56,16 @@ pub struct TxnMarker {
 }
 
 impl Client {
-    /// Has the cluster allocate a producer id for idempotent appends.
+    /// Has the cluster allocate a producer id for idempotent appends. A broker that has not fetched a block of ids yet
+    /// answers [`COORDINATOR_LOAD_IN_PROGRESS`](crate::KafkaError::COORDINATOR_LOAD_IN_PROGRESS) the first time.
     ///
     /// # Errors
     /// Those of any call, and those of the broker.
     pub async fn init_producer_id(&self) -> Result<ProducerIdentity, ClientError> {
-        let request = m::InitProducerIdRequest::default().with_transaction_timeout_ms(i32::MAX);
+        // kafka-protocol's default is an empty transactional id, which is not the same as none.
+        let request = m::InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_transaction_timeout_ms(i32::MAX);
         let response = self.call_any(request).await?;
         ClientError::check(response.error_code, m::InitProducerIdRequest::NAME, self.alias(), None)?;
         Ok(ProducerIdentity { producer_id: response.producer_id.0, producer_epoch: response.producer_epoch })

@@ -1,0 +1,4 @@
+//! The client against what it talks to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod real_kafka;
