@@ -43,7 +43,7 @@ pub enum ClientError {
     Closed {
         /// The broker's address.
         address: Arc<str>,
-        /// The API whose answer was awaited, or `idle`.
+        /// The API whose answer was awaited, or an idle time.
         during: &'static str,
         /// What that usually means, where there is something to say.
         hint: &'static str,

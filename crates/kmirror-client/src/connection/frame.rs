@@ -226,3 +226,37 @@ impl AsRef<[u8]> for OwnedFrame {
         &self.buffer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A length is only a claim: until bytes arrive it costs no more than a megabyte.
+    #[tokio::test]
+    async fn a_hostile_length_costs_no_memory() {
+        let length = 100 << 20;
+        let mut reader = FrameReader::new(length);
+        reader.begin_body(length, 0, None);
+        assert!(reader.body.as_ref().unwrap().buffer.capacity() <= 2 * RESERVED_BYTES_MAX);
+    }
+
+    /// An expected length is reserved exactly, an unexpected one grows; both arrive whole, in one piece.
+    #[tokio::test]
+    async fn frames_of_any_size_arrive() {
+        for (length, expected) in [(4, 0), (RESERVED_BYTES_MAX, 0), (5 << 20, 0), (5 << 20, 6 << 20)] {
+            let sent: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+            let stream = [&(length as u32).to_be_bytes()[..], &sent].concat();
+            let mut read = stream.as_slice();
+            let mut reader = FrameReader::new(length);
+            let frame = loop {
+                match reader.advance(&mut read).await {
+                    Ok(Progress::Length(length)) => reader.begin_body(length, expected, None),
+                    Ok(Progress::Partial) => {}
+                    Ok(Progress::Frame(frame)) => break frame,
+                    Err(_) => panic!("lost at {}", read.len()),
+                }
+            };
+            assert!(frame == sent, "{length} {expected}");
+        }
+    }
+}

@@ -354,7 +354,7 @@ impl Driver {
     }
 
     fn frame_error(&self, error: FrameError) -> ClientError {
-        let during = self.waiters.front().map_or("idle", |waiter| waiter.api);
+        let during = self.waiters.front().map_or("an idle time", |waiter| waiter.api);
         match error {
             FrameError::Io(cause) if cause.kind() == std::io::ErrorKind::ConnectionReset => {
                 closed(&self.address, during)
@@ -390,5 +390,5 @@ async fn write_requests(
             return ClientError::network(address, api, error);
         }
     }
-    closed(address, "idle")
+    closed(address, "an idle time")
 }

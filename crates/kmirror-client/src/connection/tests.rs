@@ -1,1 +1,379 @@
+//! A scripted broker on the other end of a duplex pipe.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kafka_protocol::messages::{ApiVersionsRequest, DeleteRecordsRequest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::error_codes::Retry;
+use bytes::Bytes;
+
+struct Peer(DuplexStream);
+
+/// What a peer reads of a request.
+struct Asked {
+    api_key: i16,
+    version: i16,
+    correlation_id: i32,
+}
+
+fn config() -> ClientConfig {
+    ClientConfig::new("test", ["broker:9092"])
+}
+
+fn linked(pipe_bytes: usize, config: &ClientConfig) -> (Link, Peer) {
+    let (ours, theirs) = duplex(pipe_bytes);
+    (Link::new(Stream::over(split(ours)), "broker:9092".into(), config), Peer(theirs))
+}
+
+fn link() -> (Link, Peer) {
+    linked(1 << 20, &config())
+}
+
+impl Peer {
+    async fn asked(&mut self) -> Asked {
+        let frame = self.frame().await;
+        Asked {
+            api_key: i16::from_be_bytes([frame[0], frame[1]]),
+            version: i16::from_be_bytes([frame[2], frame[3]]),
+            correlation_id: i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]),
+        }
+    }
+
+    async fn frame(&mut self) -> Vec<u8> {
+        let length = self.0.read_u32().await.unwrap();
+        let mut frame = vec![0; length as usize];
+        self.0.read_exact(&mut frame).await.unwrap();
+        frame
+    }
+
+    async fn answer(&mut self, correlation_id: i32, body: &[u8]) {
+        self.0.write_all(&(4 + body.len() as u32).to_be_bytes()).await.unwrap();
+        self.0.write_all(&correlation_id.to_be_bytes()).await.unwrap();
+        self.0.write_all(body).await.unwrap();
+    }
+
+    /// Answers the next request, one of DeleteRecords version 1, with a throttle time.
+    async fn answer_next(&mut self, throttle_time_ms: i32) {
+        let asked = self.asked().await;
+        self.answer(asked.correlation_id, &empty_response(throttle_time_ms)).await;
+    }
+}
+
+fn empty_response(throttle_time_ms: i32) -> Vec<u8> {
+    [throttle_time_ms.to_be_bytes(), 0i32.to_be_bytes()].concat()
+}
+
+type Response = kafka_protocol::messages::DeleteRecordsResponse;
+
+async fn submit(link: &Link) -> Result<Pending<Response>, ClientError> {
+    submit_owned(link, None).await
+}
+
+async fn submit_owned(
+    link: &Link,
+    owner: Option<Box<dyn FrameOwner>>,
+) -> Result<Pending<Response>, ClientError> {
+    let frame = link.encode(&DeleteRecordsRequest::default(), 1)?;
+    let reply = Reply { patience: Duration::ZERO, expected_bytes: 0, owner };
+    link.submit::<DeleteRecordsRequest>(frame, 1, reply).await
+}
+
+async fn call(link: &Link) -> Result<Response, ClientError> {
+    link.call(DeleteRecordsRequest::default(), 1).await
+}
+
+#[tokio::test]
+async fn answers_find_their_waiters_in_whatever_order_these_look() {
+    let (link, mut peer) = link();
+    let (one, two, three) =
+        (submit(&link).await.unwrap(), submit(&link).await.unwrap(), submit(&link).await.unwrap());
+    for throttle_time_ms in [-1, -2, -3] {
+        peer.answer_next(throttle_time_ms).await;
+    }
+    assert_eq!(three.await.unwrap().throttle_time_ms, -3);
+    assert_eq!(one.await.unwrap().throttle_time_ms, -1);
+    assert_eq!(two.await.unwrap().throttle_time_ms, -2);
+}
+
+#[tokio::test]
+async fn a_hang_up_in_the_middle_of_a_frame_is_one_cause_for_all() {
+    let (link, mut peer) = link();
+    let (one, two) = (submit(&link).await.unwrap(), submit(&link).await.unwrap());
+    peer.asked().await;
+    peer.0.write_all(&[0, 0, 0, 99, 1, 2, 3]).await.unwrap();
+    drop(peer);
+    let cause = one.await.unwrap_err();
+    assert_eq!(cause.to_string(), "broker:9092: connection closed during DeleteRecords");
+    assert_eq!(cause.retry(), Retry::Reconnect);
+    assert_eq!(two.await.unwrap_err().to_string(), cause.to_string());
+    assert_eq!(call(&link).await.unwrap_err().to_string(), cause.to_string());
+    assert_eq!(link.poison().unwrap().to_string(), cause.to_string());
+}
+
+#[tokio::test]
+async fn lengths_that_cannot_be_are_refused() {
+    let cases: [(&[u8], &str); 5] = [
+        (&[0xff, 0xff, 0xff, 0xff], "a frame of -1 bytes"),
+        (&[0, 0, 0, 3], "a frame of 3 bytes"),
+        (&[0x06, 0x40, 0, 1], "a frame of 104857601 bytes, over the limit of 104857600 bytes"),
+        (
+            &[0x15, 0x03, 0x03, 0, 2, 2, 80],
+            "a frame of 352518912 bytes, over the limit of 104857600 bytes: that is a TLS alert, does this listener expect TLS?",
+        ),
+        (
+            b"HTTP/1.1 400 Bad Request",
+            "a frame of 1213486160 bytes, over the limit of 104857600 bytes: that is HTTP, not Kafka",
+        ),
+    ];
+    for (bytes, problem) in cases {
+        let (link, mut peer) = link();
+        let pending = submit(&link).await.unwrap();
+        peer.asked().await;
+        peer.0.write_all(bytes).await.unwrap();
+        let error = pending.await.unwrap_err();
+        assert_eq!(error.to_string(), format!("broker:9092: invalid response to DeleteRecords: {problem}"));
+        assert!(link.poison().is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_another_request_poisons() {
+    let (link, mut peer) = link();
+    let (one, two) = (submit(&link).await.unwrap(), submit(&link).await.unwrap());
+    peer.asked().await;
+    peer.answer(77, &empty_response(0)).await;
+    let cause = one.await.unwrap_err();
+    assert_eq!(
+        cause.to_string(),
+        "broker:9092: invalid response to DeleteRecords: correlation id 77 instead of 0"
+    );
+    assert_eq!(two.await.unwrap_err().to_string(), cause.to_string());
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_poisons() {
+    let (link, mut peer) = link();
+    peer.answer(0, &empty_response(0)).await;
+    while link.poison().is_none() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(call(&link).await.unwrap_err().to_string().contains("no request asked for"));
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_fails_one_request() {
+    let (link, mut peer) = link();
+    let (one, two) = (submit(&link).await.unwrap(), submit(&link).await.unwrap());
+    let asked = peer.asked().await;
+    peer.answer(asked.correlation_id, &[0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff]).await;
+    peer.answer_next(0).await;
+    assert!(matches!(one.await.unwrap_err(), ClientError::InvalidResponse { .. }));
+    assert!(two.await.is_ok());
+    assert!(link.poison().is_none());
+}
+
+#[tokio::test]
+async fn nobody_misses_the_answer_of_a_waiter_that_left() {
+    let (link, mut peer) = link();
+    drop(submit(&link).await.unwrap());
+    let two = submit(&link).await.unwrap();
+    peer.answer_next(-1).await;
+    peer.answer_next(-2).await;
+    assert_eq!(two.await.unwrap().throttle_time_ms, -2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_too_long_after_the_request_timeout() {
+    let (link, _peer) = link();
+    let begin = Instant::now();
+    let (one, two) = (submit(&link).await.unwrap(), submit(&link).await.unwrap());
+    let cause = one.await.unwrap_err();
+    assert_eq!(cause.to_string(), "broker:9092: no answer to DeleteRecords within 30s");
+    assert_eq!(two.await.unwrap_err().to_string(), cause.to_string());
+    assert_eq!(begin.elapsed().as_secs(), 30);
+}
+
+/// A broker answers one request after the other: a long queue is not silence, nor is a large answer over a slow line.
+#[tokio::test(start_paused = true)]
+async fn slow_progress_is_not_silence() {
+    let (link, mut peer) = link();
+    let (one, two) = (submit(&link).await.unwrap(), submit(&link).await.unwrap());
+    sleep(Duration::from_secs(25)).await;
+    peer.answer_next(0).await;
+    let asked = peer.asked().await;
+    let answer = [&12u32.to_be_bytes()[..], &asked.correlation_id.to_be_bytes(), &empty_response(0)].concat();
+    for byte in answer {
+        sleep(Duration::from_secs(25)).await;
+        peer.0.write_all(&[byte]).await.unwrap();
+    }
+    assert!(one.await.is_ok());
+    assert!(two.await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_time_is_not_silence() {
+    let (link, mut peer) = link();
+    sleep(Duration::from_secs(3_600)).await;
+    let pending = submit(&link).await.unwrap();
+    sleep(Duration::from_secs(29)).await;
+    peer.answer_next(0).await;
+    assert!(pending.await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_connection_sends_nothing_new() {
+    let (link, mut peer) = link();
+    let one = submit(&link).await.unwrap();
+    peer.answer_next(5_000).await;
+    one.await.unwrap();
+    let begin = Instant::now();
+    let two = submit(&link).await.unwrap();
+    assert_eq!(begin.elapsed().as_secs(), 5, "held back, not queued");
+    peer.answer_next(0).await;
+    assert!(two.await.is_ok());
+}
+
+/// The throttle counts also when its waiter left, and time that the broker takes for it is no time-out.
+#[tokio::test(start_paused = true)]
+async fn throttle_time_does_not_count_as_silence() {
+    let (link, mut peer) = link();
+    drop(submit(&link).await.unwrap());
+    let two = submit(&link).await.unwrap();
+    peer.answer_next(60_000).await;
+    sleep(Duration::from_secs(80)).await;
+    peer.answer_next(0).await;
+    assert!(two.await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_in_flight_are_bounded() {
+    let (link, mut peer) = link();
+    let mut pending = Vec::new();
+    for _ in 0..64 {
+        pending.push(submit(&link).await.unwrap());
+    }
+    let one_more = tokio::time::timeout(Duration::from_secs(1), submit(&link)).await;
+    assert!(one_more.is_err(), "waits");
+    peer.answer_next(0).await;
+    assert!(submit(&link).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_socket_closes_with_the_last_handle() {
+    let (link, mut peer) = link();
+    let pending = submit(&link).await.unwrap();
+    drop(link);
+    peer.answer_next(0).await;
+    assert!(pending.await.is_ok(), "a pending answer is a handle");
+    assert_eq!(peer.0.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[derive(Clone, Default)]
+struct Watched {
+    bytes: Arc<AtomicUsize>,
+    dropped: Arc<AtomicBool>,
+}
+
+impl FrameOwner for Watched {
+    fn frame_bytes(&mut self, bytes: usize) {
+        self.bytes.store(bytes, Ordering::SeqCst);
+    }
+}
+
+struct OnDrop(Watched);
+
+impl FrameOwner for OnDrop {
+    fn frame_bytes(&mut self, bytes: usize) {
+        self.0.frame_bytes(bytes);
+    }
+}
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn an_owner_lives_as_long_as_the_last_slice_of_its_frame() {
+    let (link, mut peer) = link();
+    let watched = Watched::default();
+    let pending = submit_owned(&link, Some(Box::new(OnDrop(watched.clone())))).await.unwrap();
+    let asked = peer.asked().await;
+    // One topic with the name "abc", which stays a slice of the frame.
+    let body = [&0i32.to_be_bytes()[..], &1i32.to_be_bytes(), &[0, 3], b"abc", &0i32.to_be_bytes()].concat();
+    peer.answer(asked.correlation_id, &body).await;
+    let mut response = pending.await.unwrap();
+    assert_eq!(watched.bytes.load(Ordering::SeqCst), 4 + body.len());
+    let name: Bytes = response.topics.remove(0).name.0.into();
+    drop(response.topics);
+    assert!(!watched.dropped.load(Ordering::SeqCst));
+    assert_eq!(name, "abc");
+    drop(name);
+    assert!(watched.dropped.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn an_owner_does_not_outlive_a_lost_connection() {
+    let (link, peer) = link();
+    let watched = Watched::default();
+    let pending = submit_owned(&link, Some(Box::new(OnDrop(watched.clone())))).await.unwrap();
+    drop(peer);
+    assert!(pending.await.is_err());
+    while !watched.dropped.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// More payloads than fit one vectored write, through a pipe that takes a few bytes at a time.
+#[tokio::test]
+async fn partial_writes_lose_nothing() {
+    for pipe_bytes in [1, 7, 1_000, 1 << 20] {
+        let (link, mut peer) = linked(pipe_bytes, &config());
+        let mut frame =
+            RequestFrame { framing: link.begin_frame::<m::ProduceRequest>(9).unwrap(), payloads: Vec::new() };
+        let mut expected = frame.framing[4..].to_vec();
+        for index in 0..200u8 {
+            let payload = Bytes::from(vec![index; usize::from(index) % 13]);
+            frame.payloads.push((frame.framing.len(), payload.clone()));
+            frame.framing.extend_from_slice(&[index; 3]);
+            expected.extend_from_slice(&payload);
+            expected.extend_from_slice(&[index; 3]);
+        }
+        let reply = Reply { patience: Duration::ZERO, expected_bytes: 0, owner: None };
+        let _pending = link.submit::<m::ProduceRequest>(frame, 9, reply).await.unwrap();
+        assert_eq!(peer.frame().await, expected, "{pipe_bytes}");
+    }
+}
+
+/// Brokers before 2.4 do not know version 3 and answer in the layout of version 0.
+#[tokio::test]
+async fn version_0_of_api_versions_is_the_fallback() {
+    for keys in [0i32, 1] {
+        let (ours, mut peer) = {
+            let (ours, theirs) = duplex(1 << 16);
+            (ours, Peer(theirs))
+        };
+        let broker = tokio::spawn(async move {
+            let asked = peer.asked().await;
+            assert_eq!((asked.api_key, asked.version), (18, 3));
+            let list = [&keys.to_be_bytes()[..], &[0, 18, 0, 0, 0, 2].repeat(keys as usize)].concat();
+            peer.answer(asked.correlation_id, &[&35i16.to_be_bytes()[..], &list].concat()).await;
+            let asked = peer.asked().await;
+            assert_eq!((asked.api_key, asked.version), (18, 0));
+            let list = [&1i32.to_be_bytes()[..], &[0, 0, 0, 0, 0, 7]].concat();
+            peer.answer(asked.correlation_id, &[&[0, 0][..], &list].concat()).await;
+            peer
+        });
+        let connection =
+            Connection::over(Stream::over(split(ours)), "old:9092".into(), &config()).await.unwrap();
+        assert_eq!(connection.version::<m::ProduceRequest>().unwrap(), 7);
+        let missing = connection.version::<ApiVersionsRequest>().unwrap_err();
+        assert!(matches!(missing, ClientError::Unsupported { api: "ApiVersions", .. }));
+        drop(broker.await.unwrap());
+    }
+}
