@@ -134,7 +134,10 @@ impl KafkaEndpoint {
             arguments.extend(["--property", part]);
         }
         let output = self.tool(&arguments)?.success()?;
-        let mut lines: Vec<String> = output.stdout.lines().map(str::to_owned).collect();
+        // Kafka 4.2 says on stdout that `--property` has a new name, which 3.9 does not know.
+        let printed =
+            output.stdout.lines().filter(|line| !line.starts_with("Option --property is deprecated"));
+        let mut lines: Vec<String> = printed.map(str::to_owned).collect();
         lines.sort();
         Ok(lines)
     }

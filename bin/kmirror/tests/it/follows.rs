@@ -1,0 +1,68 @@
+//! A mirror that goes on: new records, signals, kills.
+
+use std::time::{Duration, Instant};
+
+use kmirror_testkit::{Isolation, Workload, real_kafka, unique_topic};
+
+use crate::kmirror::{Kmirror, signal, wait};
+
+#[test]
+fn new_records_arrive_soon_and_signals_stop_it() {
+    let Some(kafka) = real_kafka("new_records_arrive_soon_and_signals_stop_it") else { return };
+    let pair = kafka.pair().unwrap();
+    let topic = unique_topic("followed");
+    let workload = Workload::new(&topic).partitions(2);
+    pair.source.produce(&[workload.clone().records(100)]).unwrap();
+    let kmirror =
+        Kmirror::between(pair.source.bootstrap_servers(), pair.target.bootstrap_servers(), &[&topic], "");
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let mut running = kmirror.start();
+        await_records(pair, &topic);
+        pair.source.produce(&[workload.clone().first(100).records(50).records_per_second(100)]).unwrap();
+        await_records(pair, &topic);
+        let begun = Instant::now();
+        signal(&running, name);
+        assert_eq!(wait(&mut running, Duration::from_secs(10)), Some(code));
+        assert!(begun.elapsed() < Duration::from_secs(5), "a clean stop takes less than 5 s");
+    }
+    kmirror.prove();
+}
+
+#[test]
+fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing() {
+    let Some(kafka) = real_kafka("a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing") else {
+        return;
+    };
+    let pair = kafka.pair().unwrap();
+    let (plain, transactional) = (unique_topic("killed"), unique_topic("killed-transactional"));
+    let plain_load = Workload::new(&plain).partitions(4).records(40_000).records_per_second(8_000);
+    let transactional_load = Workload::new(&transactional).records(3_000).transactions(10).abort_every(5);
+    let topics = [plain.as_str(), transactional.as_str()];
+    let kmirror =
+        Kmirror::between(pair.source.bootstrap_servers(), pair.target.bootstrap_servers(), &topics, "");
+    let mut producing = pair.source.start_produce(&[transactional_load, plain_load]).unwrap();
+    let mut kills = 0;
+    while producing.is_running() || kills < 8 {
+        let mut running = kmirror.start();
+        std::thread::sleep(Duration::from_millis(150 + 130 * (kills % 7)));
+        running.kill().unwrap();
+        running.wait().unwrap();
+        kills += 1;
+    }
+    producing.wait(Duration::from_secs(60)).unwrap().success().unwrap();
+    kmirror.copy();
+    kmirror.prove();
+}
+
+/// Waits until the target has the source's records.
+fn await_records(pair: &kmirror_testkit::ClusterPair, topic: &str) {
+    let expected = pair.source.records(topic, Isolation::ReadCommitted).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = pair.target.records(topic, Isolation::ReadCommitted);
+        if found.as_ref().is_ok_and(|found| *found == expected) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the records of {topic} have not arrived");
+    }
+}

@@ -1,0 +1,9 @@
+//! The program as its users run it, on real Kafka, judged by Java clients.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod bad_input;
+mod copies;
+mod follows;
+mod kmirror;
+mod topics;
