@@ -102,7 +102,10 @@ fn clusters(arguments: &CpuArguments) -> Result<Clusters, Box<dyn Error>> {
         let endpoint = |servers: &String| KafkaEndpoint::new(jars.clone(), servers);
         return Ok(Clusters { source: endpoint(source), target: endpoint(target), _started: None });
     }
-    let start = || KafkaCluster::builder(KafkaRelease::KAFKA_4_3).heap_megabytes(1024).start();
+    let start = || {
+        let builder = KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
+        builder.java_option("-Xmx1g").java_option("-XX:TieredStopAtLevel=4").start()
+    };
     let pair = ClusterPair::of(start()?, start()?);
     Ok(Clusters { source: pair.source.clone(), target: pair.target.clone(), _started: Some(pair) })
 }

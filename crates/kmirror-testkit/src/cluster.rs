@@ -33,7 +33,7 @@ pub struct KafkaClusterBuilder {
     release: KafkaRelease,
     nodes: usize,
     properties: Vec<(String, String)>,
-    heap_megabytes: usize,
+    java_options: Vec<String>,
 }
 
 /// One node of a cluster. Its data outlives its process, until the cluster is dropped.
@@ -42,14 +42,14 @@ pub struct KafkaNode {
     node_id: usize,
     address: SocketAddr,
     folder: PathBuf,
-    heap_megabytes: usize,
+    java_options: Vec<String>,
     process: Mutex<Option<Child>>,
 }
 
 impl KafkaCluster {
     /// A cluster of one node, if nothing else is said.
     pub fn builder(release: KafkaRelease) -> KafkaClusterBuilder {
-        KafkaClusterBuilder { release, nodes: 1, properties: Vec::new(), heap_megabytes: 512 }
+        KafkaClusterBuilder { release, nodes: 1, properties: Vec::new(), java_options: Vec::new() }
     }
 
     /// A node by its `node.id`, which counts from 1.
@@ -107,10 +107,11 @@ impl KafkaClusterBuilder {
         self
     }
 
-    /// The Java heap of each node in MiB, 512 if not set.
+    /// An option of each node's Java process, over the testkit's own, which are for short lives: `-Xmx512m`,
+    /// `-XX:+UseSerialGC`, `-XX:TieredStopAtLevel=1`.
     #[must_use]
-    pub fn heap_megabytes(mut self, heap_megabytes: usize) -> KafkaClusterBuilder {
-        self.heap_megabytes = heap_megabytes;
+    pub fn java_option(mut self, option: &str) -> KafkaClusterBuilder {
+        self.java_options.push(option.to_owned());
         self
     }
 
@@ -166,14 +167,15 @@ impl KafkaClusterBuilder {
                 node_id,
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, *broker)),
                 folder,
-                heap_megabytes: self.heap_megabytes,
+                java_options: self.java_options.clone(),
                 process: Mutex::new(None),
             });
         }
         Ok(nodes)
     }
 
-    /// Small internal topics and no waiting: a test's cluster lives for seconds.
+    /// Small internal topics and no waiting, since a test's cluster lives for seconds; and no retention, which 30 seconds
+    /// after the start would delete records with timestamps of long ago.
     fn server_properties(&self) -> String {
         let replicas = self.nodes;
         let in_sync = self.nodes / 2 + 1;
@@ -190,6 +192,7 @@ impl KafkaClusterBuilder {
              transaction.state.log.num.partitions=5\n\
              group.initial.rebalance.delay.ms=0\n\
              auto.create.topics.enable=false\n\
+             log.retention.ms=-1\n\
              log.cleaner.backoff.ms=200\n\
              log.cleaner.dedupe.buffer.size=8388608\n\
              log.segment.delete.delay.ms=1000\n"
@@ -288,7 +291,7 @@ impl KafkaNode {
             .open(&log_path)
             .map_err(TestkitError::file(&log_path))?;
         let mut java = jars.java();
-        java.arg(format!("-Xmx{}m", self.heap_megabytes));
+        java.args(&self.java_options);
         java.arg("kafka.Kafka").arg(self.folder.join(SERVER_PROPERTIES));
         java.stdin(Stdio::null()).stderr(log.try_clone().map_err(TestkitError::file(log_path))?).stdout(log);
         watchdog.guard(&mut java);

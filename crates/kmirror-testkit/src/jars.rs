@@ -58,11 +58,13 @@ impl KafkaJars {
         self.release
     }
 
-    /// A Java process with these jars on its class path; the class and its arguments are still to be added.
+    /// A Java process with these jars on its class path; more options, the class and its arguments are still to be added.
+    ///
+    /// Most live for seconds: the optimising compiler would cost them more than it gives.
     pub(crate) fn java(&self) -> Command {
         let mut java = Command::new("java");
-        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]);
-        java.arg(&self.class_path);
+        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", &self.class_path]);
         java
     }
 }

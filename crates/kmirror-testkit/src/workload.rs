@@ -115,6 +115,7 @@ impl Workload {
     }
 
     /// The timestamp of the record with index 0 and the step to the next, in milliseconds. If not set, the clock's.
+    /// A cluster that was not started by the testkit may find old ones expired (`log.retention.ms`).
     #[must_use]
     pub fn timestamps(self, first: i64, step_ms: u32) -> Workload {
         self.set("timestamp", first).set("timestamp_step_ms", step_ms)

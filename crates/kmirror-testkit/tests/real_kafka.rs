@@ -188,7 +188,7 @@ fn data_outlives_kill_stop_and_pause_in_both_releases() {
 fn three_nodes_go_on_when_one_is_killed() {
     let Some(_kafka) = real_kafka("three_nodes_go_on_when_one_is_killed") else { return };
     let cluster =
-        KafkaCluster::builder(KafkaRelease::KAFKA_4_3).nodes(3).heap_megabytes(256).start().unwrap();
+        KafkaCluster::builder(KafkaRelease::KAFKA_4_3).nodes(3).java_option("-Xmx256m").start().unwrap();
     let topic = unique_topic("replicated");
     cluster.produce(&[everything(&topic, "none")]).unwrap();
     cluster.node(2).unwrap().kill();
