@@ -42,7 +42,6 @@ pub struct CreatedTopic {
 
 /// One configuration of a topic or broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ConfigEntry {
     /// Its key.
     pub name: String,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kafka_protocol::messages::MetadataRequest;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::ClientConfig;
 use crate::connection::Connection;
@@ -122,9 +122,8 @@ impl Client {
     /// Takes over who leads `partition`, from a response of another broker. Older news than the metadata's is ignored.
     pub fn leader_hint(&self, partition: &TopicPartition, hint: &LeaderHint) {
         let mut metadata = lock(&self.0.metadata);
-        let mut hinted = ClusterMetadata::clone(&metadata);
-        if hinted.take_hint(partition, hint) {
-            *metadata = Arc::new(hinted);
+        if metadata.is_news(partition, hint) {
+            Arc::make_mut(&mut metadata).take_hint(partition, hint);
         }
     }
 
@@ -140,9 +139,14 @@ impl Client {
                 self.slot(broker, lane).ok_or_else(|| self.unknown(broker))?
             }
         };
-        let opened =
+        let opening =
             slot.connection.get_or_try_init(|| Connection::open(slot.address.clone(), self.config()));
-        opened.await.cloned()
+        // Where it fails, those who wait for the same connection try one after the other: none waits for all of them.
+        let waited = self.config().connect_timeout;
+        match timeout(waited, opening).await {
+            Ok(opened) => opened.cloned(),
+            Err(_) => Err(ClientError::Timeout { address: slot.address.clone(), during: "connect", waited }),
+        }
     }
 
     /// The slot of a connection that is fit for use, or that can be opened. `None` when the metadata has no such broker.

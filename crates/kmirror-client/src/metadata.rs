@@ -10,7 +10,6 @@ use crate::ids::{BrokerId, TopicId, TopicPartition, to_wire};
 
 /// A view of a cluster, as of the last refresh and the leader hints since then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ClusterMetadata {
     /// The cluster's id.
     pub cluster_id: Option<String>,
@@ -24,7 +23,6 @@ pub struct ClusterMetadata {
 
 /// Where a broker listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Broker {
     /// Its node id.
     pub id: BrokerId,
@@ -38,7 +36,6 @@ pub struct Broker {
 
 /// What is known of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct TopicMetadata {
     /// Its id, [`TopicId::NONE`] on brokers before 2.8.
     pub id: TopicId,
@@ -52,7 +49,6 @@ pub struct TopicMetadata {
 
 /// What is known of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct PartitionMetadata {
     /// Its index.
     pub partition: i32,
@@ -134,22 +130,22 @@ impl ClusterMetadata {
         fresh
     }
 
-    /// Takes `hint` over; whether it was news.
-    pub(crate) fn take_hint(&mut self, partition: &TopicPartition, hint: &LeaderHint) -> bool {
+    /// Whether `hint` tells of a later leader than this view.
+    pub(crate) fn is_news(&self, partition: &TopicPartition, hint: &LeaderHint) -> bool {
+        self.partition(partition).is_some_and(|known| known.leader_epoch < Some(hint.leader_epoch))
+    }
+
+    /// Takes `hint` over.
+    pub(crate) fn take_hint(&mut self, partition: &TopicPartition, hint: &LeaderHint) {
         let topic = self.topics.get_mut(&partition.topic);
-        let Some(known) = topic.and_then(|topic| topic.partition_mut(partition.partition)) else {
-            return false;
-        };
-        if known.leader_epoch.is_some_and(|epoch| epoch >= hint.leader_epoch) {
-            return false;
+        if let Some(known) = topic.and_then(|topic| topic.partition_mut(partition.partition)) {
+            known.leader = Some(hint.leader);
+            known.leader_epoch = Some(hint.leader_epoch);
+            known.error = None;
         }
-        known.leader = Some(hint.leader);
-        known.leader_epoch = Some(hint.leader_epoch);
-        known.error = None;
         if let Some(endpoint) = &hint.endpoint {
             self.brokers.insert(hint.leader, endpoint.clone());
         }
-        true
     }
 }
 
@@ -296,11 +292,12 @@ mod tests {
         let partition = TopicPartition::new("a", 0);
         let endpoint = Some(Broker::new(BrokerId(2), "two", 9092, None));
         let hint = LeaderHint { leader: BrokerId(2), leader_epoch: 6, endpoint };
-        assert!(!known.take_hint(&partition, &LeaderHint { leader_epoch: 5, ..hint.clone() }));
-        assert!(known.take_hint(&partition, &hint));
+        assert!(!known.is_news(&partition, &LeaderHint { leader_epoch: 5, ..hint.clone() }));
+        assert!(!known.is_news(&TopicPartition::new("b", 0), &hint));
+        assert!(known.is_news(&partition, &hint));
+        known.take_hint(&partition, &hint);
         assert_eq!(leader(&known, "a"), (Some(6), 2));
         assert_eq!(known.brokers[&BrokerId(2)].address(), "two:9092");
-        assert!(!known.take_hint(&TopicPartition::new("b", 0), &hint));
     }
 
     #[test]

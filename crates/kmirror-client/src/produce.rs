@@ -49,7 +49,6 @@ pub struct ProduceResponse {
 
 /// The result of one append.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct ProducedPartition {
     /// The partition.
     pub topic_partition: TopicPartition,

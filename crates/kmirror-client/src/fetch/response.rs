@@ -18,7 +18,6 @@ pub struct FetchResponse {
 
 /// One partition of a fetch response.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct FetchedPartition {
     /// The partition.
     pub topic_partition: TopicPartition,

@@ -53,7 +53,12 @@ fn on_a_cluster_of(release: KafkaRelease, test: &str) {
 #[test]
 fn follows_the_leader() {
     let Some(_turn) = real_kafka("follows_the_leader") else { return };
-    let kafka = KafkaCluster::builder(KafkaRelease::KAFKA_4_3).nodes(3).start().unwrap();
+    let kafka = KafkaCluster::builder(KafkaRelease::KAFKA_4_3)
+        .nodes(3)
+        .property("broker.heartbeat.interval.ms", "500")
+        .property("broker.session.timeout.ms", "3000")
+        .start()
+        .unwrap();
     runtime().block_on(async {
         let servers = kafka.bootstrap_servers().split(',');
         let cluster = Cluster { client: Client::connect(ClientConfig::new("three", servers)).await.unwrap() };
@@ -62,7 +67,7 @@ fn follows_the_leader() {
         let partition = TopicPartition::new(topic.clone(), 0);
         let old_leader = cluster.leader(&topic);
         kafka.node(usize::try_from(old_leader.0).unwrap()).unwrap().kill();
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let ends = cluster.client.log_end_offsets(std::slice::from_ref(&partition)).await;
             match &ends[0].1 {
@@ -386,8 +391,7 @@ impl Cluster {
 /// cause for all, and the next connection is a new one.
 async fn survives_a_frozen_and_a_killed_broker(kafka: &KafkaCluster) {
     let mut config = config(kafka.bootstrap_servers());
-    config.request_timeout = Duration::from_secs(1);
-    config.connect_timeout = Duration::from_secs(5);
+    config.request_timeout = Duration::from_secs(3);
     let client = Client::connect(config).await.unwrap();
     let broker = *client.metadata().brokers.keys().next().unwrap();
     let node = kafka.node(1).unwrap();
