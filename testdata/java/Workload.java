@@ -13,8 +13,10 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -29,6 +31,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * records, bytes on the wire, mean bytes of a batch, separated by tabs.
  */
 public final class Workload {
+    private static final long LEADER_PATIENCE_MS = 30_000;
+
     private final Map<String, String> options = new HashMap<>();
     private final Map<String, String> topicConfigs = new HashMap<>();
     private final Map<String, String> producerConfigs = new HashMap<>();
@@ -69,10 +73,38 @@ public final class Workload {
     private void create(String bootstrapServers, String topic, int partitions) throws Exception {
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrapServers))) {
             NewTopic created = new NewTopic(topic, partitions, (short) -1).configs(topicConfigs);
-            admin.createTopics(List.of(created)).all().get();
-        } catch (ExecutionException failure) {
-            if (!(failure.getCause() instanceof TopicExistsException)) {
-                throw failure;
+            try {
+                admin.createTopics(List.of(created)).all().get();
+            } catch (ExecutionException failure) {
+                if (!(failure.getCause() instanceof TopicExistsException)) {
+                    throw failure;
+                }
+            }
+            awaitLeaders(admin, topic, partitions);
+        }
+    }
+
+    /**
+     * Waits until every leader answers for its partition.
+     *
+     * A producer that comes earlier may see its first batch refused and its second accepted, since a leader takes any
+     * sequence from a producer it does not know. The first is then out of order for ever.
+     */
+    private static void awaitLeaders(Admin admin, String topic, int partitions) throws Exception {
+        Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+        for (int partition = 0; partition < partitions; partition++) {
+            ends.put(new TopicPartition(topic, partition), OffsetSpec.latest());
+        }
+        long deadline = System.currentTimeMillis() + LEADER_PATIENCE_MS;
+        while (true) {
+            try {
+                admin.listOffsets(ends).all().get();
+                return;
+            } catch (ExecutionException failure) {
+                if (System.currentTimeMillis() > deadline) {
+                    throw failure;
+                }
+                Thread.sleep(50);
             }
         }
     }
