@@ -38,6 +38,8 @@ mod rewrite_pool;
 mod selection;
 mod status;
 mod takeover;
+#[cfg(test)]
+mod test_support;
 mod topics;
 mod verify;
 

@@ -168,3 +168,116 @@ impl Planner {
         )
     }
 }
+
+#[cfg(test)]
+mod model;
+
+#[cfg(test)]
+mod tests {
+    use kmirror_codec::Compression;
+
+    use super::*;
+    use crate::test_support::{CODECS, TestBatch, TestRecord, damaged};
+
+    #[test]
+    fn a_hole_belongs_to_the_record_after_it() {
+        let sparse = TestBatch::of([TestRecord::plain(3), TestRecord::plain(5)]).covering(2, 8).build();
+        let dense = TestBatch::dense(10, 12).build();
+        let pieces = || VecDeque::from([Sourced::Batch(sparse.clone()), Sourced::Batch(dense.clone())]);
+        let shapes = |holes| {
+            let (mut planner, mut items) = (Planner::new(0, rules(holes)), Vec::new());
+            planner.plan_some(&mut pieces(), &mut items, &mut Workspace::new()).expect("valid");
+            items.iter().map(shape).collect::<Vec<_>>()
+        };
+        assert_eq!(shapes(HoleFill::Repeats), ["0..6 made", "6..10 made", "10..12"]);
+        assert_eq!(
+            shapes(HoleFill::Markers),
+            ["0..3 Cleaned", "3..4 made", "4..5 Cleaned", "5..6 made", "6..10 Cleaned", "10..12"]
+        );
+    }
+
+    #[test]
+    fn a_hole_before_a_gap_takes_markers_with_it() {
+        let gap = |first, end, reason| Sourced::Gap { first, end, reason };
+        let mut pieces = VecDeque::from([
+            gap(0, 4, GapReason::Aborted), // begins before the position
+            gap(7, 8, GapReason::Control),
+            Sourced::Batch(TestBatch::empty(8, 11).build()),
+            gap(12, 13, GapReason::Control),
+        ]);
+        let (mut planner, mut items) = (Planner::new(2, rules(HoleFill::Repeats)), Vec::new());
+        assert_eq!(planner.plan_ahead(&mut pieces, &mut items), Ok(false));
+        items.extend(planner.flush(20));
+        let shapes: Vec<_> = items.iter().map(shape).collect();
+        assert_eq!(
+            shapes,
+            [
+                "2..4 Aborted",
+                "4..7 Cleaned",
+                "7..8 Control",
+                "8..12 Cleaned",
+                "12..13 Control",
+                "13..20 Cleaned"
+            ]
+        );
+        assert!(planner.flush(20).is_none() && planner.flush(5).is_none(), "nothing is left to fill");
+    }
+
+    #[test]
+    fn planning_ahead_stops_at_the_first_batch_to_decode() {
+        let batches = [TestBatch::dense(0, 2), TestBatch::dense(2, 4).covering(2, 5), TestBatch::dense(5, 6)];
+        let mut pieces: VecDeque<_> = batches.iter().map(|batch| Sourced::Batch(batch.build())).collect();
+        let (mut planner, mut items) = (Planner::new(0, rules(HoleFill::Markers)), Vec::new());
+        assert_eq!(planner.plan_ahead(&mut pieces, &mut items), Ok(true));
+        assert_eq!((items.len(), pieces.len()), (1, 2));
+        assert!(matches!(items.first(), Some(Item::Batch { held: None, .. })), "passed through");
+    }
+
+    #[test]
+    fn what_cannot_be_copied_parks_and_what_came_before_is_kept() {
+        let good = TestBatch::dense(0, 2).build();
+        let sparse = TestBatch::of([TestRecord::plain(3)]).covering(2, 4);
+        let large = TestBatch::of([TestRecord::new(2, "key", &"x".repeat(5_000))]);
+        let table =
+            [(damaged(&sparse.build()), ParkReason::CorruptBatch), (large.build(), ParkReason::TooLarge)];
+        for (bad, reason) in table {
+            let mut pieces = VecDeque::from([Sourced::Batch(good.clone()), Sourced::Batch(bad)]);
+            let target = TargetRules { batch_bytes_max: 1_000, ..rules(HoleFill::Repeats) };
+            let (mut planner, mut items) = (Planner::new(0, target), Vec::new());
+            let parked = planner.plan_some(&mut pieces, &mut items, &mut Workspace::new()).expect_err("bad");
+            assert_eq!(parked.reason, reason);
+            assert!(parked.message.contains("at or after offset 2"), "{parked}");
+            assert_eq!(items.iter().map(shape).collect::<Vec<_>>(), ["0..2"]);
+        }
+    }
+
+    #[test]
+    fn codecs_of_the_source_are_kept_where_a_batch_is_only_split() {
+        for codec in CODECS.into_iter().filter(|codec| *codec != Compression::None) {
+            let batch = TestBatch::dense(0, 400).codec(codec).build();
+            let target = TargetRules { batch_bytes_max: batch.bytes().len() / 2, ..rules(HoleFill::Markers) };
+            let (mut planner, mut items) = (Planner::new(0, target), Vec::new());
+            let mut pieces = VecDeque::from([Sourced::Batch(batch)]);
+            planner.plan_some(&mut pieces, &mut items, &mut Workspace::new()).expect("valid");
+            assert!(items.len() > 1);
+            for item in &items {
+                let Item::Batch { batch, .. } = item else { panic!("{item:?}") };
+                assert_eq!(batch.header().attributes.compression(), Ok(codec));
+            }
+        }
+    }
+
+    fn shape(item: &Item) -> String {
+        let range = format!("{}..{}", item.first(), item.end());
+        match item {
+            Item::Batch { held: None, .. } => range,
+            Item::Batch { batch, held: Some(held) } if batch.bytes() == held => range,
+            Item::Batch { .. } => format!("{range} made"),
+            Item::Gap { reason, .. } => format!("{range} {reason:?}"),
+        }
+    }
+
+    fn rules(holes: HoleFill) -> TargetRules {
+        TargetRules { batch_bytes_max: 1 << 20, holes, timestamps: Timestamps::FromAppendTime }
+    }
+}

@@ -14,6 +14,7 @@ use kmirror_codec::{
 use super::sequence::Sequence;
 use super::state::{AppendStart, AppendState, Control, Outcome, Outgoing, Refusal, TakeOverCause};
 use crate::item::Item;
+use crate::test_support::Random;
 
 #[test]
 fn two_owners_never_lose_double_or_reorder() {
@@ -163,7 +164,7 @@ struct Owner {
 
 impl World {
     fn new(seed: u64, owners: usize, late: Late) -> World {
-        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut random = Random::new(seed);
         let mut source = Vec::new();
         while source.len() < 30 {
             let has_records = random.below(3) > 0;
@@ -352,16 +353,4 @@ fn data_request(outgoing: Outgoing) -> Request {
         })
         .collect();
     Request::Data { base_sequence: header.base_sequence, records }
-}
-
-/// xorshift64*: seeded, so that a schedule can be played again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound.max(1)
-    }
 }
