@@ -50,9 +50,14 @@ impl Topics {
         self.names.iter().chain(&self.compacted).map(String::as_str).collect()
     }
 
+    /// Those that no cleaner touches.
+    pub(crate) fn kept(&self) -> Vec<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
+
     /// Compares what a Java consumer sees on both sides.
     pub(crate) fn compare(&self, source: &KafkaEndpoint, target: &KafkaEndpoint) {
-        let names: Vec<_> = self.names.iter().map(String::as_str).collect();
+        let names = self.kept();
         for isolation in [Isolation::ReadCommitted, Isolation::ReadUncommitted] {
             // What was aborted is not on the target at all: both isolation levels see there what was committed.
             let expected = source.records_of(&names, Isolation::ReadCommitted).unwrap();

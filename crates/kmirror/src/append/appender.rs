@@ -309,7 +309,14 @@ impl Appender {
     }
 
     fn write_markers(&mut self) -> Call<MarkersAnswer> {
-        let wanted = std::mem::take(&mut self.markers_wanted);
+        let mut markers_count = 0;
+        let fitting = self.markers_wanted.iter().take_while(|(_, _, count, _)| {
+            let fits = markers_count < MARKERS_PER_REQUEST_MAX;
+            markers_count += count;
+            fits
+        });
+        let fitting = fitting.count();
+        let wanted: Vec<_> = self.markers_wanted.drain(..fitting).collect();
         let with_targets: Vec<_> = wanted
             .into_iter()
             .filter_map(|(key, generation, count, token)| {
@@ -509,5 +516,7 @@ async fn sleep_until(wake: Option<Instant>) {
 const REQUESTS_IN_FLIGHT_MAX: usize = 5;
 /// A request stops taking batches at this size; it may be one batch larger. Far below `socket.request.max.bytes`.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Over all partitions: about half a second of a broker's time. One partition's markers are never split up.
+const MARKERS_PER_REQUEST_MAX: u32 = 10_000;
 /// How long the broker may wait for its replicas (Java: `request.timeout.ms` of the producer).
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(20);

@@ -65,6 +65,8 @@ struct Supervisor {
     discovery: Discovery,
     /// Whether a look at the clusters is under way.
     is_looking: bool,
+    /// Whether the last look failed.
+    is_blind: bool,
     table: Table,
     events: mpsc::Sender<FlowEvent>,
     fetchers: HashMap<BrokerId, mpsc::Sender<FetcherEvent>>,
@@ -94,6 +96,7 @@ impl Supervisor {
             ids: ProducerIds::of_flow(&cluster_id),
             discovery,
             is_looking: false,
+            is_blind: false,
             budget: Budget::new(context.flow.buffer_bytes_max),
             context,
             table: Table::default(),
@@ -365,9 +368,17 @@ impl Supervisor {
     async fn on_looked(&mut self, found: Result<Vec<FoundTopic>, Error>) {
         self.is_looking = false;
         match found {
-            Ok(found) => self.start(found),
+            Ok(found) => {
+                if std::mem::take(&mut self.is_blind) {
+                    info!(flow = self.context.flow.name(), "both clusters answer again");
+                }
+                self.start(found);
+            }
+            // Said once, not every few seconds for as long as a cluster is away.
+            Err(error) if self.is_blind => debug!(flow = self.context.flow.name(), %error, "still not answered"),
             Err(error) => {
-                warn!(flow = self.context.flow.name(), %error, "could not look at the clusters; trying again")
+                self.is_blind = true;
+                warn!(flow = self.context.flow.name(), %error, "could not look at the clusters; trying again");
             }
         }
         self.recheck_topic_ids().await;
