@@ -375,7 +375,9 @@ impl Supervisor {
                 self.start(found);
             }
             // Said once, not every few seconds for as long as a cluster is away.
-            Err(error) if self.is_blind => debug!(flow = self.context.flow.name(), %error, "still not answered"),
+            Err(error) if self.is_blind => {
+                debug!(flow = self.context.flow.name(), %error, "still not answered")
+            }
             Err(error) => {
                 self.is_blind = true;
                 warn!(flow = self.context.flow.name(), %error, "could not look at the clusters; trying again");
