@@ -25,10 +25,16 @@ pub(crate) struct Comparison {
     end: i64,
     source: Side,
     target: Side,
-    /// Records that only one side has and that a later record with the same key must justify, by hash of the key.
-    unproven: HashMap<(u64, u64), i64>,
+    /// The offset after the last one that was compared.
+    reached: i64,
+    unproven: Unproven,
+    unproven_max: usize,
     pub(crate) report: PartitionReport,
 }
+
+/// Records that only one side has and that a later record with the same key must justify, by hash of the key: the offset, or
+/// its complement where the target has the record. Offsets are not negative.
+type Unproven = HashMap<(u64, u64), i64>;
 
 /// What was read of one side and not compared yet.
 #[derive(Debug, Default)]
@@ -58,7 +64,9 @@ impl Comparison {
             end,
             source: Side::default(),
             target: Side::default(),
-            unproven: HashMap::new(),
+            reached: first,
+            unproven: Unproven::new(),
+            unproven_max: UNPROVEN_MAX,
             report,
         }
     }
@@ -76,14 +84,14 @@ impl Comparison {
     /// Compares as far as what was fed reaches. For a worker: it decodes.
     pub(crate) fn advance(&mut self, workspace: &mut Workspace) -> Wants {
         loop {
-            if self.unproven.len() >= UNPROVEN_MAX {
+            if self.unproven.len() >= self.unproven_max {
                 return Wants::Proofs;
             }
             if self.skip_equal_batches() {
                 continue;
             }
-            let source = self.source.load(workspace, self.first, &mut self.report);
-            let target = self.target.load(workspace, self.first, &mut self.report);
+            let source = self.source.load(workspace, self.first, self.end, &mut self.report);
+            let target = self.target.load(workspace, self.first, self.end, &mut self.report);
             match (source, target) {
                 (Loaded::Hungry, _) => return Wants::Source,
                 (_, Loaded::Hungry) => return Wants::Target,
@@ -95,6 +103,11 @@ impl Comparison {
                 }
             }
         }
+    }
+
+    /// The offset after the last one that was compared: proofs are to be looked for from here on.
+    pub(crate) fn reached(&self) -> i64 {
+        self.reached
     }
 
     /// Whether records still wait for a later one with their key.
@@ -118,14 +131,10 @@ impl Comparison {
             self.report.records_cleaned += unproven.len() as u64;
             return;
         }
-        unproven.sort_unstable();
+        unproven.sort_unstable_by_key(|entry| offset_of(*entry));
         for offset in unproven {
-            // Which side has it is the sign of the offset's entry: see `only_on`.
-            let (offset, kind) = if offset >= 0 {
-                (offset, DifferenceKind::Missing)
-            } else {
-                (!offset, DifferenceKind::Extra)
-            };
+            let kind = if offset >= 0 { DifferenceKind::Missing } else { DifferenceKind::Extra };
+            let offset = offset_of(offset);
             self.report.differ(
                 offset,
                 kind,
@@ -136,7 +145,7 @@ impl Comparison {
 
     /// Batches that passed through are equal byte for byte behind their headers: their records need no decoding.
     fn skip_equal_batches(&mut self) -> bool {
-        if self.source.decoded.is_some() || self.target.decoded.is_some() {
+        if self.source.is_within_batch() || self.target.is_within_batch() {
             return false;
         }
         let (Some(source), Some(target)) = (self.source.batches.front(), self.target.batches.front()) else {
@@ -159,6 +168,7 @@ impl Comparison {
             && target.verify_crc().is_ok();
         if same {
             self.report.records_equal += u64::try_from(ours.records_count).unwrap_or(0);
+            self.reached = ours.next_offset();
             self.source.batches.pop_front();
             self.target.batches.pop_front();
         }
@@ -194,6 +204,7 @@ impl Comparison {
             }
             (None, None) => {}
         }
+        self.reached = next + 1;
         let (on_source, on_target) = (source.is_some(), target.is_some());
         if on_source {
             self.source.advance();
@@ -217,8 +228,22 @@ impl Side {
         self.batches.extend(batches);
     }
 
-    /// Decodes the next batch that has a record at or after `first`.
-    fn load(&mut self, workspace: &mut Workspace, first: i64, report: &mut PartitionReport) -> Loaded {
+    /// Whether a batch is decoded and has records left.
+    fn is_within_batch(&mut self) -> bool {
+        if self.decoded.as_ref().is_some_and(|decoded| decoded.peek().is_none()) {
+            self.decoded = None;
+        }
+        self.decoded.is_some()
+    }
+
+    /// Decodes the next batch that has a record at or after `first`; what begins at `end` is none of the comparison's.
+    fn load(
+        &mut self,
+        workspace: &mut Workspace,
+        first: i64,
+        end: i64,
+        report: &mut PartitionReport,
+    ) -> Loaded {
         loop {
             if let Some(decoded) = &mut self.decoded {
                 match decoded.peek() {
@@ -233,6 +258,11 @@ impl Side {
             let Some(batch) = self.batches.pop_front() else {
                 return if self.is_finished { Loaded::Finished } else { Loaded::Hungry };
             };
+            if batch.header().base_offset >= end {
+                self.is_finished = true;
+                self.batches.clear();
+                return Loaded::Finished;
+            }
             match DecodedBatch::decode(&batch, workspace) {
                 Ok(decoded) => self.decoded = Some(decoded),
                 Err(error) => {
@@ -280,7 +310,10 @@ fn compare(
     if report.differences_count == before {
         report.records_equal += 1;
         // No client can write an append time: the target shows it as a create time of the same value.
-        report.append_times_kept += u64::from(source.timestamp_type != target.timestamp_type);
+        report.append_times_kept += u64::from(
+            (source.timestamp_type, target.timestamp_type)
+                == (TimestampType::LogAppendTime, TimestampType::CreateTime),
+        );
     }
 }
 
@@ -289,14 +322,13 @@ fn only_on(
     record: &RecordView<'_>,
     source: bool,
     rules: CompareRules,
-    unproven: &mut HashMap<(u64, u64), i64>,
+    unproven: &mut Unproven,
     report: &mut PartitionReport,
 ) {
     let key = record.key.filter(|_| rules.is_compacted);
     match key {
         Some(_) if record.value.is_none() => report.records_cleaned += 1,
         Some(key) => {
-            // The complement marks the target's records; offsets are not negative.
             unproven.insert(hash(key), if source { record.offset } else { !record.offset });
         }
         None => {
@@ -307,9 +339,17 @@ fn only_on(
     }
 }
 
-/// Whether this record shows that an earlier one with its key was rightly removed, or is a repeat.
-fn prove(unproven: &mut HashMap<(u64, u64), i64>, record: &RecordView<'_>) -> bool {
-    record.key.is_some_and(|key| unproven.remove(&hash(key)).is_some())
+/// Whether this record shows that an earlier one with its key was rightly removed, or is a repeat. A record proves nothing of
+/// itself: a batch that is read for proofs may begin before it.
+fn prove(unproven: &mut Unproven, record: &RecordView<'_>) -> bool {
+    let Some(hash) = record.key.map(hash) else { return false };
+    let is_earlier = unproven.get(&hash).is_some_and(|entry| offset_of(*entry) < record.offset);
+    is_earlier && unproven.remove(&hash).is_some()
+}
+
+/// The offset of an entry of [`Unproven`].
+fn offset_of(entry: i64) -> i64 {
+    entry.max(!entry)
 }
 
 /// 128 bits: a collision would hide a difference, and keys may be many.
@@ -339,3 +379,6 @@ fn shown(bytes: Option<&[u8]>) -> String {
 const SHOWN_BYTES_MAX: usize = 40;
 /// About 50 MB of hashes and offsets.
 const UNPROVEN_MAX: usize = 500_000;
+
+#[cfg(test)]
+mod tests;

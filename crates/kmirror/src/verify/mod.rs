@@ -195,7 +195,10 @@ impl PartitionVerify {
             match wants {
                 Wants::Source => comparison.feed_source(source.next().await?),
                 Wants::Target => comparison.feed_target(target.next().await?),
-                Wants::Proofs => comparison = self.prove(comparison, shown, source_end, end).await?,
+                Wants::Proofs => {
+                    let reached = comparison.reached();
+                    comparison = self.prove(comparison, reached, source_end, end).await?;
+                }
                 Wants::Nothing => break,
             }
             let reached = source.position().min(target.position()).clamp(shown, end);
