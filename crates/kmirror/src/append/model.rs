@@ -3,7 +3,7 @@
 //!
 //! A failure prints its seed; `schedule(seed)` replays it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +19,7 @@ use crate::test_support::Random;
 #[test]
 fn two_owners_never_lose_double_or_reorder() {
     let exact = (0..3_000).filter(|seed| schedule(*seed)).count();
-    assert!(exact > 500, "only {exact} of 3000 schedules came out exact: the others prove too little");
+    assert!(exact > 400, "only {exact} of 3000 schedules came out exact: the others prove too little");
 }
 
 #[test]
@@ -54,11 +54,19 @@ fn schedule(seed: u64) -> bool {
 /// The rules of a partition leader (append.md's table of primitives; Kafka `ProducerAppendInfo`).
 #[derive(Default)]
 struct Log {
-    /// A record's source offset, or `None` for a marker.
-    offsets: Vec<Option<i64>>,
-    /// First sequence, last sequence and base offset of the last five batches.
-    batches: VecDeque<(i32, i32, i64)>,
-    token: i32,
+    entries: Vec<Entry>,
+    /// What is replicated. The rest is lost when the leader moves, and nobody is answered before it is replicated.
+    high_watermark: i64,
+    /// First sequence, last sequence and base offset of each batch.
+    batches: Vec<(i32, i32, i64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// A record, by its source offset.
+    Record(i64),
+    /// A control marker, by its token.
+    Marker(i32),
 }
 
 #[derive(Clone, Debug)]
@@ -72,60 +80,78 @@ enum Request {
 enum Answer {
     Data(Result<i64, Refusal>),
     Markers(Result<(), Refusal>),
-    End(i64),
+    /// High watermark and log end offset.
+    End(i64, i64),
 }
 
 impl Log {
     fn end(&self) -> i64 {
-        self.offsets.len() as i64
+        self.entries.len() as i64
     }
 
-    fn execute(&mut self, request: &Request) -> Answer {
+    fn token(&self) -> i32 {
+        let tokens =
+            self.entries.iter().map(|entry| if let Entry::Marker(token) = entry { *token } else { 0 });
+        tokens.max().unwrap_or(0)
+    }
+
+    /// The answer, and the high watermark from which on it is given.
+    fn execute(&mut self, request: &Request) -> (Answer, i64) {
         match request {
-            Request::Data { base_sequence, records } => Answer::Data(self.append(*base_sequence, records)),
-            Request::Markers { token, .. } if *token < self.token => {
-                Answer::Markers(Err(Refusal::TakeOver(TakeOverCause::Fenced { token: *token })))
+            Request::Data { base_sequence, records } => match self.append(*base_sequence, records) {
+                Ok(base_offset) => (Answer::Data(Ok(base_offset)), base_offset + records.len() as i64),
+                Err(refusal) => (Answer::Data(Err(refusal)), 0),
+            },
+            Request::Markers { token, .. } if *token < self.token() => {
+                (Answer::Markers(Err(Refusal::TakeOver(TakeOverCause::Fenced { token: *token }))), 0)
             }
             Request::Markers { count, token } => {
-                self.token = *token;
-                self.offsets.extend((0..*count).map(|_| None));
-                Answer::Markers(Ok(()))
+                self.entries.extend((0..*count).map(|_| Entry::Marker(*token)));
+                (Answer::Markers(Ok(())), self.end())
             }
-            Request::ReadEnd => Answer::End(self.end()),
+            Request::ReadEnd => (Answer::End(self.high_watermark, self.end()), 0),
         }
     }
 
     fn append(&mut self, base_sequence: i32, records: &[i64]) -> Result<i64, Refusal> {
         let last_sequence = Sequence::after(base_sequence, records.len() as i32 - 1).value();
+        let remembered = &self.batches[self.batches.len().saturating_sub(5)..];
         let repeat =
-            self.batches.iter().find(|(first, last, _)| (*first, *last) == (base_sequence, last_sequence));
+            remembered.iter().find(|(first, last, _)| (*first, *last) == (base_sequence, last_sequence));
         if let Some((_, _, base_offset)) = repeat {
             return Ok(*base_offset);
         }
         let is_next =
-            self.batches.back().is_none_or(|(_, last, _)| Sequence::after(*last, 1).value() == base_sequence);
+            self.batches.last().is_none_or(|(_, last, _)| Sequence::after(*last, 1).value() == base_sequence);
         if !is_next {
             return Err(Refusal::TakeOver(TakeOverCause::OutOfOrder));
         }
         let base_offset = self.end();
-        self.offsets.extend(records.iter().copied().map(Some));
-        self.batches.push_back((base_sequence, last_sequence, base_offset));
-        if self.batches.len() > 5 {
-            self.batches.pop_front();
-        }
+        self.entries.extend(records.iter().copied().map(Entry::Record));
+        self.batches.push((base_sequence, last_sequence, base_offset));
         Ok(base_offset)
     }
 
-    /// What a take-over reads. `None`: the comparison with the source fails.
+    /// Another replica becomes the leader: what it does not have is gone.
+    fn fail_over(&mut self) {
+        self.entries.truncate(self.high_watermark as usize);
+        self.batches.retain(|(_, _, base_offset)| *base_offset < self.high_watermark);
+    }
+
+    /// Whether the log is the source's as far as this offset: records at home, markers where the source has none.
+    fn is_exact(&self, source: &[bool], end: i64) -> bool {
+        self.entries.iter().take(end as usize).enumerate().all(|(offset, entry)| match entry {
+            Entry::Record(source_offset) => *source_offset == offset as i64,
+            Entry::Marker(_) => source.get(offset) == Some(&false),
+        })
+    }
+
+    /// What a take-over reads of a log at rest. `None`: the comparison with the source fails.
     fn take_over(&self, source: &[bool]) -> Option<AppendStart> {
-        let exact = self.offsets.iter().enumerate().all(|(offset, record)| match record {
-            Some(source_offset) => *source_offset == offset as i64,
-            None => source.get(offset) == Some(&false),
-        });
-        exact.then(|| AppendStart {
+        self.is_exact(source, self.end()).then(|| AppendStart {
             position: self.end(),
-            next_sequence: self.batches.back().map(|(_, last, _)| Sequence::after(*last, 1)),
-            token: self.token + 1,
+            next_sequence: self.batches.last().map(|(_, last, _)| Sequence::after(*last, 1)),
+            token: self.token() + 1,
         })
     }
 }
@@ -148,6 +174,8 @@ struct World {
     /// Requests of broken connections that the broker has not got round to.
     orphans: Vec<Request>,
     now: Instant,
+    /// How many take-overs chose each token: two that read the same tail choose the same.
+    owners_of_token: HashMap<i32, usize>,
     /// Whether an owner has noticed that the log is not the source's: the one imperfection, in a rare schedule.
     diverged: bool,
 }
@@ -159,68 +187,86 @@ struct Owner {
     next: i64,
     /// One connection: executed and answered in order.
     requests: VecDeque<Request>,
-    answers: VecDeque<Answer>,
+    answers: VecDeque<(Answer, i64)>,
 }
 
 impl World {
     fn new(seed: u64, owners: usize, late: Late) -> World {
         let mut random = Random::new(seed);
         let mut source = Vec::new();
-        while source.len() < 30 {
+        let length = 20 + random.below(60) as usize;
+        while source.len() < length {
             let has_records = random.below(3) > 0;
             source.extend((0..=random.below(5)).map(|_| has_records));
         }
         let owners = (0..owners).map(|_| Owner::default()).collect();
         let log = Log::default();
         let now = Instant::now();
-        World { seed, random, late, source, log, owners, orphans: Vec::new(), now, diverged: false }
+        World {
+            seed,
+            random,
+            late,
+            source,
+            log,
+            owners,
+            orphans: Vec::new(),
+            now,
+            owners_of_token: HashMap::new(),
+            diverged: false,
+        }
     }
 
     fn run(&mut self) {
-        for step in 0..2_000 {
-            // After a while the network is well, so that every schedule comes to an end.
-            self.step(step < 400);
+        let end = self.source.len() as i64;
+        // Some schedules are rough and some are calm, and after a while all are, so that each comes to an end.
+        let calm = 1 + self.random.below(20);
+        for step in 0..6_000 {
+            let faulty = step < 1_000 && self.random.one_in(calm);
+            self.step(faulty);
             self.check_order();
-            if self.diverged || self.is_exact() && self.log.end() == self.source.len() as i64 {
+            let is_done = self.log.high_watermark == end && self.log.end() == end;
+            if self.diverged || is_done && self.log.is_exact(&self.source, end) {
                 return;
             }
         }
         // A hole at the end of the log that is too long is for the next take-over to notice.
         let noticed = self.log.end() > self.source.len() as i64 && self.log.take_over(&self.source).is_none();
-        assert!(noticed, "seed {}: stuck or shifted unnoticed: {:?}", self.seed, self.log.offsets);
+        assert!(noticed, "seed {}: stuck or shifted unnoticed: {:?}", self.seed, self.log.entries);
     }
 
     /// Whatever happens, the records in the log are the source's, each once and in order.
     fn check_order(&self) {
-        let copied: Vec<i64> = self.log.offsets.iter().copied().flatten().collect();
+        let record = |entry: &Entry| if let Entry::Record(offset) = entry { Some(*offset) } else { None };
+        let copied: Vec<i64> = self.log.entries.iter().filter_map(record).collect();
         let expected = (0..self.source.len() as i64).filter(|offset| self.source[*offset as usize]);
         let expected: Vec<i64> = expected.take(copied.len()).collect();
         assert_eq!(copied, expected, "seed {}: lost, doubled or out of order", self.seed);
     }
 
-    fn is_exact(&self) -> bool {
-        let at_home = |(at, record): (usize, &Option<i64>)| record.is_none_or(|from| from == at as i64);
-        self.log.offsets.iter().enumerate().all(at_home)
-    }
-
     fn step(&mut self, faulty: bool) {
         self.now += Duration::from_millis(self.random.below(40));
         let index = self.random.below(self.owners.len() as u64) as usize;
-        match self.random.below(if faulty { 12 } else { 10 }) {
-            0..=1 => self.push(index),
-            2..=4 => self.send(index),
-            5..=7 => self.execute(index, faulty),
-            8..=9 => self.deliver(index),
-            10 => self.lose_connection(index),
-            _ => self.execute_orphan(),
+        match self.random.below(if faulty { 64 } else { 56 }) {
+            0..=11 => self.push(index),
+            12..=25 => self.send(index),
+            26..=35 => self.execute(index, faulty),
+            36..=49 => self.deliver(index),
+            50..=55 => self.replicate(),
+            56..=58 => self.lose_connection(index),
+            59..=62 => self.execute_orphan(),
+            _ => self.fail_over(),
         }
     }
 
     fn push(&mut self, index: usize) {
         let owner = &mut self.owners[index];
         let Some(state) = &mut owner.state else {
+            if self.log.high_watermark != self.log.end() {
+                return; // it waits until the log is at rest
+            }
             match self.log.take_over(&self.source) {
                 Some(start) => {
+                    *self.owners_of_token.entry(start.token).or_default() += 1;
                     owner.next = start.position;
                     owner.state = Some(AppendState::new(7, start));
                 }
@@ -262,38 +308,81 @@ impl World {
         let owner = &mut self.owners[index];
         let Some(request) = owner.requests.pop_front() else { return };
         let again = || Refusal::Again("not enough replicas".to_owned());
-        let answer = match request {
-            Request::Data { .. } if refuses => {
-                if after_append {
-                    self.log.execute(&request);
-                }
-                Answer::Data(Err(again()))
-            }
-            Request::Markers { .. } if refuses => {
-                if after_append {
-                    self.log.execute(&request);
-                }
-                Answer::Markers(Err(again()))
-            }
-            _ => self.log.execute(&request),
+        let refused = match request {
+            Request::Data { .. } if refuses => Some(Answer::Data(Err(again()))),
+            Request::Markers { .. } if refuses => Some(Answer::Markers(Err(again()))),
+            _ => None,
         };
-        owner.answers.push_back(answer);
+        let answer = match refused {
+            Some(refused) => {
+                if after_append {
+                    self.on_leader(&request);
+                }
+                (refused, 0)
+            }
+            None => self.on_leader(&request),
+        };
+        self.owners[index].answers.push_back(answer);
+    }
+
+    /// Executes a request, and checks that no marker is sent on faith.
+    fn on_leader(&mut self, request: &Request) -> (Answer, i64) {
+        if let Request::Markers { count, token } = request
+            && *token >= self.log.token()
+        {
+            let end = self.log.end();
+            let is_exact = self.log.is_exact(&self.source, end);
+            if *token > self.log.token() {
+                assert_eq!(*count, 1, "seed {}: the first marker of an owner goes alone", self.seed);
+            } else if is_exact && self.owners_of_token.get(token) == Some(&1) {
+                // It fences all others, and the log end was read since: only the fence itself may be one too many.
+                let hole = (end..end + i64::from(*count))
+                    .all(|offset| self.source.get(offset as usize) == Some(&false));
+                assert!(hole, "seed {}: {count} markers at {end} are too many", self.seed);
+            }
+        }
+        self.log.execute(request)
     }
 
     fn deliver(&mut self, index: usize) {
         let owner = &mut self.owners[index];
-        let Some(answer) = owner.answers.pop_front() else { return };
+        let high_watermark = self.log.high_watermark;
+        let Some((answer, _)) = owner.answers.pop_front_if(|(_, visible_at)| *visible_at <= high_watermark)
+        else {
+            return;
+        };
         let Some(state) = &mut owner.state else { return };
         let outcome = match answer {
             Answer::Data(produced) => state.on_produced(self.now, produced),
             Answer::Markers(written) => state.on_markers(written),
-            Answer::End(end) => state.on_log_end(self.now, end, end),
+            Answer::End(high_watermark, end) => state.on_log_end(self.now, high_watermark, end),
         };
+        let acknowledged = state.acknowledged();
+        assert!(acknowledged <= high_watermark, "seed {}: acknowledged too much", self.seed);
         match outcome {
+            Outcome::Acknowledged { records: 1.., .. } => {
+                let is_exact = self.log.is_exact(&self.source, acknowledged);
+                assert!(is_exact, "seed {}: not exact below the acknowledged {acknowledged}", self.seed);
+            }
             Outcome::Going | Outcome::Acknowledged { .. } => {}
             Outcome::TakeOver(_) => self.forget(index, true),
             Outcome::Park(_) => self.diverged = true,
         }
+    }
+
+    fn replicate(&mut self) {
+        let missing = self.log.end() - self.log.high_watermark;
+        self.log.high_watermark += self.random.below(missing as u64 + 1) as i64;
+        if self.random.below(2) == 0 {
+            self.log.high_watermark = self.log.end();
+        }
+    }
+
+    /// The leader moves: requests to the old one come to nothing.
+    fn fail_over(&mut self) {
+        self.log.fail_over();
+        self.orphans.clear();
+        self.owners.iter_mut().for_each(|owner| *owner = Owner::default());
     }
 
     fn lose_connection(&mut self, index: usize) {
@@ -306,7 +395,7 @@ impl World {
         let executed = self.random.below(owner.requests.len() as u64 + 1) as usize;
         for (position, request) in owner.requests.into_iter().enumerate() {
             if position < executed {
-                self.log.execute(&request);
+                self.on_leader(&request);
             } else if !now_or_never {
                 self.orphans.push(request);
             }
@@ -319,7 +408,7 @@ impl World {
         }
         let index = self.random.below(self.orphans.len() as u64) as usize;
         let orphan = self.orphans.swap_remove(index);
-        self.log.execute(&orphan);
+        self.on_leader(&orphan);
     }
 }
 

@@ -53,22 +53,29 @@ pub(crate) struct AppendState {
 /// How far the hole at the front of the queue is filled.
 ///
 /// ```text
-///           a hole at the front, nothing in flight
-///   Idle ──────────────────────────────────────────▶ Fence ──sent──▶ Fencing ──answer──▶ Measure
-///    ▲ │                                                                                  │   ▲
-///    │ └ with our token in the log ──▶ Write ◀─────────────────────── end within hole ────┤   │
-///    │                                 │  ▲                                               │   │
-///    │                                sent└─── answer, more to send, no need to measure   │   │
-///    │                                 ▼  │                                               │   │
-///    │◀─ answer, no need to measure ─ Writing ──────────────── answer ────────────────────┼───┘
-///    └─────────────────────────────────────────────── end where the hole ends ────────────┘
+///           a hole at the front, nothing in flight          end at the hole
+///   Idle ───────────────────────────────────────────▶ Look ────────────────▶ Fence ──sent──▶ Fencing ──answer──▶ Measure
+///    ▲ │                                                                                                        │   ▲
+///    │ └ with our token in the log ──▶ Write ◀───────────────────────────────────────────── end within hole ────┤   │
+///    │                                 │  ▲                                                                     │   │
+///    │                                sent└─── answer, more to send, no need to measure                         │   │
+///    │                                 ▼  │                                                                     │   │
+///    │◀─ answer, no need to measure ─ Writing ────────────────────────────────────── answer ────────────────────┼───┘
+///    └─────────────────────────────────────────────────────────────────────────────────── end where the hole ends
 /// ```
 ///
 /// Until a marker with our token is in the log, an earlier owner's late request may add markers; so the first marker goes
-/// alone, and the log end after it says how many are missing.
+/// alone, and the log end after it says how many are missing. A marker lands wherever the log ends, and an earlier owner that
+/// is still alive may have gone on since the take-over, while our batches were answered as its repeats; so the log end is
+/// looked at before the first marker as well, and it lands in the wrong place only if the log moves within that round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fill {
     Idle,
+    /// The log end must be read: the first marker is for the hole only if the log ends there.
+    Look {
+        asked: bool,
+        not_before: Option<Instant>,
+    },
     Fence,
     Fencing,
     /// The log end must be read; `asked`: the question is on its way.
@@ -126,6 +133,8 @@ pub(crate) enum Refusal {
 pub(crate) enum TakeOverCause {
     /// The broker refused a data batch as not the next one (OUT_OF_ORDER_SEQUENCE_NUMBER): somebody else appends.
     OutOfOrder,
+    /// The log does not end where our last append ended: another owner has gone on.
+    Overtaken,
     /// The broker refused our marker's token (TRANSACTION_COORDINATOR_FENCED): a later owner has appended.
     Fenced {
         /// The token that was refused.
@@ -225,6 +234,10 @@ impl AppendState {
     pub(crate) fn next_control(&mut self, now: Instant) -> Option<Control> {
         self.begin_fill();
         match self.fill {
+            Fill::Look { asked: false, not_before } if not_before.is_none_or(|at| at <= now) => {
+                self.fill = Fill::Look { asked: true, not_before };
+                Some(Control::ReadEnd)
+            }
             Fill::Fence => {
                 self.fill = Fill::Fencing;
                 Some(Control::WriteMarkers { count: 1, token: self.token })
@@ -238,7 +251,9 @@ impl AppendState {
                 self.fill = Fill::Measure { asked: true, not_before };
                 Some(Control::ReadEnd)
             }
-            Fill::Idle | Fill::Fencing | Fill::Measure { .. } | Fill::Writing { .. } => None,
+            Fill::Idle | Fill::Look { .. } | Fill::Fencing | Fill::Measure { .. } | Fill::Writing { .. } => {
+                None
+            }
         }
     }
 
@@ -288,15 +303,28 @@ impl AppendState {
                 }
                 self.fill = Fill::Write { end, measured: false };
             }
-            Fill::Idle | Fill::Fence | Fill::Measure { .. } | Fill::Write { .. } => {}
+            Fill::Idle | Fill::Look { .. } | Fill::Fence | Fill::Measure { .. } | Fill::Write { .. } => {}
         }
         Outcome::Going
     }
 
     /// The answer to `Control::ReadEnd`.
     pub(crate) fn on_log_end(&mut self, now: Instant, high_watermark: i64, log_end: i64) -> Outcome {
+        let is_looking = matches!(self.fill, Fill::Look { .. });
         if high_watermark != log_end {
-            self.fill = Fill::Measure { asked: false, not_before: Some(now + REST_INTERVAL) };
+            let (asked, not_before) = (false, Some(now + REST_INTERVAL));
+            self.fill = if is_looking {
+                Fill::Look { asked, not_before }
+            } else {
+                Fill::Measure { asked, not_before }
+            };
+            return Outcome::Going;
+        }
+        if is_looking {
+            if log_end != self.acknowledged {
+                return Outcome::TakeOver(TakeOverCause::Overtaken);
+            }
+            self.fill = Fill::Fence;
             return Outcome::Going;
         }
         let Some(Queued::Gap { first, end }) = self.queue.front() else { return Outcome::Going };
@@ -321,7 +349,9 @@ impl AppendState {
     /// When the state wants to be looked at again though nothing happened.
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
         match self.fill {
-            Fill::Measure { asked: false, not_before } => not_before,
+            Fill::Look { asked: false, not_before } | Fill::Measure { asked: false, not_before } => {
+                not_before
+            }
             _ => self.retry_at,
         }
     }
@@ -348,7 +378,11 @@ impl AppendState {
             return;
         }
         if let Some(Queued::Gap { end, .. }) = self.queue.front() {
-            self.fill = if self.fenced { Fill::Write { end: *end, measured: false } } else { Fill::Fence };
+            self.fill = if self.fenced {
+                Fill::Write { end: *end, measured: false }
+            } else {
+                Fill::Look { asked: false, not_before: None }
+            };
         }
     }
 
@@ -425,3 +459,6 @@ const REST_INTERVAL: Duration = Duration::from_millis(5);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 8;
+
+#[cfg(test)]
+mod tests;

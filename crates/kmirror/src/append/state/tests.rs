@@ -1,0 +1,381 @@
+//! What [`AppendState`] asks for, step by step. That this is enough is for `append/model.rs` to show.
+
+use kmirror_codec::{BatchHeader, GapReason};
+
+use super::*;
+use crate::test_support::TestBatch;
+
+#[test]
+fn one_batch_until_the_first_acknowledgement_then_five() {
+    let mut script = Script::new(100, None);
+    (0..9).for_each(|index| script.push_batch(100 + 2 * index, 102 + 2 * index));
+    assert_eq!(script.send_all(), [100], "its own offset, and alone");
+    assert!(matches!(script.produced(Ok(100)), Outcome::Acknowledged { records: 2, bytes: 1.. }));
+    assert_eq!(script.send_all(), [102, 104, 106, 108, 110]);
+    script.produced(Ok(102));
+    assert_eq!(script.send_all(), [112]);
+    assert_eq!(script.state.acknowledged(), 104);
+}
+
+#[test]
+fn sequences_count_records_and_wrap() {
+    let mut script = Script::new(50, Some(Sequence::after(i32::MAX, -2)));
+    script.push_batch(50, 53);
+    script.push_gap(53, 60);
+    script.push_batch(60, 61);
+    assert_eq!(script.send_all(), [i32::MAX - 2]);
+    script.produced(Ok(50));
+    script.fill(53, 60);
+    assert_eq!(script.send_all(), [0], "holes take no sequence");
+}
+
+#[test]
+fn the_header_is_stamped() {
+    let mut script = Script::new(8, None);
+    script.push_batch(8, 10);
+    let outgoing = script.state.next_batch(script.now).expect("due");
+    let header = BatchHeader::parse(&outgoing.header).expect("a header");
+    assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (7, 0, 8));
+    assert_eq!((header.base_offset, header.partition_leader_epoch), (0, -1));
+}
+
+#[test]
+fn an_append_at_another_offset_parks() {
+    for base_offset in [99, 101, 0] {
+        let mut script = Script::new(100, None);
+        script.push_batch(100, 102);
+        script.send_all();
+        script.parks(ParkReason::TargetDiverged, |script| script.produced(Ok(base_offset)));
+    }
+}
+
+#[test]
+fn after_a_refusal_everything_in_flight_is_answered_and_sent_again_unchanged() {
+    // What happened to the second and third: refused with the first, or appended although the first seemed to fail.
+    for later in [Ok(104), Err(Refusal::TakeOver(TakeOverCause::OutOfOrder)), again()] {
+        let mut script = Script::going(4);
+        assert_eq!(script.send_all(), [102, 104, 106, 108]);
+        assert_eq!(script.produced(again()), Outcome::Going);
+        script.push_batch(110, 112);
+        for _ in 0..3 {
+            assert_eq!(script.send_all(), [0; 0], "answers are outstanding, or a pause");
+            assert_eq!(script.produced(later.clone()), Outcome::Going);
+        }
+        assert_eq!(script.send_all(), [0; 0], "a pause");
+        assert_eq!(script.state.wakes_at(), Some(script.now + BACKOFF_MIN));
+        script.now += BACKOFF_MIN;
+        assert_eq!(script.send_all(), [102, 104, 106, 108, 110]);
+        for base_offset in [102, 104, 106, 108, 110] {
+            assert!(matches!(script.produced(Ok(base_offset)), Outcome::Acknowledged { records: 2, .. }));
+        }
+        assert_eq!(script.state.acknowledged(), 112);
+    }
+}
+
+#[test]
+fn pauses_grow_until_the_leader_is_looked_for_and_begin_anew_with_a_success() {
+    let mut script = Script::going(1);
+    for round in 0..2 {
+        let mut pauses = Vec::new();
+        loop {
+            assert_eq!(script.send_all().len(), 1, "round {round}");
+            if round == 0 && pauses.len() == 5 {
+                script.produced(Ok(102));
+                script.push_batch(104, 106);
+                break;
+            }
+            match script.produced(again()) {
+                Outcome::Going => {}
+                Outcome::TakeOver(TakeOverCause::LeaderUnknown(_)) => break,
+                other => panic!("{other:?}"),
+            }
+            let wakes_at = script.state.wakes_at().expect("a pause");
+            pauses.push((wakes_at - script.now).as_millis());
+            script.now = wakes_at;
+        }
+        let expected: &[u128] =
+            if round == 0 { &[50, 100, 200, 400, 800] } else { &[50, 100, 200, 400, 800, 1000, 1000, 1000] };
+        assert_eq!(pauses, expected);
+    }
+}
+
+#[test]
+fn the_first_refusal_decides_once_nothing_is_in_flight() {
+    let fenced = || Refusal::TakeOver(TakeOverCause::OutOfOrder);
+    let parked = || Refusal::Park(Parked::new(ParkReason::TooLarge, "too large"));
+    for (first, second) in [(fenced(), parked()), (parked(), fenced())] {
+        let mut script = Script::going(2);
+        script.send_all();
+        assert_eq!(script.produced(Err(first.clone())), Outcome::Going);
+        let outcome = script.produced(Err(second));
+        match first {
+            Refusal::TakeOver(cause) => assert_eq!(outcome, Outcome::TakeOver(cause)),
+            Refusal::Park(parked) => assert_eq!(outcome, Outcome::Park(parked)),
+            Refusal::Again(_) => {}
+        }
+    }
+}
+
+#[test]
+fn the_first_marker_goes_alone_and_the_log_end_says_what_is_missing() {
+    let mut script = Script::going(1);
+    script.push_gap(104, 110);
+    script.push_batch(110, 112);
+    assert_eq!(script.control(), None, "a batch is not acknowledged yet");
+    script.send_all();
+    assert_eq!(script.control(), None);
+    script.produced(Ok(102));
+    assert_eq!(script.send_all(), [0; 0], "the hole comes first");
+
+    assert_eq!(script.control(), Some(Control::ReadEnd), "does the log still end at the hole?");
+    assert_eq!((script.control(), script.send_all().len()), (None, 0));
+    assert_eq!(script.log_end(104), Outcome::Going);
+    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 1, token: 4 }));
+    assert_eq!((script.control(), script.send_all().len()), (None, 0), "each demand is made once");
+    assert_eq!(script.state.on_markers(Ok(())), Outcome::Going);
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert_eq!(script.control(), None);
+    // An earlier owner's late request has added two.
+    assert_eq!(script.log_end(107), Outcome::Going);
+    assert_eq!(script.state.acknowledged(), 107);
+    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 3, token: 4 }));
+    assert_eq!((script.control(), script.send_all().len()), (None, 0));
+    assert_eq!(script.state.on_markers(Ok(())), Outcome::Going);
+    assert_eq!(script.control(), Some(Control::ReadEnd), "it may have done so again before our first");
+    assert_eq!(script.log_end(110), Outcome::Acknowledged { records: 0, bytes: 0 });
+    assert_eq!((script.control(), script.send_all()), (None, vec![104]));
+}
+
+#[test]
+fn a_hole_of_one_offset_is_filled_by_the_first_marker() {
+    let mut script = Script::new(0, None);
+    script.push_gap(0, 1);
+    script.push_batch(1, 2);
+    script.fence();
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert!(matches!(script.log_end(1), Outcome::Acknowledged { .. }));
+    assert_eq!(script.send_all(), [1]);
+}
+
+#[test]
+fn later_holes_take_one_round_trip() {
+    let mut script = Script::fenced();
+    script.push_gap(10, 14);
+    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 4, token: 4 }));
+    assert!(matches!(script.state.on_markers(Ok(())), Outcome::Acknowledged { .. }));
+    assert_eq!((script.control(), script.state.acknowledged()), (None, 14));
+}
+
+#[test]
+fn long_holes_take_several_requests() {
+    let mut script = Script::new(0, None);
+    script.push_gap(0, 25_000);
+    let (mut counts, mut end) = (Vec::new(), 0);
+    while let Some(control) = script.control() {
+        match control {
+            Control::WriteMarkers { count, .. } => {
+                counts.push(count);
+                end += i64::from(count);
+                script.state.on_markers(Ok(()));
+            }
+            Control::ReadEnd => drop(script.log_end(end)),
+        }
+    }
+    assert_eq!(counts, [1, 10_000, 10_000, 4_999]);
+    script.push_gap(25_000, 45_001);
+    let mut counts = Vec::new();
+    while let Some(Control::WriteMarkers { count, .. }) = script.control() {
+        counts.push(count);
+        script.state.on_markers(Ok(()));
+    }
+    assert_eq!((counts, script.state.acknowledged()), (vec![10_000, 10_000, 1], 45_001));
+}
+
+#[test]
+fn a_log_end_outside_the_hole_parks() {
+    for log_end in [9, 10, 15, 100] {
+        let mut script = Script::new(10, None);
+        script.push_gap(10, 14);
+        script.fence();
+        script.control();
+        script.parks(ParkReason::TargetDiverged, |script| script.log_end(log_end));
+    }
+}
+
+#[test]
+fn where_somebody_has_gone_on_no_marker_is_sent() {
+    for log_end in [9, 11, 14, 15] {
+        let mut script = Script::new(10, None);
+        script.push_gap(10, 14);
+        assert_eq!(script.control(), Some(Control::ReadEnd));
+        // Not at rest yet: what counts is where it comes to rest.
+        assert_eq!(script.state.on_log_end(script.now, log_end - 1, log_end), Outcome::Going);
+        assert_eq!((script.control(), script.state.wakes_at()), (None, Some(script.now + REST_INTERVAL)));
+        script.now += REST_INTERVAL;
+        assert_eq!(script.control(), Some(Control::ReadEnd));
+        assert_eq!(script.log_end(log_end), Outcome::TakeOver(TakeOverCause::Overtaken));
+    }
+}
+
+#[test]
+fn a_log_that_does_not_rest_is_asked_again() {
+    let mut script = Script::new(10, None);
+    script.push_gap(10, 14);
+    script.fence();
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert_eq!(script.state.on_log_end(script.now, 11, 14), Outcome::Going);
+    assert_eq!(script.state.acknowledged(), 10, "what is not replicated may be lost yet");
+    assert_eq!(script.control(), None);
+    assert_eq!(script.state.wakes_at(), Some(script.now + REST_INTERVAL));
+    script.now += REST_INTERVAL;
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert!(matches!(script.log_end(14), Outcome::Acknowledged { .. }));
+}
+
+#[test]
+fn neighbouring_gaps_are_filled_as_one_until_filling_begins() {
+    let mut script = Script::fenced();
+    script.push_gap(10, 12);
+    script.push_gap(12, 15);
+    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 5, token: 4 }));
+    script.push_gap(15, 16);
+    script.push_gap(16, 18);
+    assert!(matches!(script.state.on_markers(Ok(())), Outcome::Acknowledged { .. }));
+    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 3, token: 4 }));
+    // Behind a batch gaps are neighbours as well.
+    script.state.on_markers(Ok(()));
+    script.push_batch(18, 19);
+    script.push_gap(19, 20);
+    script.push_gap(20, 22);
+    script.send_all();
+    script.produced(Ok(18));
+    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 3, token: 4 }));
+}
+
+#[test]
+fn markers_are_never_sent_twice() {
+    let parked = Parked::new(ParkReason::Unauthorized, "no permission");
+    let fenced = TakeOverCause::Fenced { token: 4 };
+    let table = [
+        (Refusal::Again("busy".to_owned()), Outcome::TakeOver(TakeOverCause::AnswerLost("busy".to_owned()))),
+        (Refusal::TakeOver(fenced.clone()), Outcome::TakeOver(fenced)),
+        (Refusal::Park(parked.clone()), Outcome::Park(parked)),
+    ];
+    for (refusal, expected) in table {
+        for mut script in [Script::new(10, None), Script::fenced()] {
+            script.push_gap(10, 12);
+            if script.control() == Some(Control::ReadEnd) {
+                script.log_end(10);
+                script.control();
+            }
+            assert_eq!(script.state.on_markers(Err(refusal.clone())), expected);
+            assert_eq!(script.control(), None);
+        }
+    }
+}
+
+#[test]
+fn items_that_are_not_the_next_are_refused() {
+    let gap = |first, end| Item::Gap { first, end, reason: GapReason::Control };
+    for item in [gap(9, 12), gap(11, 12), gap(10, 10), gap(10, 9)] {
+        let mut script = Script::new(10, None);
+        let parked = script.state.push(item).expect_err("not the next");
+        assert!(parked.message.contains("internal error"), "{parked}");
+        script.push_batch(10, 11);
+    }
+}
+
+/// A partition whose clock is turned by hand.
+struct Script {
+    state: AppendState,
+    now: Instant,
+}
+
+impl Script {
+    fn new(position: i64, next_sequence: Option<Sequence>) -> Script {
+        let state = AppendState::new(7, AppendStart { position, next_sequence, token: 4 });
+        Script { state, now: Instant::now() }
+    }
+
+    /// Something is acknowledged up to offset 102, and `batches` of two records are queued.
+    fn going(batches: i64) -> Script {
+        let mut script = Script::new(100, None);
+        script.push_batch(100, 102);
+        script.send_all();
+        script.produced(Ok(100));
+        (0..batches).for_each(|index| script.push_batch(102 + 2 * index, 104 + 2 * index));
+        script
+    }
+
+    /// A marker of ours is in the log, which ends at offset 10.
+    fn fenced() -> Script {
+        let mut script = Script::new(9, None);
+        script.push_gap(9, 10);
+        script.fence();
+        script.control();
+        assert!(matches!(script.log_end(10), Outcome::Acknowledged { .. }));
+        script
+    }
+
+    fn push_batch(&mut self, first: i64, end: i64) {
+        let batch = TestBatch::dense(first, end).build();
+        self.state.push(Item::Batch { batch, held: None }).expect("the next");
+    }
+
+    fn push_gap(&mut self, first: i64, end: i64) {
+        self.state.push(Item::Gap { first, end, reason: GapReason::Control }).expect("the next");
+    }
+
+    /// Sends what may be sent; the base sequences.
+    fn send_all(&mut self) -> Vec<i32> {
+        let sequence =
+            |outgoing: Outgoing| BatchHeader::parse(&outgoing.header).expect("a header").base_sequence;
+        std::iter::from_fn(|| self.state.next_batch(self.now)).map(sequence).collect()
+    }
+
+    fn produced(&mut self, produced: Result<i64, Refusal>) -> Outcome {
+        self.state.on_produced(self.now, produced)
+    }
+
+    fn control(&mut self) -> Option<Control> {
+        self.state.next_control(self.now)
+    }
+
+    fn log_end(&mut self, log_end: i64) -> Outcome {
+        self.state.on_log_end(self.now, log_end, log_end)
+    }
+
+    /// Gets the first marker into the log.
+    fn fence(&mut self) {
+        assert_eq!(self.control(), Some(Control::ReadEnd));
+        self.log_end(self.state.acknowledged());
+        assert_eq!(self.control(), Some(Control::WriteMarkers { count: 1, token: 4 }));
+        assert_eq!(self.state.on_markers(Ok(())), Outcome::Going);
+    }
+
+    /// Fills the hole at the front as a well-behaved target would.
+    fn fill(&mut self, first: i64, end: i64) {
+        let mut log_end = first;
+        while let Some(control) = self.control() {
+            match control {
+                Control::WriteMarkers { count, .. } => {
+                    log_end += i64::from(count);
+                    self.state.on_markers(Ok(()));
+                }
+                Control::ReadEnd => drop(self.log_end(log_end)),
+            }
+        }
+        assert_eq!(self.state.acknowledged(), end);
+    }
+
+    fn parks(&mut self, reason: ParkReason, answer: impl FnOnce(&mut Script) -> Outcome) {
+        match answer(self) {
+            Outcome::Park(parked) => assert_eq!(parked.reason, reason, "{parked}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn again() -> Result<i64, Refusal> {
+    Err(Refusal::Again("not enough replicas".to_owned()))
+}
