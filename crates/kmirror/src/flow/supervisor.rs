@@ -328,6 +328,9 @@ impl Supervisor {
         let Some(entry) = self.table.current(key, generation) else { return };
         entry.appender = None;
         let fetched_from = entry.fetched_from.take();
+        if entry.gauge.is_parked() {
+            return; // by its fetcher: what was read before that is not worth a take-over
+        }
         match end {
             AppendEnd::Park(parked) => self.park(key, parked),
             AppendEnd::TakeOver(cause) => {
