@@ -236,3 +236,137 @@ const NOT_COPIED: [&str; 5] = [
 const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
 /// CreateTopics 4+ (KIP-464).
 const REPLICATION_FACTOR_OF_BROKER: i16 = -1;
+
+#[cfg(test)]
+mod tests {
+    use kmirror_client::{KafkaError, PartitionMetadata, TopicId};
+
+    use super::*;
+    use crate::config::Naming;
+
+    #[test]
+    fn selected_topics_are_paired_with_their_names_on_the_target() {
+        let source = cluster(&[("b", 3), ("a", 1), ("a.tmp", 1), ("other", 1)]);
+        let target = cluster(&[("east.b", 5), ("a", 2)]);
+        let flow = Flow::new("east", "west")
+            .topics(["a.*", "b"])
+            .exclude_topics([r".*\.tmp"])
+            .naming(Naming::Prefixed);
+        let pairs = pairs(&flow, &source, &target).expect("no collision");
+        let shown: Vec<_> = pairs
+            .iter()
+            .map(|pair| (&*pair.source, &*pair.target, pair.partitions, pair.target_partitions))
+            .collect();
+        assert_eq!(shown, [("a", "east.a", 1, None), ("b", "east.b", 3, Some(5))]);
+    }
+
+    #[test]
+    fn internal_topics_and_those_with_errors_are_left_out() {
+        let mut source = cluster(&[("__consumer_offsets", 50), ("internal", 1), ("gone", 1), ("a", 1)]);
+        source.topics.get_mut("internal").expect("there").is_internal = true;
+        source.topics.get_mut("gone").expect("there").error = Some(KafkaError::TOPIC_AUTHORIZATION_FAILED);
+        let mut target = cluster(&[("a", 1)]);
+        target.topics.get_mut("a").expect("there").error = Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION);
+        let pairs = pairs(&Flow::new("east", "west").topics([".*"]), &source, &target).expect("no collision");
+        assert_eq!(pairs.len(), 1);
+        assert_eq!((&*pairs[0].source, pairs[0].target_partitions), ("a", None), "not there yet");
+    }
+
+    #[test]
+    fn two_topics_with_one_name_on_the_target_collide() {
+        let flow = Flow::new("east", "west").topics(["a", "b"]).naming(Naming::Template("all".to_owned()));
+        let error = pairs(&flow, &cluster(&[("a", 1), ("b", 1)]), &cluster(&[])).expect_err("a collision");
+        assert!(
+            matches!(&error, Error::TopicsCollide { first, second, target, .. }
+                if (first.as_str(), second.as_str(), target.as_str()) == ("a", "b", "all")),
+            "{error}"
+        );
+        // What is left out cannot collide.
+        let flow = flow.exclude_topics(["b"]);
+        assert_eq!(
+            pairs(&flow, &cluster(&[("a", 1), ("b", 1)]), &cluster(&[])).map(|pairs| pairs.len()).ok(),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn what_is_set_on_the_topic_is_copied_but_what_suits_only_its_brokers() {
+        let entries = [
+            entry("cleanup.policy", "compact", ConfigSource::DynamicTopic),
+            entry("retention.ms", "100", ConfigSource::DynamicTopic),
+            entry("segment.bytes", "1", ConfigSource::StaticBroker),
+            entry("flush.ms", "1", ConfigSource::DynamicDefaultBroker),
+            entry("index.interval.bytes", "1", ConfigSource::Default),
+            entry("min.insync.replicas", "3", ConfigSource::DynamicTopic),
+            entry("message.timestamp.type", "LogAppendTime", ConfigSource::DynamicTopic),
+            entry("leader.replication.throttled.replicas", "*", ConfigSource::DynamicTopic),
+            ConfigEntry { value: None, ..entry("secret", "", ConfigSource::DynamicTopic) },
+        ];
+        let configuration = configuration_of(&entries);
+        let shown: Vec<_> =
+            configuration.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(shown, [("cleanup.policy", "compact"), ("retention.ms", "100")]);
+    }
+
+    #[test]
+    fn rules_follow_from_the_targets_configuration() {
+        let rules = |name: &str, value: &str| rules_of(&[entry(name, value, ConfigSource::Default)]);
+        for (policy, is_compacted, holes) in [
+            ("delete", false, HoleFill::Markers),
+            ("compact", true, HoleFill::Repeats),
+            ("compact,delete", true, HoleFill::Repeats),
+            ("delete, compact", true, HoleFill::Repeats),
+            ("", false, HoleFill::Markers),
+        ] {
+            let rules = rules("cleanup.policy", policy);
+            assert_eq!((rules.is_compacted, rules.batches.holes), (is_compacted, holes), "{policy:?}");
+        }
+        for (kind, keeps, timestamps) in
+            [("CreateTime", true, Timestamps::FromAppendTime), ("LogAppendTime", false, Timestamps::Keep)]
+        {
+            let rules = rules("message.timestamp.type", kind);
+            assert_eq!((rules.keeps_timestamps, rules.batches.timestamps), (keeps, timestamps));
+        }
+        assert_eq!(rules("max.message.bytes", "5000").batches.batch_bytes_max, 5_000);
+        for unknown in ["", "-1", "many"] {
+            assert_eq!(
+                rules("max.message.bytes", unknown).batches.batch_bytes_max,
+                MESSAGE_BYTES_MAX_DEFAULT
+            );
+        }
+        let defaults = rules_of(&[]);
+        assert!(!defaults.is_compacted && defaults.keeps_timestamps);
+    }
+
+    fn pairs(
+        flow: &Flow,
+        source: &ClusterMetadata,
+        target: &ClusterMetadata,
+    ) -> Result<Vec<TopicPair>, Error> {
+        pair(flow, &flow.topics.compile().expect("valid patterns"), source, target)
+    }
+
+    fn cluster(topics: &[(&str, i32)]) -> ClusterMetadata {
+        let partition = |partition| PartitionMetadata {
+            partition,
+            leader: None,
+            leader_epoch: None,
+            replicas: Vec::new(),
+            in_sync: Vec::new(),
+            error: None,
+        };
+        let topic = |partitions| TopicMetadata {
+            id: TopicId::NONE,
+            error: None,
+            is_internal: false,
+            partitions: (0..partitions).map(partition).collect(),
+        };
+        let topics = topics.iter().map(|(name, partitions)| (Arc::from(*name), topic(*partitions)));
+        ClusterMetadata { topics: topics.collect(), ..ClusterMetadata::default() }
+    }
+
+    fn entry(name: &str, value: &str, source: ConfigSource) -> ConfigEntry {
+        let (name, value) = (name.to_owned(), Some(value.to_owned()));
+        ConfigEntry { name, value, source, is_sensitive: false, read_only: false }
+    }
+}

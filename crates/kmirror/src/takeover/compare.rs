@@ -89,3 +89,73 @@ fn difference(source: &OwnedRecord, target: &OwnedRecord, timestamps: bool) -> O
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kmirror_codec::Compression;
+
+    use super::*;
+    use crate::test_support::{TestBatch, TestRecord, damaged};
+
+    #[test]
+    fn records_are_read_within_the_range_only() {
+        let batch = TestBatch::dense(0, 9).codec(Compression::Zstd).build();
+        let mut workspace = Workspace::new();
+        let records = records_of(&batch, 3, 5, &mut workspace).expect("readable");
+        assert_eq!(records.iter().map(|record| record.offset).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(records[0].value.as_deref(), Some(&b"value-3"[..]));
+        assert!(records_of(&batch, 9, 20, &mut workspace).expect("readable").is_empty());
+        assert!(records_of(&damaged(&batch), 0, 9, &mut workspace).is_err(), "its checksum is verified");
+    }
+
+    #[test]
+    fn records_on_both_sides_must_be_equal() {
+        let records = || owned((0..5).map(TestRecord::plain));
+        assert_eq!(compare(&records(), &records(), true), Ok(Comparison::Equal));
+        let whole = || TestRecord::new(2, "key", "value").header("a", Some("1"));
+        let table = [
+            (TestRecord { key: None, ..whole() }, "key"),
+            (TestRecord { value: None, ..whole() }, "value"),
+            (whole().header("a", Some("1")), "headers"),
+            (whole().at(5), "timestamp"),
+        ];
+        for (other, difference) in table {
+            let with = |record| owned([TestRecord::plain(1), record, TestRecord::plain(3)]);
+            let parked = compare(&with(whole()), &with(other.clone()), true).expect_err(difference);
+            assert_eq!(parked.reason, ParkReason::TargetDiverged);
+            let expected = format!("offset 2 is not the source's: its {difference} differs");
+            assert!(parked.message.contains(&expected), "{parked}");
+            let without_times = compare(&with(whole()), &with(other), false);
+            assert_eq!(without_times.is_ok(), difference == "timestamp");
+        }
+    }
+
+    #[test]
+    fn repeats_and_cleaned_records_say_nothing() {
+        let at = |offset| TestRecord::new(offset, "key", "value").at(1);
+        // The source has a record at 4 only; the target repeats it in the hole before.
+        assert_eq!(compare(&owned([at(4)]), &owned((0..5).map(at)), true), Ok(Comparison::Equal));
+        // The target's cleaner has removed what the source still has.
+        let source = owned((0..5).map(TestRecord::plain));
+        assert_eq!(compare(&source, &owned([TestRecord::plain(3)]), true), Ok(Comparison::Equal));
+        // A repeat is no proof, and neither is nothing.
+        assert_eq!(compare(&owned([at(9)]), &owned([at(7), at(8)]), true), Ok(Comparison::Unknown));
+        assert_eq!(compare(&[], &owned([at(7)]), true), Ok(Comparison::Unknown));
+        assert_eq!(compare(&source, &[], true), Ok(Comparison::Unknown));
+    }
+
+    #[test]
+    fn an_append_time_equals_the_create_time_that_the_target_shows() {
+        let source = TestBatch::dense(0, 2).appended_at(9_000).build();
+        let target = TestBatch::of((0..2).map(|offset| TestRecord::plain(offset).at(9_000))).build();
+        let mut workspace = Workspace::new();
+        let mut records = |batch| records_of(batch, 0, 2, &mut workspace).expect("readable");
+        let (source, target) = (records(&source), records(&target));
+        assert_eq!(compare(&source, &target, true), Ok(Comparison::Equal));
+    }
+
+    fn owned(records: impl IntoIterator<Item = TestRecord>) -> Vec<OwnedRecord> {
+        let batch = TestBatch::of(records).build();
+        records_of(&batch, 0, i64::MAX, &mut Workspace::new()).expect("readable")
+    }
+}

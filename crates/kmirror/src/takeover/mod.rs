@@ -321,3 +321,45 @@ const REST_INTERVAL: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(20);
 /// How much of a tail is read in search of a record that both sides hold.
 const TAIL_BYTES_MAX: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use kmirror_codec::{Entry, GapReason, split};
+
+    use super::*;
+    use crate::test_support::{TestBatch, TestRecord, damaged, legacy_message};
+
+    #[test]
+    fn the_tail_is_compared_with_what_the_source_holds_there() {
+        let whole = || vec![Sourced::Batch(TestBatch::dense(0, 4).build())];
+        let target = [TestBatch::dense(0, 4).producer(1, 0).build()];
+        assert_eq!(ranges(whole(), &target, false), Ok(Comparison::Equal));
+        // A marker where the source has one, and where it has a record.
+        let parts = [TestBatch::dense(0, 2).build(), TestBatch::dense(3, 4).build()];
+        let gap = Sourced::Gap { first: 2, end: 3, reason: GapReason::Control };
+        let with_gap = vec![Sourced::Batch(parts[0].clone()), gap, Sourced::Batch(parts[1].clone())];
+        assert_eq!(ranges(with_gap, &parts, false), Ok(Comparison::Equal));
+        let parked = ranges(whole(), &parts, false).expect_err("a record is missing");
+        assert_eq!(parked.reason, ParkReason::TargetDiverged);
+        assert!(parked.message.contains("a record at offset 2 where the target has none"), "{parked}");
+        assert_eq!(ranges(whole(), &parts, true), Ok(Comparison::Equal), "its cleaner removed it");
+        assert_eq!(ranges(Vec::new(), &target, true), Ok(Comparison::Unknown));
+    }
+
+    #[test]
+    fn old_messages_are_compared_and_damaged_batches_park() {
+        let Some(Ok(Entry::Legacy(legacy))) = split(legacy_message(2, 7, b"old"), 2).next() else {
+            panic!("a message of format 1");
+        };
+        let same = TestBatch::of([TestRecord::new(2, "", "old").without_key().at(7)]).build();
+        assert_eq!(ranges(vec![Sourced::Legacy(legacy.clone())], &[same], false), Ok(Comparison::Equal));
+        let other = TestBatch::of([TestRecord::new(2, "", "new").without_key().at(7)]).build();
+        assert!(ranges(vec![Sourced::Legacy(legacy)], std::slice::from_ref(&other), false).is_err());
+        let parked = ranges(vec![Sourced::Batch(damaged(&other))], &[], false).expect_err("damaged");
+        assert_eq!(parked.reason, ParkReason::CorruptBatch);
+    }
+
+    fn ranges(pieces: Vec<Sourced>, target: &[Batch], is_compacted: bool) -> Result<Comparison, Parked> {
+        compare_ranges(SourceRange { pieces, last_epoch: None }, target, 0, 4, is_compacted, true)
+    }
+}

@@ -51,3 +51,76 @@ impl Tail {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{TestBatch, TestRecord};
+
+    const IDS: ProducerIds = ProducerIds { data: 100, markers: 101 };
+
+    #[test]
+    fn the_flows_own_data_and_markers_are_taken_in() {
+        let data = [TestBatch::dense(0, 3).producer(100, 0), TestBatch::dense(5, 7).producer(100, 3)];
+        let tail = tail(&[
+            data[0].clone(),
+            TestBatch::marker(3, 101, true, 4),
+            TestBatch::marker(4, 101, false, 9),
+            data[1].clone(),
+            TestBatch::marker(7, 101, true, 6),
+        ]);
+        assert_eq!(tail.data, data.map(|batch| batch.build()));
+        assert_eq!(tail.token, Some(9), "the highest, not the last");
+        assert_eq!(tail.foreign, None);
+        assert_eq!(tail.next_sequence().map(Sequence::value), Some(5));
+    }
+
+    #[test]
+    fn everything_else_is_foreign() {
+        let table = [
+            ("another producer", TestBatch::dense(2, 4).producer(7, 0), 7),
+            ("no producer", TestBatch::dense(2, 4), -1),
+            ("another transaction's marker", TestBatch::marker(2, 7, true, 1), 7),
+            ("a marker under the data's id", TestBatch::marker(2, 100, true, 1), 100),
+            ("data under the markers' id", TestBatch::dense(2, 4).producer(101, 0), 101),
+        ];
+        for (what, batch, producer_id) in table {
+            let tail = tail(&[TestBatch::dense(0, 2).producer(100, 0), batch, TestBatch::dense(4, 5)]);
+            assert_eq!(tail.foreign, Some(Foreign { offset: 2, producer_id }), "{what}: the first one");
+            assert_eq!((tail.data.len(), tail.token), (1, None), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_next_sequence_follows_the_offsets_of_the_last_batch() {
+        let table = [
+            (TestBatch::dense(0, 3).producer(100, 0), 3),
+            (TestBatch::dense(10, 12).producer(100, i32::MAX), 1),
+            (TestBatch::dense(10, 12).producer(100, i32::MAX - 1), 0),
+            // What the target's cleaner left of five records: the last of them, none of them.
+            (TestBatch::of([TestRecord::plain(3)]).covering(0, 5).producer(100, 40), 45),
+            (TestBatch::empty(0, 5).producer(100, 40), 45),
+        ];
+        for (last, expected) in table {
+            let tail = tail(&[last]);
+            assert_eq!(tail.next_sequence().map(Sequence::value), Some(expected), "{:?}", tail.data);
+        }
+        assert_eq!(tail(&[TestBatch::marker(0, 101, true, 1)]).next_sequence(), None, "markers have none");
+    }
+
+    #[test]
+    fn a_marker_that_cannot_be_read_is_an_error() {
+        let whole = TestBatch::marker(0, 101, true, 1).build();
+        let mut bytes = whole.bytes().to_vec();
+        bytes.pop();
+        bytes[11] -= 1; // the batch length
+        let cut = Batch::parse(bytes::Bytes::from(bytes)).expect("the header is whole");
+        assert!(Tail::default().add(cut, &IDS).is_err());
+    }
+
+    fn tail(batches: &[TestBatch]) -> Tail {
+        let mut tail = Tail::default();
+        batches.iter().for_each(|batch| tail.add(batch.build(), &IDS).expect("readable"));
+        tail
+    }
+}

@@ -91,6 +91,7 @@ fn pauses_grow_until_the_leader_is_looked_for_and_begin_anew_with_a_success() {
             }
             let wakes_at = script.state.wakes_at().expect("a pause");
             pauses.push((wakes_at - script.now).as_millis());
+            assert!(pauses.len() <= 8, "endless: {pauses:?}");
             script.now = wakes_at;
         }
         let expected: &[u128] =
@@ -176,6 +177,7 @@ fn long_holes_take_several_requests() {
             Control::WriteMarkers { count, .. } => {
                 counts.push(count);
                 end += i64::from(count);
+                assert!(end <= 25_000, "too many: {counts:?}");
                 script.state.on_markers(Ok(()));
             }
             Control::ReadEnd => drop(script.log_end(end)),
@@ -360,6 +362,7 @@ impl Script {
             match control {
                 Control::WriteMarkers { count, .. } => {
                     log_end += i64::from(count);
+                    assert!(log_end <= end, "too many");
                     self.state.on_markers(Ok(()));
                 }
                 Control::ReadEnd => drop(self.log_end(log_end)),

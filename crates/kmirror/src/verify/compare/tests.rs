@@ -29,16 +29,22 @@ fn batches_are_skipped_again_after_some_were_decoded() {
     let mut comparison = Comparison::new(PLAIN, 0, 9, PartitionReport::default());
     comparison.feed_source(source.map(|batch| batch.build()).into());
     comparison.feed_target(target.map(|batch| batch.build()).into());
-    comparison.advance(&mut Workspace::new());
-    assert_eq!(comparison.reached(), 8);
-    assert!(comparison.target.decoded.is_none(), "the second batch was skipped as a whole");
+    let mut workspace = Workspace::new();
+    comparison.source.load(&mut workspace, 0, 9, &mut comparison.report);
+    comparison.target.load(&mut workspace, 0, 9, &mut comparison.report);
+    assert!(!comparison.skip_equal_batches(), "in the middle of a batch");
+    (0..4).for_each(|_| assert!(comparison.compare_next()));
+    assert!(comparison.skip_equal_batches(), "behind it");
+    assert_eq!((comparison.report.records_equal, comparison.reached()), (8, 8));
 }
 
 #[test]
 fn what_only_looks_equal_is_not_skipped() {
     let same = TestBatch::dense(2, 5);
     let differing = [
-        ("checksum", damaged(&same.build()), damaged(&same.build())),
+        ("the source's checksum", other_checksum(&same), same.build()),
+        ("the target's checksum", same.build(), other_checksum(&same)),
+        ("both checksums", damaged(&same.build()), damaged(&same.build())),
         ("append time", same.clone().appended_at(7).build(), same.clone().appended_at(9).build()),
         ("base offset", same.build(), TestBatch::dense(3, 6).build()),
         // The same deltas behind another base timestamp.
@@ -203,6 +209,20 @@ fn on_a_compacted_topic_a_later_record_with_its_key_justifies_one() {
 }
 
 #[test]
+fn a_proof_is_found_in_a_batch_that_is_equal_on_both_sides() {
+    let record = |offset, key| TestRecord::new(offset, key, "value");
+    let both = TestBatch::of([record(2, "a"), record(3, "b")]);
+    let source = [TestBatch::of([record(0, "a"), record(1, "c")]), both.clone()];
+    let target = [TestBatch::of([record(1, "c")]), both];
+    let mut comparison = Comparison::new(COMPACTED, 0, 4, PartitionReport::default());
+    comparison.feed_source(source.map(|batch| batch.build()).into());
+    comparison.feed_target(target.map(|batch| batch.build()).into());
+    comparison.advance(&mut Workspace::new());
+    assert!(!comparison.has_unproven(), "it was not skipped");
+    assert_eq!((comparison.report.records_equal, comparison.report.records_cleaned), (3, 1));
+}
+
+#[test]
 fn repeats_are_justified_by_what_they_repeat() {
     let at = |offset| TestRecord::new(offset, "k", "value").at(1);
     let source = [TestBatch::of([TestRecord::plain(0), at(9)]).covering(0, 10)];
@@ -325,6 +345,13 @@ fn where_too_many_wait_proofs_are_asked_for_from_where_the_comparison_stands() {
     comparison.settle(false);
     assert_eq!((comparison.report.records_equal, comparison.report.records_cleaned), (3, 3));
     assert_eq!(comparison.report.differences_count, 0);
+}
+
+/// The batch with the same payload under a checksum that is not its own.
+fn other_checksum(batch: &TestBatch) -> Batch {
+    let mut bytes = batch.build().bytes().to_vec();
+    bytes[17] ^= 1;
+    Batch::parse(bytes.into()).expect("the header is whole")
 }
 
 /// Two records one millisecond apart.
