@@ -304,6 +304,8 @@ mod tests {
         let fetched = state.on_fetched(records(bytes.freeze(), 8)).expect("readable");
         assert_eq!(shapes(&fetched.pieces), ["legacy 5", "6..8"]);
         assert_eq!((state.position, state.last_fetched_epoch), (8, Some(4)));
+        state.on_fetched(records(legacy_message(9, 1, b"nine"), 10)).expect("readable");
+        assert_eq!(state.position, 10);
     }
 
     #[test]

@@ -246,8 +246,7 @@ impl TakeOver {
     ) -> Result<(Option<Sequence>, i32), TakeOverFailure> {
         let described = self.target_client.describe_producers(std::slice::from_ref(&self.target)).await;
         let mut next_sequence = found.next_sequence;
-        let mut token = found.token.unwrap_or(0).max(self.token_refused);
-        // Brokers before 2.8 cannot tell (and some deny it): then a token that is too low is refused, and doubled.
+        let mut token = found.token.unwrap_or(0);
         if let Some((_, Ok(producers))) = described.into_iter().next() {
             for producer in producers {
                 if producer.producer_id == self.ids.markers {
@@ -261,8 +260,7 @@ impl TakeOver {
         if next_sequence != found.next_sequence && self.rest().await? != ends {
             return Err(TakeOverFailure::Again("the target's log moved while its end was read".to_owned()));
         }
-        let token = if token == self.token_refused { token.saturating_mul(2) } else { token };
-        Ok((next_sequence, token.saturating_add(1)))
+        Ok((next_sequence, token_after(token, self.token_refused)))
     }
 }
 
@@ -272,6 +270,13 @@ struct Found {
     next_sequence: Option<Sequence>,
     token: Option<i32>,
     last_epoch: Option<i32>,
+}
+
+/// A token higher than any that the log has shown, and than one that was refused. Brokers before 2.8 cannot tell the highest
+/// (and some deny it): then a token that is too low is refused, and doubled.
+fn token_after(seen: i32, refused: i32) -> i32 {
+    let highest = if seen > refused { seen } else { refused.saturating_mul(2) };
+    highest.saturating_add(1)
 }
 
 /// Compares the flow's batches with the source's, and what lies between them with the source's holes.
@@ -344,6 +349,21 @@ mod tests {
         assert!(parked.message.contains("a record at offset 2 where the target has none"), "{parked}");
         assert_eq!(ranges(whole(), &parts, true), Ok(Comparison::Equal), "its cleaner removed it");
         assert_eq!(ranges(Vec::new(), &target, true), Ok(Comparison::Unknown));
+    }
+
+    #[test]
+    fn a_token_is_higher_than_any_before() {
+        for (seen, refused, expected) in [
+            (0, 0, 1),
+            (4, 0, 5),
+            (4, 3, 5),
+            (4, 4, 9),
+            (0, 9, 19),
+            (i32::MAX, 0, i32::MAX),
+            (0, i32::MAX, i32::MAX),
+        ] {
+            assert_eq!(token_after(seen, refused), expected, "seen {seen}, refused {refused}");
+        }
     }
 
     #[test]
