@@ -243,7 +243,7 @@ mod tests {
     fn aborted_data_is_a_gap_only_for_readers_of_committed_records() {
         let batches = interleaved();
         // Not sorted, as some brokers answer. Producer 1 aborts twice and commits in between.
-        let aborted = [(1, 20), (2, 4), (1, 2)];
+        let aborted = [(2, 4), (1, 20), (1, 2)];
         let committed = fetch(&batches, &aborted, Isolation::ReadCommitted);
         assert_eq!(
             committed,
@@ -280,6 +280,12 @@ mod tests {
         ];
         let shapes = fetch(&batches, &[(1, 7)], Isolation::ReadCommitted);
         assert_eq!(shapes, ["50..52 Aborted", "52..53", "53..54 Control", "54..55"]);
+    }
+
+    #[test]
+    fn a_transaction_of_one_record_may_be_aborted() {
+        let batches = [TestBatch::dense(4, 5).transaction_of(1), TestBatch::marker(5, 1, false, 0)];
+        assert_eq!(fetch(&batches, &[(1, 4)], Isolation::ReadCommitted), ["4..5 Aborted", "5..6 Control"]);
     }
 
     #[test]
