@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use kmirror::Error;
 use miette::{Diagnostic, GraphicalReportHandler, LabeledSpan, NamedSource, SourceCode};
 
-/// The exit codes of DESIGN: scripts rely on them.
+/// The exit codes, which scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Ok = 0,

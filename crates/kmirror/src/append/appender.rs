@@ -240,7 +240,9 @@ impl Appender {
         let mut answers: HashMap<TopicPartition, ProducedPartition> =
             answers.partitions.into_iter().map(|answer| (answer.topic_partition.clone(), answer)).collect();
         for sent in sent {
-            let produced = match answers.remove(&sent.target) {
+            let answer = answers.remove(&sent.target);
+            let hint = answer.as_ref().and_then(|answer| answer.leader_hint.clone());
+            let produced = match answer {
                 None => {
                     Err(Refusal::TakeOver(TakeOverCause::AnswerLost("the answer leaves it out".to_owned())))
                 }
@@ -249,6 +251,9 @@ impl Appender {
                 }
                 Some(answer) => Ok(answer.base_offset),
             };
+            if let Some(hint) = hint {
+                self.context.client.leader_hint(&sent.target, &hint);
+            }
             let Some(slot) = self.slot(sent.key, sent.generation) else { continue };
             let outcome = slot.partition.state.on_produced(Instant::now(), produced);
             self.after(sent.key, outcome).await;

@@ -51,7 +51,7 @@ fn schedule(seed: u64) -> bool {
     !world.diverged
 }
 
-/// The rules of a partition leader (append.md's table of primitives; Kafka `ProducerAppendInfo`).
+/// The rules of a partition leader (Kafka `ProducerAppendInfo`).
 #[derive(Default)]
 struct Log {
     entries: Vec<Entry>,

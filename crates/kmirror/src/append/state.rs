@@ -1,8 +1,8 @@
 //! What an appender knows of one target partition, and what it does next. Pure: no async; time is an argument.
 //!
 //! The broker refuses every data batch that is not exactly the next one of its producer, so a data append is a
-//! compare-and-append. A marker is not: it is fenced by the owner's token. `shared` reasoning, rule by rule, is in
-//! ARCHITECTURE.md ("How a partition is appended to").
+//! compare-and-append. A marker is not: it is fenced by the owner's token. ARCHITECTURE.md ("How a partition is appended
+//! to") has the reasoning, rule by rule.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -45,6 +45,8 @@ pub(crate) struct AppendState {
     /// Whether a marker with our token is in the log: it fences every earlier owner.
     fenced: bool,
     fill: Fill,
+    /// How often in a row the log was seen not at rest.
+    restless: u32,
     failure: Option<Failure>,
     attempt: u32,
     retry_at: Option<Instant>,
@@ -180,6 +182,7 @@ impl AppendState {
             token: start.token,
             fenced: false,
             fill: Fill::Idle,
+            restless: 0,
             failure: None,
             attempt: 0,
             retry_at: None,
@@ -312,7 +315,14 @@ impl AppendState {
     pub(crate) fn on_log_end(&mut self, now: Instant, high_watermark: i64, log_end: i64) -> Outcome {
         let is_looking = matches!(self.fill, Fill::Look { .. });
         if high_watermark != log_end {
-            let (asked, not_before) = (false, Some(now + REST_INTERVAL));
+            self.restless += 1;
+            if self.restless > RESTLESS_MAX {
+                return Outcome::TakeOver(TakeOverCause::LeaderUnknown(
+                    "the target's replicas do not catch up".to_owned(),
+                ));
+            }
+            let interval = (REST_INTERVAL_MIN * 2u32.pow(self.restless.min(8) - 1)).min(REST_INTERVAL_MAX);
+            let (asked, not_before) = (false, Some(now + interval));
             self.fill = if is_looking {
                 Fill::Look { asked, not_before }
             } else {
@@ -320,6 +330,7 @@ impl AppendState {
             };
             return Outcome::Going;
         }
+        self.restless = 0;
         if is_looking {
             if log_end != self.acknowledged {
                 return Outcome::TakeOver(TakeOverCause::Overtaken);
@@ -455,7 +466,10 @@ fn backoff(attempt: u32) -> Duration {
 const IN_FLIGHT_MAX: usize = 5;
 /// About half a second of a broker's time; a longer hole is filled by several requests.
 const MARKERS_PER_REQUEST_MAX: u32 = 10_000;
-const REST_INTERVAL: Duration = Duration::from_millis(5);
+const REST_INTERVAL_MIN: Duration = Duration::from_millis(5);
+const REST_INTERVAL_MAX: Duration = Duration::from_millis(500);
+/// About half a minute; then the leader may be another one.
+const RESTLESS_MAX: u32 = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 8;

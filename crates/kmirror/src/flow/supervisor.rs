@@ -178,10 +178,14 @@ impl Supervisor {
 
     /// Reads the target's tail in a task of its own, after a pause that grows while nothing comes of it.
     fn take_over(&mut self, key: PartitionKey) {
+        self.take_over_after(key, Duration::ZERO);
+    }
+
+    fn take_over_after(&mut self, key: PartitionKey, pause_min: Duration) {
         let Some(entry) = self.table.get(key) else { return };
         entry.generation += 1;
         let generation = entry.generation;
-        let pause = entry.next_attempt();
+        let pause = entry.next_attempt().max(pause_min);
         let (needs_metadata, partition) = (entry.attempts > 1, entry.target.clone());
         entry.gauge.set_state(PartitionState::Starting);
         let take_over = TakeOver {
@@ -347,6 +351,9 @@ impl Supervisor {
                              what its log says",
                         ),
                     );
+                } else if let TakeOverCause::AnswerLost(_) = cause {
+                    // What the broker had read already may still be executed; a moment later the tail shows it.
+                    self.take_over_after(key, ANSWER_LOST_PAUSE);
                 } else {
                     self.take_over(key);
                 }
@@ -532,5 +539,6 @@ impl Supervisor {
 const INBOX_MAX: usize = 1024;
 const TAKE_OVERS_MAX: usize = 32;
 const OUT_OF_ORDER_MAX: u32 = 10;
+const ANSWER_LOST_PAUSE: Duration = Duration::from_millis(100);
 const SETTLED_INTERVAL: Duration = Duration::from_millis(20);
 const SHUT_DOWN_MAX: Duration = Duration::from_secs(3);

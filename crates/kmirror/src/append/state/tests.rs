@@ -212,8 +212,8 @@ fn where_somebody_has_gone_on_no_marker_is_sent() {
         assert_eq!(script.control(), Some(Control::ReadEnd));
         // Not at rest yet: what counts is where it comes to rest.
         assert_eq!(script.state.on_log_end(script.now, log_end - 1, log_end), Outcome::Going);
-        assert_eq!((script.control(), script.state.wakes_at()), (None, Some(script.now + REST_INTERVAL)));
-        script.now += REST_INTERVAL;
+        assert_eq!((script.control(), script.state.wakes_at()), (None, Some(script.now + REST_INTERVAL_MIN)));
+        script.now += REST_INTERVAL_MIN;
         assert_eq!(script.control(), Some(Control::ReadEnd));
         assert_eq!(script.log_end(log_end), Outcome::TakeOver(TakeOverCause::Overtaken));
     }
@@ -228,10 +228,30 @@ fn a_log_that_does_not_rest_is_asked_again() {
     assert_eq!(script.state.on_log_end(script.now, 11, 14), Outcome::Going);
     assert_eq!(script.state.acknowledged(), 10, "what is not replicated may be lost yet");
     assert_eq!(script.control(), None);
-    assert_eq!(script.state.wakes_at(), Some(script.now + REST_INTERVAL));
-    script.now += REST_INTERVAL;
+    assert_eq!(script.state.wakes_at(), Some(script.now + REST_INTERVAL_MIN));
+    script.now += REST_INTERVAL_MIN;
     assert_eq!(script.control(), Some(Control::ReadEnd));
     assert!(matches!(script.log_end(14), Outcome::Acknowledged { .. }));
+}
+
+#[test]
+fn a_log_that_never_rests_is_taken_over_after_a_bounded_time() {
+    let mut script = Script::new(10, None);
+    script.push_gap(10, 14);
+    script.fence();
+    let begun = script.now;
+    loop {
+        assert_eq!(script.control(), Some(Control::ReadEnd));
+        match script.state.on_log_end(script.now, 11, 14) {
+            Outcome::Going => script.now = script.state.wakes_at().expect("it will ask again"),
+            outcome => {
+                assert!(matches!(outcome, Outcome::TakeOver(TakeOverCause::LeaderUnknown(_))), "{outcome:?}");
+                break;
+            }
+        }
+    }
+    let waited = script.now - begun;
+    assert!(waited > Duration::from_secs(20) && waited < Duration::from_secs(60), "{waited:?}");
 }
 
 #[test]
