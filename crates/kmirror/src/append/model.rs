@@ -19,7 +19,7 @@ use crate::test_support::Random;
 #[test]
 fn two_owners_never_lose_double_or_reorder() {
     let exact = (0..3_000).filter(|seed| schedule(*seed)).count();
-    assert!(exact > 400, "only {exact} of 3000 schedules came out exact: the others prove too little");
+    assert!(exact > 700, "only {exact} of 3000 schedules came out exact: the others prove too little");
 }
 
 #[test]
@@ -147,11 +147,11 @@ impl Log {
     }
 
     /// What a take-over reads of a log at rest. `None`: the comparison with the source fails.
-    fn take_over(&self, source: &[bool]) -> Option<AppendStart> {
+    fn take_over(&self, source: &[bool], token_step: i32) -> Option<AppendStart> {
         self.is_exact(source, self.end()).then(|| AppendStart {
             position: self.end(),
             next_sequence: self.batches.last().map(|(_, last, _)| Sequence::after(*last, 1)),
-            token: self.token() + 1,
+            token: self.token() + 1 + token_step,
         })
     }
 }
@@ -174,7 +174,7 @@ struct World {
     /// Requests of broken connections that the broker has not got round to.
     orphans: Vec<Request>,
     now: Instant,
-    /// How many take-overs chose each token: two that read the same tail choose the same.
+    /// How many take-overs chose each token: two that read the same tail rarely choose the same.
     owners_of_token: HashMap<i32, usize>,
     /// Whether an owner has noticed that the log is not the source's: the one imperfection, in a rare schedule.
     diverged: bool,
@@ -230,7 +230,8 @@ impl World {
             }
         }
         // A hole at the end of the log that is too long is for the next take-over to notice.
-        let noticed = self.log.end() > self.source.len() as i64 && self.log.take_over(&self.source).is_none();
+        let noticed =
+            self.log.end() > self.source.len() as i64 && self.log.take_over(&self.source, 0).is_none();
         assert!(noticed, "seed {}: stuck or shifted unnoticed: {:?}", self.seed, self.log.entries);
     }
 
@@ -264,7 +265,8 @@ impl World {
             if self.log.high_watermark != self.log.end() {
                 return; // it waits until the log is at rest
             }
-            match self.log.take_over(&self.source) {
+            let token_step = self.random.below(256) as i32;
+            match self.log.take_over(&self.source, token_step) {
                 Some(start) => {
                     *self.owners_of_token.entry(start.token).or_default() += 1;
                     owner.next = start.position;

@@ -7,6 +7,7 @@ pub(crate) mod ends;
 mod read;
 pub(crate) mod tail;
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use kmirror_client::{Client, OffsetSpec, TopicPartition};
@@ -260,7 +261,7 @@ impl TakeOver {
         if next_sequence != found.next_sequence && self.rest().await? != ends {
             return Err(TakeOverFailure::Again("the target's log moved while its end was read".to_owned()));
         }
-        Ok((next_sequence, token_after(token, self.token_refused)))
+        Ok((next_sequence, token_after(token, self.token_refused, random_bits())))
     }
 }
 
@@ -273,10 +274,16 @@ struct Found {
 }
 
 /// A token higher than any that the log has shown, and than one that was refused. Brokers before 2.8 cannot tell the highest
-/// (and some deny it): then a token that is too low is refused, and doubled.
-fn token_after(seen: i32, refused: i32) -> i32 {
+/// (and some deny it): then a token that is too low is refused, and doubled. Two owners that read the same tail should not
+/// choose the same, because brokers accept an equal one: so it is higher by some random number.
+fn token_after(seen: i32, refused: i32, random: u64) -> i32 {
     let highest = if seen > refused { seen } else { refused.saturating_mul(2) };
-    highest.saturating_add(1)
+    highest.saturating_add(1).saturating_add((random % TOKEN_STEP_MAX) as i32)
+}
+
+/// The standard library's seed of hash maps: different in every call, and no dependency.
+fn random_bits() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 /// Compares the flow's batches with the source's, and what lies between them with the source's holes.
@@ -322,6 +329,8 @@ fn first_missing(source: &[OwnedRecord], target: &[OwnedRecord]) -> Option<i64> 
         .find(|offset| target.binary_search_by_key(offset, |record| record.offset).is_err())
 }
 
+/// Small enough for ten million take-overs of a partition within 31 bits.
+const TOKEN_STEP_MAX: u64 = 256;
 const REST_INTERVAL: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(20);
 /// How much of a tail is read in search of a record that both sides hold.
@@ -362,7 +371,13 @@ mod tests {
             (i32::MAX, 0, i32::MAX),
             (0, i32::MAX, i32::MAX),
         ] {
-            assert_eq!(token_after(seen, refused), expected, "seen {seen}, refused {refused}");
+            assert_eq!(
+                token_after(seen, refused, TOKEN_STEP_MAX),
+                expected,
+                "seen {seen}, refused {refused}"
+            );
+            let stepped = token_after(seen, refused, TOKEN_STEP_MAX - 1);
+            assert_eq!(stepped, expected.saturating_add(TOKEN_STEP_MAX as i32 - 1));
         }
     }
 
