@@ -54,6 +54,34 @@ fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     kmirror.prove();
 }
 
+#[test]
+fn two_mirrors_of_one_topic_do_no_harm() {
+    let Some(kafka) = real_kafka("two_mirrors_of_one_topic_do_no_harm") else { return };
+    let pair = kafka.pair().unwrap();
+    let topic = unique_topic("two-mirrors");
+    let load = Workload::new(&topic).partitions(3).records(30_000).records_per_second(3_000);
+    pair.source.create_topic(&topic, 3, &[]).unwrap();
+    let kmirror =
+        Kmirror::between(pair.source.bootstrap_servers(), pair.target.bootstrap_servers(), &[&topic], "");
+    let mut producing = pair.source.start_produce(&[load]).unwrap();
+    let mut mirrors = [kmirror.start(), kmirror.start()];
+    while producing.is_running() {
+        // Whoever is stopped does not know, when it goes on, that the other went ahead.
+        for mirror in &mirrors {
+            signal(mirror, "STOP");
+            std::thread::sleep(Duration::from_millis(1_500));
+            signal(mirror, "CONT");
+        }
+    }
+    producing.wait(Duration::from_secs(60)).unwrap().success().unwrap();
+    await_records(pair, &topic);
+    for mirror in &mut mirrors {
+        signal(mirror, "TERM");
+        assert_eq!(wait(mirror, Duration::from_secs(10)), Some(143));
+    }
+    kmirror.prove();
+}
+
 /// Waits until the target has the source's records.
 fn await_records(pair: &kmirror_testkit::ClusterPair, topic: &str) {
     let expected = pair.source.records(topic, Isolation::ReadCommitted).unwrap();

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use super::discovery::{Discovery, FoundTopic};
+use super::standby::Standby;
 use super::table::{Entry, Table};
 use super::{FlowContext, Published};
 use crate::append::appender::{self, AppendPartition, AppenderContext, AppenderEvent};
@@ -28,7 +29,7 @@ use crate::planner::Planner;
 use crate::queue::QueueGauge;
 use crate::rewrite_pool::RewritePool;
 use crate::status::{PartitionGauge, PartitionState};
-use crate::takeover::{TakeOver, TakenOver};
+use crate::takeover::{TakeOver, TakenOver, random_bits};
 
 /// Runs a flow until it is stopped or, if it runs once, until it has copied what was there when it started.
 pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
@@ -148,6 +149,7 @@ impl Supervisor {
             fetched_from: None,
             appender: None,
             returned: None,
+            standby: Standby::default(),
             token_refused: 0,
             attempts: 0,
             attempted_at: -1,
@@ -218,7 +220,16 @@ impl Supervisor {
         taken: Result<TakenOver, TakeOverFailure>,
     ) {
         match taken {
-            Ok(taken) => self.install(key, generation, taken).await,
+            Ok(taken) => {
+                let Some(entry) = self.table.current(key, generation) else { return };
+                if entry.standby.look(taken.append.position, taken.source_end) {
+                    self.install(key, generation, taken).await;
+                } else {
+                    entry.gauge.position.store(taken.append.position, Ordering::Relaxed);
+                    entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
+                    self.stand_by(key);
+                }
+            }
             Err(TakeOverFailure::Park(parked)) => {
                 if self.table.current(key, generation).is_some() {
                     self.park(key, parked);
@@ -233,6 +244,13 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Looks at the log again after a while; a little sooner or later than another instance that does the same.
+    fn stand_by(&mut self, key: PartitionKey) {
+        let pause = STANDBY_PAUSE + Duration::from_millis(random_bits() % STANDBY_PAUSE_SPREAD_MS);
+        self.take_over_after(key, pause);
+        self.set_waiting(key, "another instance appends to this partition");
     }
 
     /// Hands the partition to the appender of its target leader and the fetcher of its source leader.
@@ -351,16 +369,27 @@ impl Supervisor {
                              what its log says",
                         ),
                     );
-                } else if let TakeOverCause::AnswerLost(_) = cause {
-                    // What the broker had read already may still be executed; a moment later the tail shows it.
-                    self.take_over_after(key, ANSWER_LOST_PAUSE);
                 } else {
-                    self.take_over(key);
+                    self.take_over_because(key, &cause);
                 }
             }
         }
         if let Some(fetcher) = fetched_from.and_then(|broker| self.fetchers.get(&broker)) {
             let _ = fetcher.send(FetcherEvent::Remove(key)).await;
+        }
+    }
+
+    fn take_over_because(&mut self, key: PartitionKey, cause: &TakeOverCause) {
+        match cause {
+            // What the broker had read already may still be executed; a moment later the tail shows it.
+            TakeOverCause::AnswerLost(_) => self.take_over_after(key, ANSWER_LOST_PAUSE),
+            TakeOverCause::LeaderUnknown(_) => self.take_over(key),
+            TakeOverCause::OutOfOrder | TakeOverCause::Overtaken | TakeOverCause::Fenced { .. } => {
+                if let Some(entry) = self.table.get(key) {
+                    entry.standby.refused();
+                }
+                self.stand_by(key);
+            }
         }
     }
 
@@ -539,6 +568,8 @@ impl Supervisor {
 const INBOX_MAX: usize = 1024;
 const TAKE_OVERS_MAX: usize = 32;
 const OUT_OF_ORDER_MAX: u32 = 10;
+const STANDBY_PAUSE: Duration = Duration::from_millis(1_000);
+const STANDBY_PAUSE_SPREAD_MS: u64 = 1_000;
 const ANSWER_LOST_PAUSE: Duration = Duration::from_millis(100);
 const SETTLED_INTERVAL: Duration = Duration::from_millis(20);
 const SHUT_DOWN_MAX: Duration = Duration::from_secs(3);

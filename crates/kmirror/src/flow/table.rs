@@ -7,6 +7,7 @@ use std::time::Duration;
 use kmirror_client::{BrokerId, TopicId, TopicPartition};
 use tokio::sync::mpsc;
 
+use super::standby::Standby;
 use crate::append::appender::AppenderEvent;
 use crate::event::{Generation, PartitionKey};
 use crate::fetch::fetcher::Returned;
@@ -31,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) appender: Option<(mpsc::Sender<AppenderEvent>, Arc<QueueGauge>)>,
     /// Waits for a source leader.
     pub(crate) returned: Option<Box<Returned>>,
+    /// Whether another owner appends as well.
+    pub(crate) standby: Standby,
     /// A marker token that the target refused.
     pub(crate) token_refused: i32,
     /// Take-overs in a row that led to no progress, and where the partition stood at the last.

@@ -282,7 +282,7 @@ fn token_after(seen: i32, refused: i32, random: u64) -> i32 {
 }
 
 /// The standard library's seed of hash maps: different in every call, and no dependency.
-fn random_bits() -> u64 {
+pub(crate) fn random_bits() -> u64 {
     RandomState::new().hash_one(())
 }
 
