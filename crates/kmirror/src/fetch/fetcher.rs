@@ -302,6 +302,10 @@ impl Fetcher {
         if let Some(hint) = &fetched.leader_hint {
             self.context.client.leader_hint(&fetched.topic_partition, hint);
         }
+        if slot.planner.is_none() || !slot.rest.is_empty() {
+            // It was not asked for: what comes before is still being planned. Taking it in would lose it.
+            return;
+        }
         match slot.state.on_fetched(fetched) {
             Ok(fetched) => {
                 slot.gauge.source_end.store(fetched.readable_end, Ordering::Relaxed);
