@@ -502,7 +502,8 @@ impl Supervisor {
             client: self.context.source.clone(),
             broker,
             isolation: flow.isolation,
-            // Two fetches of every source broker fit into the budget, whatever their number.
+            // Half of an equal share among the brokers known so far: those that joined earlier ask for more, so with many
+            // brokers a fetch may wait until an idle one's has ended.
             fetch_bytes_max: flow
                 .fetch_bytes_max
                 .min(flow.buffer_bytes_max / (2 * (self.fetchers.len() + 1)))
