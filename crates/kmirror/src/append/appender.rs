@@ -16,6 +16,7 @@ use kmirror_client::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::ready::ReadyQueue;
 use super::refusal;
 use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
 use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
@@ -60,7 +61,7 @@ pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<Appender
     let appender = Appender {
         context,
         partitions: HashMap::new(),
-        ready: VecDeque::new(),
+        ready: ReadyQueue::default(),
         timers: BinaryHeap::new(),
         link: Link::Down,
         produces: VecDeque::new(),
@@ -74,9 +75,9 @@ pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<Appender
 
 struct Appender {
     context: AppenderContext,
-    partitions: HashMap<PartitionKey, Slot>,
-    /// Partitions that may have something to send, each at most once.
-    ready: VecDeque<PartitionKey>,
+    partitions: HashMap<PartitionKey, AppendPartition>,
+    /// Partitions that may have something to send.
+    ready: ReadyQueue,
     timers: BinaryHeap<Reverse<(Instant, PartitionKey)>>,
     link: Link,
     /// Produce requests in flight, oldest first: a connection answers in order.
@@ -85,11 +86,6 @@ struct Appender {
     markers_wanted: Vec<(PartitionKey, Generation, u32, i32)>,
     log_ends: Option<Call<LogEndsAnswer>>,
     log_ends_wanted: Vec<(PartitionKey, Generation)>,
-}
-
-struct Slot {
-    partition: AppendPartition,
-    is_ready: bool,
 }
 
 enum Link {
@@ -143,17 +139,17 @@ impl Appender {
             AppenderEvent::Add(partition) => {
                 let key = partition.key;
                 partition.gauge.position.store(partition.state.acknowledged(), Ordering::Relaxed);
-                self.partitions.insert(key, Slot { partition: *partition, is_ready: false });
+                self.partitions.insert(key, *partition);
             }
             AppenderEvent::Remove(key) => {
                 self.partitions.remove(&key);
             }
             AppenderEvent::Items { key, generation, items } => {
                 let counters = Arc::clone(&self.context.counters);
-                let Some(slot) = self.slot(key, generation) else { return };
+                let Some(partition) = self.partition(key, generation) else { return };
                 let pushed = items.into_iter().try_for_each(|item| {
                     counters.count_gap(&item);
-                    slot.partition.state.push(item)
+                    partition.state.push(item)
                 });
                 match pushed {
                     Ok(()) => self.make_ready(key),
@@ -200,19 +196,17 @@ impl Appender {
         let mut sent = Vec::new();
         let mut bytes = 0;
         for _ in 0..self.ready.len() {
-            let Some(key) = self.ready.pop_front() else { break };
-            let Some(slot) = self.partitions.get_mut(&key) else { continue };
-            let Some(outgoing) = slot.partition.state.next_batch(now) else {
-                slot.is_ready = false;
-                if let Some(at) = slot.partition.state.wakes_at() {
+            let Some(key) = self.ready.pop() else { break };
+            let Some(partition) = self.partitions.get_mut(&key) else { continue };
+            let Some(outgoing) = partition.state.next_batch(now) else {
+                if let Some(at) = partition.state.wakes_at() {
                     self.timers.push(Reverse((at, key)));
                 }
                 continue;
             };
             // It may have more, for the next request: a request takes one batch per partition.
-            self.ready.push_back(key);
+            self.ready.push(key);
             bytes += outgoing.header.len() + outgoing.payload.len();
-            let partition = &slot.partition;
             sent.push(Sent { key, generation: partition.generation, target: partition.target.clone() });
             request.partitions.push(ProducePartition {
                 topic: Arc::clone(&partition.target.topic),
@@ -254,8 +248,8 @@ impl Appender {
             if let Some(hint) = hint {
                 self.context.client.leader_hint(&sent.target, &hint);
             }
-            let Some(slot) = self.slot(sent.key, sent.generation) else { continue };
-            let outcome = slot.partition.state.on_produced(Instant::now(), produced);
+            let Some(partition) = self.partition(sent.key, sent.generation) else { continue };
+            let outcome = partition.state.on_produced(Instant::now(), produced);
             self.after(sent.key, outcome).await;
         }
     }
@@ -271,7 +265,7 @@ impl Appender {
 
     async fn take_over_all(&mut self, sent: Vec<Sent>, error: &ClientError) {
         for sent in sent {
-            if self.slot(sent.key, sent.generation).is_some() {
+            if self.partition(sent.key, sent.generation).is_some() {
                 self.end(sent.key, AppendEnd::TakeOver(TakeOverCause::AnswerLost(error.to_string()))).await;
             }
         }
@@ -282,7 +276,7 @@ impl Appender {
             Ok(connection) => self.link = Link::Up(connection),
             Err(error) => {
                 self.link = Link::Down;
-                for key in std::mem::take(&mut self.ready) {
+                while let Some(key) = self.ready.pop() {
                     if self.partitions.contains_key(&key) {
                         let cause = TakeOverCause::LeaderUnknown(error.to_string());
                         self.end(key, AppendEnd::TakeOver(cause)).await;
@@ -294,14 +288,14 @@ impl Appender {
 
     /// Collects what the holes at the front of partitions need, and asks for it in one request for all of them.
     fn demand_controls(&mut self, now: Instant) {
-        for key in &self.ready {
-            let Some(slot) = self.partitions.get_mut(key) else { continue };
-            let generation = slot.partition.generation;
-            match slot.partition.state.next_control(now) {
+        for key in self.ready.iter() {
+            let Some(partition) = self.partitions.get_mut(&key) else { continue };
+            let generation = partition.generation;
+            match partition.state.next_control(now) {
                 Some(Control::WriteMarkers { count, token }) => {
-                    self.markers_wanted.push((*key, generation, count, token))
+                    self.markers_wanted.push((key, generation, count, token))
                 }
-                Some(Control::ReadEnd) => self.log_ends_wanted.push((*key, generation)),
+                Some(Control::ReadEnd) => self.log_ends_wanted.push((key, generation)),
                 None => {}
             }
         }
@@ -325,7 +319,7 @@ impl Appender {
         let with_targets: Vec<_> = wanted
             .into_iter()
             .filter_map(|(key, generation, count, token)| {
-                let target = self.slot(key, generation)?.partition.target.clone();
+                let target = self.partition(key, generation)?.target.clone();
                 Some((key, generation, count, token, target))
             })
             .collect();
@@ -355,7 +349,7 @@ impl Appender {
         let with_targets: Vec<_> = wanted
             .into_iter()
             .filter_map(|(key, generation)| {
-                Some((key, generation, self.slot(key, generation)?.partition.target.clone()))
+                Some((key, generation, self.partition(key, generation)?.target.clone()))
             })
             .collect();
         let client = self.context.client.clone();
@@ -378,8 +372,8 @@ impl Appender {
             if written.is_ok() {
                 self.context.counters.marker_offsets.fetch_add(u64::from(count), Ordering::Relaxed);
             }
-            let Some(slot) = self.slot(key, generation) else { continue };
-            let outcome = slot.partition.state.on_markers(written);
+            let Some(partition) = self.partition(key, generation) else { continue };
+            let outcome = partition.state.on_markers(written);
             self.after(key, outcome).await;
         }
     }
@@ -387,10 +381,10 @@ impl Appender {
     async fn on_log_ends(&mut self, answers: LogEndsAnswer) {
         self.log_ends = None;
         for (key, generation, end) in answers {
-            let Some(slot) = self.slot(key, generation) else { continue };
+            let Some(partition) = self.partition(key, generation) else { continue };
             let outcome = match end {
                 Ok((high_watermark, log_end)) => {
-                    slot.partition.state.on_log_end(Instant::now(), high_watermark, log_end)
+                    partition.state.on_log_end(Instant::now(), high_watermark, log_end)
                 }
                 Err(cause) => Outcome::TakeOver(TakeOverCause::LeaderUnknown(cause)),
             };
@@ -415,8 +409,8 @@ impl Appender {
             Outcome::Acknowledged { records, bytes } => {
                 self.context.counters.records.fetch_add(records, Ordering::Relaxed);
                 self.context.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-                if let Some(slot) = self.partitions.get(&key) {
-                    slot.publish(bytes);
+                if let Some(partition) = self.partitions.get(&key) {
+                    partition.publish(bytes);
                 }
                 self.make_ready(key);
             }
@@ -426,29 +420,26 @@ impl Appender {
     }
 
     async fn end(&mut self, key: PartitionKey, end: AppendEnd) {
-        let Some(slot) = self.partitions.remove(&key) else { return };
-        let generation = slot.partition.generation;
+        let Some(partition) = self.partitions.remove(&key) else { return };
+        let generation = partition.generation;
         let _ = self.context.events.send(FlowEvent::AppendEnded { key, generation, end }).await;
     }
 
-    fn slot(&mut self, key: PartitionKey, generation: Generation) -> Option<&mut Slot> {
-        self.partitions.get_mut(&key).filter(|slot| slot.partition.generation == generation)
+    fn partition(&mut self, key: PartitionKey, generation: Generation) -> Option<&mut AppendPartition> {
+        self.partitions.get_mut(&key).filter(|partition| partition.generation == generation)
     }
 
     fn make_ready(&mut self, key: PartitionKey) {
-        if let Some(slot) = self.partitions.get_mut(&key)
-            && !slot.is_ready
-        {
-            slot.is_ready = true;
-            self.ready.push_back(key);
+        if self.partitions.contains_key(&key) {
+            self.ready.push(key);
         }
     }
 }
 
-impl Slot {
+impl AppendPartition {
     /// Publishes progress: `bytes` left the queue.
     fn publish(&self, bytes: u64) {
-        let AppendPartition { state, gauge, queue, .. } = &self.partition;
+        let AppendPartition { state, gauge, queue, .. } = self;
         gauge.position.store(state.acknowledged(), Ordering::Relaxed);
         queue.release(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
