@@ -30,6 +30,7 @@ mod fetch;
 mod flow;
 mod identity;
 mod item;
+mod lineage;
 mod mirror;
 mod park;
 mod planner;
@@ -45,6 +46,7 @@ mod verify;
 
 pub use config::{ClusterConfig, Flow, Isolation, Naming};
 pub use error::{ConfigError, Error};
+pub use lineage::{Lineage, LineageError, Run};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
 pub use park::{ParkReason, Parked};
 pub use selection::TopicSelection;

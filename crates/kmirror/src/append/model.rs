@@ -150,6 +150,7 @@ impl Log {
     fn take_over(&self, source: &[bool], token_step: i32) -> Option<AppendStart> {
         self.is_exact(source, self.end()).then(|| AppendStart {
             position: self.end(),
+            delta: 0,
             next_sequence: self.batches.last().map(|(_, last, _)| Sequence::after(*last, 1)),
             token: self.token() + 1 + token_step,
         })

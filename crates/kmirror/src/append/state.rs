@@ -17,8 +17,10 @@ use crate::park::{ParkReason, Parked};
 /// What a take-over found: where appending goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AppendStart {
-    /// The target's log end offset: the next offset to be written.
+    /// The source offset of what is written next, at the target's log end.
     pub(crate) position: i64,
+    /// How far the target's offsets are ahead of the source's from here on: the delta of the lineage's last run.
+    pub(crate) delta: i64,
     /// The sequence of the next data batch; `None` where the flow has not appended data yet.
     pub(crate) next_sequence: Option<Sequence>,
     /// The coordinator epoch of our markers: higher than any that the log has seen for the flow's marker id.
@@ -34,10 +36,12 @@ pub(crate) struct AppendState {
     sent: usize,
     /// Answers taken in since an append failed; the front of the queue stays until all in flight are answered.
     answered: usize,
-    /// Where the next item must begin.
+    /// Where the next item must begin, as a source offset like that of every item.
     next_item: i64,
-    /// The target's log end as the broker has confirmed it.
+    /// The target's log end as the broker has confirmed it, as a source offset.
     acknowledged: i64,
+    /// What makes a source offset one of the target.
+    delta: i64,
     next_sequence: Option<Sequence>,
     /// How many batches may be in flight.
     window: usize,
@@ -137,6 +141,13 @@ pub(crate) enum TakeOverCause {
     OutOfOrder,
     /// The log does not end where our last append ended: another owner has gone on.
     Overtaken,
+    /// The log has offsets that are not ours between our appends: what follows is not where the lineage puts it.
+    Displaced {
+        /// The target offset that was expected.
+        expected: i64,
+        /// The one that the target reported.
+        found: i64,
+    },
     /// The broker refused our marker's token (TRANSACTION_COORDINATOR_FENCED): a later owner has appended.
     Fenced {
         /// The token that was refused.
@@ -177,6 +188,7 @@ impl AppendState {
             answered: 0,
             next_item: start.position,
             acknowledged: start.position,
+            delta: start.delta,
             next_sequence: start.next_sequence,
             window: 1,
             token: start.token,
@@ -218,11 +230,11 @@ impl AppendState {
         {
             return None;
         }
-        let next_sequence = self.next_sequence;
+        let (next_sequence, delta) = (self.next_sequence, self.delta);
         let Some(Queued::Batch { batch, sequence, .. }) = self.queue.get_mut(self.sent) else { return None };
         let header = batch.header();
         let base_sequence = *sequence.get_or_insert_with(|| {
-            next_sequence.unwrap_or_else(|| Sequence::of_first_append(header.base_offset))
+            next_sequence.unwrap_or_else(|| Sequence::of_first_append(header.base_offset + delta))
         });
         let identity =
             Stamp { producer_id: self.producer_id, producer_epoch: 0, base_sequence: base_sequence.value() };
@@ -268,18 +280,25 @@ impl AppendState {
             self.answered += 1;
             return self.settle(now);
         }
-        match produced {
-            Ok(base_offset) => self.acknowledge(base_offset),
-            Err(refusal) => {
-                self.failure = Some(match refusal {
-                    Refusal::Again(_) => Failure::Again,
-                    Refusal::TakeOver(cause) => Failure::TakeOver(cause),
-                    Refusal::Park(parked) => Failure::Park(parked),
-                });
-                self.answered = 1;
-                self.settle(now)
-            }
-        }
+        let failure = match produced {
+            Ok(base_offset) => match self.displacement(base_offset) {
+                None => return self.acknowledge(),
+                Some(cause) => Failure::TakeOver(cause),
+            },
+            Err(Refusal::Again(_)) => Failure::Again,
+            Err(Refusal::TakeOver(cause)) => Failure::TakeOver(cause),
+            Err(Refusal::Park(parked)) => Failure::Park(parked),
+        };
+        self.failure = Some(failure);
+        self.answered = 1;
+        self.settle(now)
+    }
+
+    /// Whether the oldest batch in flight was appended at another offset than the expected one.
+    fn displacement(&self, base_offset: i64) -> Option<TakeOverCause> {
+        let Some(Queued::Batch { batch, .. }) = self.queue.front() else { return None };
+        let expected = batch.header().base_offset + self.delta;
+        (base_offset != expected).then_some(TakeOverCause::Displaced { expected, found: base_offset })
     }
 
     /// The answer to `Control::WriteMarkers`. A refused or unanswered marker may have been appended, so it is never
@@ -331,6 +350,7 @@ impl AppendState {
             return Outcome::Going;
         }
         self.restless = 0;
+        let log_end = log_end - self.delta;
         if is_looking {
             if log_end != self.acknowledged {
                 return Outcome::TakeOver(TakeOverCause::Overtaken);
@@ -341,13 +361,8 @@ impl AppendState {
         let Some(Queued::Gap { first, end }) = self.queue.front() else { return Outcome::Going };
         let (first, end) = (*first, *end);
         if log_end <= first || log_end > end {
-            return Outcome::Park(Parked::new(
-                ParkReason::TargetDiverged,
-                format!(
-                    "offsets [{first}, {end}) have no records on the source; after filling them with markers the target's log \
-                     ends at {log_end}: somebody else writes to this partition"
-                ),
-            ));
+            let (expected, found) = (end + self.delta, log_end + self.delta);
+            return Outcome::TakeOver(TakeOverCause::Displaced { expected, found });
         }
         self.acknowledged = log_end;
         if log_end == end {
@@ -367,7 +382,7 @@ impl AppendState {
         }
     }
 
-    /// The target's log end as far as it is confirmed.
+    /// The target's log end as far as it is confirmed, as a source offset.
     pub(crate) fn acknowledged(&self) -> i64 {
         self.acknowledged
     }
@@ -403,19 +418,9 @@ impl AppendState {
         Outcome::Acknowledged { records: 0, bytes: 0 }
     }
 
-    fn acknowledge(&mut self, base_offset: i64) -> Outcome {
+    fn acknowledge(&mut self) -> Outcome {
         let Some(Queued::Batch { batch, .. }) = self.queue.pop_front() else { return Outcome::Going };
         let header = *batch.header();
-        if base_offset != header.base_offset {
-            return Outcome::Park(Parked::new(
-                ParkReason::TargetDiverged,
-                format!(
-                    "source offsets {} to {} were appended at target offset {base_offset}: somebody else writes to this partition",
-                    header.base_offset,
-                    header.last_offset()
-                ),
-            ));
-        }
         self.sent = self.sent.saturating_sub(1);
         self.acknowledged = header.next_offset();
         self.window = IN_FLIGHT_MAX;

@@ -383,7 +383,7 @@ impl Supervisor {
         match cause {
             // What the broker had read already may still be executed; a moment later the tail shows it.
             TakeOverCause::AnswerLost(_) => self.take_over_after(key, ANSWER_LOST_PAUSE),
-            TakeOverCause::LeaderUnknown(_) => self.take_over(key),
+            TakeOverCause::LeaderUnknown(_) | TakeOverCause::Displaced { .. } => self.take_over(key),
             TakeOverCause::OutOfOrder | TakeOverCause::Overtaken | TakeOverCause::Fenced { .. } => {
                 if let Some(entry) = self.table.get(key) {
                     entry.standby.refused();

@@ -89,7 +89,7 @@ impl TakeOver {
             )));
         }
         Ok(TakenOver {
-            append: AppendStart { position, next_sequence, token },
+            append: AppendStart { position, delta: 0, next_sequence, token },
             last_fetched_epoch: found.last_epoch,
             source_end: source.readable_end,
         })

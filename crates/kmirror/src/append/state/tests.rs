@@ -40,13 +40,40 @@ fn the_header_is_stamped() {
 }
 
 #[test]
-fn an_append_at_another_offset_parks() {
-    for base_offset in [99, 101, 0] {
-        let mut script = Script::new(100, None);
-        script.push_batch(100, 102);
+fn after_an_append_at_another_offset_the_log_is_read_once_nothing_is_in_flight() {
+    for found in [99, 103, 0] {
+        let mut script = Script::going(3);
         script.send_all();
-        script.parks(ParkReason::TargetDiverged, |script| script.produced(Ok(base_offset)));
+        assert_eq!(script.produced(Ok(found)), Outcome::Going);
+        assert_eq!(script.produced(Ok(found + 2)), Outcome::Going);
+        let displaced = TakeOverCause::Displaced { expected: 102, found };
+        assert_eq!(script.produced(Ok(found + 4)), Outcome::TakeOver(displaced));
+        assert_eq!(script.state.acknowledged(), 102, "nothing of it counts");
     }
+}
+
+#[test]
+fn a_shifted_target_is_appended_to_at_its_own_offsets() {
+    let mut script = Script::shifted(100, -60);
+    script.push_batch(100, 102);
+    script.push_gap(102, 105);
+    script.push_batch(105, 106);
+    assert_eq!(script.send_all(), [40], "the first sequence is the target's offset");
+    assert!(matches!(script.produced(Ok(40)), Outcome::Acknowledged { records: 2, .. }));
+    assert_eq!(script.state.acknowledged(), 102);
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert_eq!(script.log_end(42), Outcome::Going);
+    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 1, token: 4 }));
+    script.state.on_markers(Ok(()));
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert_eq!(script.log_end(43), Outcome::Going);
+    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 2, token: 4 }));
+    script.state.on_markers(Ok(()));
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert!(matches!(script.log_end(45), Outcome::Acknowledged { .. }));
+    assert_eq!((script.send_all(), script.state.acknowledged()), (vec![42], 105));
+    let displaced = TakeOverCause::Displaced { expected: 45, found: 105 };
+    assert_eq!(script.produced(Ok(105)), Outcome::TakeOver(displaced));
 }
 
 #[test]
@@ -194,13 +221,14 @@ fn long_holes_take_several_requests() {
 }
 
 #[test]
-fn a_log_end_outside_the_hole_parks() {
-    for log_end in [9, 10, 15, 100] {
+fn after_a_log_end_outside_the_hole_the_log_is_read() {
+    for found in [9, 10, 15, 100] {
         let mut script = Script::new(10, None);
         script.push_gap(10, 14);
         script.fence();
         script.control();
-        script.parks(ParkReason::TargetDiverged, |script| script.log_end(log_end));
+        let displaced = TakeOverCause::Displaced { expected: 14, found };
+        assert_eq!(script.log_end(found), Outcome::TakeOver(displaced));
     }
 }
 
@@ -315,8 +343,15 @@ struct Script {
 
 impl Script {
     fn new(position: i64, next_sequence: Option<Sequence>) -> Script {
-        let state = AppendState::new(7, AppendStart { position, next_sequence, token: 4 });
-        Script { state, now: Instant::now() }
+        Script::starting(AppendStart { position, delta: 0, next_sequence, token: 4 })
+    }
+
+    fn shifted(position: i64, delta: i64) -> Script {
+        Script::starting(AppendStart { position, delta, next_sequence: None, token: 4 })
+    }
+
+    fn starting(start: AppendStart) -> Script {
+        Script { state: AppendState::new(7, start), now: Instant::now() }
     }
 
     /// Something is acknowledged up to offset 102, and `batches` of two records are queued.
@@ -389,13 +424,6 @@ impl Script {
             }
         }
         assert_eq!(self.state.acknowledged(), end);
-    }
-
-    fn parks(&mut self, reason: ParkReason, answer: impl FnOnce(&mut Script) -> Outcome) {
-        match answer(self) {
-            Outcome::Park(parked) => assert_eq!(parked.reason, reason, "{parked}"),
-            other => panic!("{other:?}"),
-        }
     }
 }
 
