@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kafka_protocol::messages as m;
+use kafka_protocol::messages::create_partitions_request as partitions_wire;
 use kafka_protocol::messages::create_topics_request as create_wire;
 use kafka_protocol::messages::describe_configs_request as configs_wire;
+use kafka_protocol::messages::incremental_alter_configs_request as alter_wire;
 
 use crate::client::{Client, Lane};
 use crate::error::ClientError;
@@ -73,6 +75,15 @@ pub enum ConfigSource {
     Other(i8),
 }
 
+/// A change to one configuration of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// Its key.
+    pub name: String,
+    /// The value to set on the topic; `None` takes the topic's own away, so that the cluster's default holds.
+    pub value: Option<String>,
+}
+
 impl Client {
     /// Creates topics, or with `validate_only` only says whether it would.
     ///
@@ -127,6 +138,74 @@ impl Client {
         Ok(in_order(self, m::DeleteTopicsRequest::NAME, topics.iter().cloned(), results.collect()))
     }
 
+    /// Raises the partition counts of topics to these totals, or with `validate_only` only says whether it would.
+    ///
+    /// # Errors
+    /// Those of any call. The fate of each topic is in its result:
+    /// [`INVALID_PARTITIONS`](KafkaError::INVALID_PARTITIONS) where it has as many already.
+    pub async fn create_partitions(
+        &self,
+        totals: &[(Arc<str>, i32)],
+        validate_only: bool,
+    ) -> Result<TopicResults<()>, ClientError> {
+        let topics = totals.iter().map(|(topic, total)| {
+            partitions_wire::CreatePartitionsTopic::default()
+                .with_name(to_wire(topic).into())
+                .with_count(*total)
+                .with_assignments(None)
+        });
+        let request = m::CreatePartitionsRequest::default()
+            .with_topics(topics.collect())
+            .with_timeout_ms(self.request_timeout_ms())
+            .with_validate_only(validate_only);
+        let moved = |response: &m::CreatePartitionsResponse| {
+            response.results.iter().any(|topic| is_not_controller(topic.error_code))
+        };
+        let api = m::CreatePartitionsRequest::NAME;
+        let response = self.call_controller(request, moved).await?;
+        let results = response.results.into_iter().map(|topic| {
+            let name = topic.name.as_str().to_owned();
+            let message = topic.error_message.as_ref().map(|message| message.as_str());
+            let checked = ClientError::check(topic.error_code, api, &name, message);
+            (name, checked)
+        });
+        let names = totals.iter().map(|(topic, _)| topic.clone());
+        Ok(in_order(self, api, names, results.collect()))
+    }
+
+    /// Changes single configurations of topics and leaves their others as they are (KIP-339). Each topic at most once.
+    ///
+    /// # Errors
+    /// [`ClientError::Unsupported`] on brokers before 2.3: what they have instead replaces all configurations of a topic
+    /// at once. Those of any call. The fate of each topic is in its result.
+    pub async fn alter_topic_configs(
+        &self,
+        topics: &[(Arc<str>, Vec<ConfigChange>)],
+    ) -> Result<TopicResults<()>, ClientError> {
+        let resources = topics.iter().map(|(topic, changes)| {
+            alter_wire::AlterConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(to_wire(topic))
+                .with_configs(changes.iter().map(ConfigChange::to_wire).collect())
+        });
+        let request = m::IncrementalAlterConfigsRequest::default().with_resources(resources.collect());
+        let api = m::IncrementalAlterConfigsRequest::NAME;
+        let response = self.call_any(request).await.map_err(|error| match error {
+            ClientError::Unsupported { api, broker, .. } => {
+                ClientError::Unsupported { api, broker, detail: "brokers do from release 2.3 on".into() }
+            }
+            other => other,
+        })?;
+        let results = response.responses.into_iter().map(|resource| {
+            let name = resource.resource_name.as_str().to_owned();
+            let message = resource.error_message.as_ref().map(|message| message.as_str());
+            let checked = ClientError::check(resource.error_code, api, &name, message);
+            (name, checked)
+        });
+        let names = topics.iter().map(|(topic, _)| topic.clone());
+        Ok(in_order(self, api, names, results.collect()))
+    }
+
     /// All configurations of topics, also those that are defaults.
     ///
     /// # Errors
@@ -168,6 +247,18 @@ impl NewTopic {
             .with_num_partitions(self.partitions)
             .with_replication_factor(self.replication_factor)
             .with_configs(configs.collect())
+    }
+}
+
+impl ConfigChange {
+    fn to_wire(&self) -> alter_wire::AlterableConfig {
+        // `AlterConfigOp.OpType`.
+        const SET: i8 = 0;
+        const DELETE: i8 = 1;
+        alter_wire::AlterableConfig::default()
+            .with_name(to_wire(&self.name))
+            .with_config_operation(if self.value.is_some() { SET } else { DELETE })
+            .with_value(self.value.as_deref().map(to_wire))
     }
 }
 

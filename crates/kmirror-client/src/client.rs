@@ -15,6 +15,7 @@ use crate::error::{Attempts, ClientError};
 use crate::error_codes::Retry;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ClusterMetadata, LeaderHint, Topics};
+use crate::route::no_leader;
 use crate::wire::Api;
 
 /// One cluster. Clones share connections and metadata; all sockets close with the last clone and the last handle.
@@ -50,6 +51,8 @@ pub enum Lane {
     Fetch(u16),
     /// Appends.
     Produce(u16),
+    /// Single appends ([`Client::produce_once`]), which must not queue behind those of a copy.
+    ProduceOnce,
 }
 
 struct Inner {
@@ -167,6 +170,23 @@ impl Client {
 
     fn unknown(&self, broker: BrokerId) -> ClientError {
         ClientError::UnknownBroker { alias: self.alias().into(), broker }
+    }
+
+    /// The leader of `partition`, asked for where the metadata does not know it.
+    ///
+    /// # Errors
+    /// What keeps the metadata from being refreshed, or that there is no leader.
+    pub(crate) async fn leader_or_refresh(
+        &self,
+        api: &'static str,
+        partition: &TopicPartition,
+    ) -> Result<BrokerId, ClientError> {
+        if let Some(leader) = self.metadata().leader(partition) {
+            return Ok(leader);
+        }
+        let metadata = self.refresh_metadata(Topics::Named(vec![partition.topic.clone()])).await?;
+        let error = metadata.topic(&partition.topic).and_then(|topic| topic.error);
+        metadata.leader(partition).ok_or_else(|| no_leader(api, partition, error))
     }
 
     /// Sends `request` to the controller, and once more where it moved.

@@ -19,11 +19,12 @@ mod ids;
 mod metadata;
 mod offsets;
 mod produce;
+mod produce_once;
 mod producers;
 mod route;
 mod wire;
 
-pub use admin::{ConfigEntry, ConfigSource, CreatedTopic, NewTopic, TopicResults};
+pub use admin::{ConfigChange, ConfigEntry, ConfigSource, CreatedTopic, NewTopic, TopicResults};
 pub use client::{Client, Lane};
 pub use config::ClientConfig;
 pub use connection::{Connection, FrameOwner, PendingFetch, PendingProduce};

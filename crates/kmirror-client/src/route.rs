@@ -192,7 +192,11 @@ fn is_misrouted(error: &ClientError) -> bool {
     matches!(error.retry(), Retry::RefreshMetadata | Retry::Reconnect)
 }
 
-fn no_leader(api: &'static str, partition: &TopicPartition, error: Option<KafkaError>) -> ClientError {
+pub(crate) fn no_leader(
+    api: &'static str,
+    partition: &TopicPartition,
+    error: Option<KafkaError>,
+) -> ClientError {
     ClientError::Broker {
         error: error.unwrap_or(KafkaError::UNKNOWN_TOPIC_OR_PARTITION),
         api,

@@ -77,6 +77,8 @@ apis! {
     OffsetForLeaderEpochRequest -> OffsetForLeaderEpochResponse, 23 "OffsetForLeaderEpoch" 2..=4 OFFSET_FOR_LEADER_EPOCH |response| response.throttle_time_ms;
     WriteTxnMarkersRequest -> WriteTxnMarkersResponse, 27 "WriteTxnMarkers" 1..=1 WRITE_TXN_MARKERS |_| 0;
     DescribeConfigsRequest -> DescribeConfigsResponse, 32 "DescribeConfigs" 1..=4 DESCRIBE_CONFIGS |response| response.throttle_time_ms;
+    CreatePartitionsRequest -> CreatePartitionsResponse, 37 "CreatePartitions" 0..=3 CREATE_PARTITIONS |response| response.throttle_time_ms;
+    IncrementalAlterConfigsRequest -> IncrementalAlterConfigsResponse, 44 "IncrementalAlterConfigs" 0..=1 INCREMENTAL_ALTER_CONFIGS |response| response.throttle_time_ms;
     DescribeProducersRequest -> DescribeProducersResponse, 61 "DescribeProducers" 0..=0 DESCRIBE_PRODUCERS |response| response.throttle_time_ms;
 }
 

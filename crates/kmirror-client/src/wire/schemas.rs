@@ -268,6 +268,15 @@ const CONFIG: Kind = Kind::Struct(&[
 ]);
 const CONFIG_SYNONYM: Kind = Kind::Struct(&[string("name"), string("value"), int8("source")]);
 
+pub(super) const CREATE_PARTITIONS: Schema =
+    Schema { flexible_since: 2, fields: &[THROTTLE_TIME, array("results", &CREATED_PARTITIONS)] };
+const CREATED_PARTITIONS: Kind = Kind::Struct(&[string("name"), ERROR_CODE, ERROR_MESSAGE]);
+
+pub(super) const INCREMENTAL_ALTER_CONFIGS: Schema =
+    Schema { flexible_since: 1, fields: &[THROTTLE_TIME, array("responses", &ALTERED_RESOURCE)] };
+const ALTERED_RESOURCE: Kind =
+    Kind::Struct(&[ERROR_CODE, ERROR_MESSAGE, int8("resource_type"), string("resource_name")]);
+
 pub(super) const DESCRIBE_PRODUCERS: Schema =
     Schema { flexible_since: 0, fields: &[THROTTLE_TIME, array("topics", &PRODUCERS_TOPIC)] };
 const PRODUCERS_TOPIC: Kind = Kind::Struct(&[string("name"), array("partitions", &PRODUCERS_PARTITION)]);

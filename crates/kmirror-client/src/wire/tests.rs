@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::*;
 
+mod admin;
+
 /// Every version of `A` that this crate speaks.
 fn versions<A: Api>() -> impl Iterator<Item = i16> {
     let (min, max) = A::VERSIONS;
@@ -265,38 +267,6 @@ fn api_versions(sample: &Sample, version: i16) -> m::ApiVersionsResponse {
     response
 }
 
-fn create_topics(sample: &Sample, version: i16) -> m::CreateTopicsResponse {
-    use m::create_topics_response as r;
-    let config =
-        r::CreatableTopicConfigs::default().with_name(text(&sample.name)).with_value(sample.nullable());
-    let mut topic = r::CreatableTopicResult::default()
-        .with_name(text(&sample.name).into())
-        .with_error_code(sample.short())
-        .with_error_message(sample.nullable());
-    if version >= 7 {
-        topic.topic_id = Uuid::from_u128(sample.number as u128);
-    }
-    if version >= 5 {
-        topic.topic_config_error_code = sample.short();
-        topic.num_partitions = sample.int();
-        topic.replication_factor = sample.short();
-        topic.configs = (sample.count != 1).then(|| sample.many(config));
-        topic.unknown_tagged_fields = sample.tags(true);
-    }
-    m::CreateTopicsResponse::default().with_throttle_time_ms(sample.int()).with_topics(sample.many(topic))
-}
-
-fn delete_topics(sample: &Sample, version: i16) -> m::DeleteTopicsResponse {
-    use m::delete_topics_response as r;
-    let mut topic = r::DeletableTopicResult::default()
-        .with_name(Some(text(&sample.name).into()))
-        .with_error_code(sample.short());
-    if version >= 5 {
-        topic.error_message = sample.nullable();
-    }
-    m::DeleteTopicsResponse::default().with_throttle_time_ms(sample.int()).with_responses(sample.many(topic))
-}
-
 fn delete_records(sample: &Sample, version: i16) -> m::DeleteRecordsResponse {
     use m::delete_records_response as r;
     let partition = r::DeleteRecordsPartitionResult::default()
@@ -367,31 +337,6 @@ fn write_txn_markers(sample: &Sample, _version: i16) -> m::WriteTxnMarkersRespon
     m::WriteTxnMarkersResponse::default().with_markers(sample.many(marker))
 }
 
-fn describe_configs(sample: &Sample, version: i16) -> m::DescribeConfigsResponse {
-    use m::describe_configs_response as r;
-    let synonym =
-        r::DescribeConfigsSynonym::default().with_name(text(&sample.name)).with_value(sample.nullable());
-    let mut config = r::DescribeConfigsResourceResult::default()
-        .with_name(text(&sample.name))
-        .with_value(sample.nullable())
-        .with_read_only(true)
-        .with_config_source(4)
-        .with_synonyms(sample.many(synonym));
-    if version >= 3 {
-        config.config_type = 2;
-        config.documentation = sample.nullable();
-    }
-    let result = r::DescribeConfigsResult::default()
-        .with_error_code(sample.short())
-        .with_error_message(sample.nullable())
-        .with_resource_type(2)
-        .with_resource_name(text(&sample.name))
-        .with_configs(sample.many(config));
-    m::DescribeConfigsResponse::default()
-        .with_throttle_time_ms(sample.int())
-        .with_results(sample.many(result))
-}
-
 fn describe_producers(sample: &Sample, _version: i16) -> m::DescribeProducersResponse {
     use m::describe_producers_response as r;
     let producer = r::ProducerState::default()
@@ -423,14 +368,16 @@ proptest! {
         check::<m::ProduceRequest>(|version| produce(&sample, version));
         check::<m::MetadataRequest>(|version| metadata(&sample, version));
         check::<m::ApiVersionsRequest>(|version| api_versions(&sample, version));
-        check::<m::CreateTopicsRequest>(|version| create_topics(&sample, version));
-        check::<m::DeleteTopicsRequest>(|version| delete_topics(&sample, version));
+        check::<m::CreateTopicsRequest>(|version| admin::create_topics(&sample, version));
+        check::<m::DeleteTopicsRequest>(|version| admin::delete_topics(&sample, version));
         check::<m::DeleteRecordsRequest>(|version| delete_records(&sample, version));
         check::<m::InitProducerIdRequest>(|version| init_producer_id(&sample, version));
         check::<m::ListOffsetsRequest>(|version| list_offsets(&sample, version));
         check::<m::OffsetForLeaderEpochRequest>(|version| leader_epochs(&sample, version));
         check::<m::WriteTxnMarkersRequest>(|version| write_txn_markers(&sample, version));
-        check::<m::DescribeConfigsRequest>(|version| describe_configs(&sample, version));
+        check::<m::DescribeConfigsRequest>(|version| admin::describe_configs(&sample, version));
+        check::<m::CreatePartitionsRequest>(|version| admin::create_partitions(&sample, version));
+        check::<m::IncrementalAlterConfigsRequest>(|version| admin::alter_configs(&sample, version));
         check::<m::DescribeProducersRequest>(|version| describe_producers(&sample, version));
     }
 }
@@ -455,6 +402,8 @@ proptest! {
         all::<m::OffsetForLeaderEpochRequest>(&bytes);
         all::<m::WriteTxnMarkersRequest>(&bytes);
         all::<m::DescribeConfigsRequest>(&bytes);
+        all::<m::CreatePartitionsRequest>(&bytes);
+        all::<m::IncrementalAlterConfigsRequest>(&bytes);
         all::<m::DescribeProducersRequest>(&bytes);
     }
 }

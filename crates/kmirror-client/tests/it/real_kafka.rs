@@ -10,6 +10,8 @@ use kmirror_client::*;
 use kmirror_testkit::{KafkaCluster, KafkaRelease, real_kafka, unique_topic};
 use tokio::runtime::{Builder, Runtime};
 
+mod admin;
+
 const PRODUCER_ID: i64 = 0x4B4D_0000_0000_0001;
 const TIMESTAMP: i64 = 1_000;
 
@@ -19,6 +21,8 @@ async fn every_call(bootstrap_server: String) {
     knows_the_cluster(&cluster.client).await;
     let topic = creates_topics(&cluster.client, 1).await;
     describes_configs(&cluster.client, &topic).await;
+    admin::alters_configs(&cluster.client, &topic).await;
+    admin::creates_partitions(&cluster.client, &topic).await;
     cluster.appends_in_sequence(&topic).await;
     cluster.lists_offsets(&topic).await;
     cluster.describes_producers(&topic).await;
@@ -27,6 +31,7 @@ async fn every_call(bootstrap_server: String) {
     cluster.writes_markers(&topic).await;
     cluster.deletes_records(&topic).await;
     cluster.allocates_producer_ids().await;
+    cluster.appends_once(&topic).await;
     deletes_topics(&cluster.client, &topic).await;
 }
 
@@ -323,6 +328,21 @@ impl Cluster {
         let (one, other) = (self.init_producer_id().await, self.init_producer_id().await);
         assert_ne!(one.producer_id, other.producer_id);
         assert_eq!(one.producer_epoch, 0);
+    }
+
+    async fn appends_once(&self, topic: &Arc<str>) {
+        let partition = TopicPartition::new(topic.clone(), 2);
+        let (header, payload) = batch(0, 2, 10, TIMESTAMP);
+        let timeout = Duration::from_secs(5);
+        let once = |header, payload| self.client.produce_once(&partition, header, payload, timeout);
+        assert_eq!(once(header, payload.clone()).await.unwrap(), 0);
+        assert_eq!(once(header, payload).await.unwrap(), 0, "a repeat answers the original offset");
+        let (header, payload) = batch(7, 1, 10, TIMESTAMP);
+        let error = once(header, payload.clone()).await.unwrap_err();
+        assert_eq!(error.kafka_error(), Some(KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER), "{error}");
+        let nowhere = TopicPartition::new("nowhere", 0);
+        let error = self.client.produce_once(&nowhere, header, payload, timeout).await.unwrap_err();
+        assert_eq!(error.kafka_error(), Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION), "{error}");
     }
 
     async fn init_producer_id(&self) -> ProducerIdentity {

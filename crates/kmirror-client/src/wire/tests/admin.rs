@@ -1,0 +1,85 @@
+//! Samples of the responses about topics and configurations.
+
+use super::*;
+
+pub(super) fn create_topics(sample: &Sample, version: i16) -> m::CreateTopicsResponse {
+    use m::create_topics_response as r;
+    let config =
+        r::CreatableTopicConfigs::default().with_name(text(&sample.name)).with_value(sample.nullable());
+    let mut topic = r::CreatableTopicResult::default()
+        .with_name(text(&sample.name).into())
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable());
+    if version >= 7 {
+        topic.topic_id = Uuid::from_u128(sample.number as u128);
+    }
+    if version >= 5 {
+        topic.topic_config_error_code = sample.short();
+        topic.num_partitions = sample.int();
+        topic.replication_factor = sample.short();
+        topic.configs = (sample.count != 1).then(|| sample.many(config));
+        topic.unknown_tagged_fields = sample.tags(true);
+    }
+    m::CreateTopicsResponse::default().with_throttle_time_ms(sample.int()).with_topics(sample.many(topic))
+}
+
+pub(super) fn delete_topics(sample: &Sample, version: i16) -> m::DeleteTopicsResponse {
+    use m::delete_topics_response as r;
+    let mut topic = r::DeletableTopicResult::default()
+        .with_name(Some(text(&sample.name).into()))
+        .with_error_code(sample.short());
+    if version >= 5 {
+        topic.error_message = sample.nullable();
+    }
+    m::DeleteTopicsResponse::default().with_throttle_time_ms(sample.int()).with_responses(sample.many(topic))
+}
+
+pub(super) fn describe_configs(sample: &Sample, version: i16) -> m::DescribeConfigsResponse {
+    use m::describe_configs_response as r;
+    let synonym =
+        r::DescribeConfigsSynonym::default().with_name(text(&sample.name)).with_value(sample.nullable());
+    let mut config = r::DescribeConfigsResourceResult::default()
+        .with_name(text(&sample.name))
+        .with_value(sample.nullable())
+        .with_read_only(true)
+        .with_config_source(4)
+        .with_synonyms(sample.many(synonym));
+    if version >= 3 {
+        config.config_type = 2;
+        config.documentation = sample.nullable();
+    }
+    let result = r::DescribeConfigsResult::default()
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_resource_type(2)
+        .with_resource_name(text(&sample.name))
+        .with_configs(sample.many(config));
+    m::DescribeConfigsResponse::default()
+        .with_throttle_time_ms(sample.int())
+        .with_results(sample.many(result))
+}
+
+pub(super) fn create_partitions(sample: &Sample, version: i16) -> m::CreatePartitionsResponse {
+    use m::create_partitions_response as r;
+    let topic = r::CreatePartitionsTopicResult::default()
+        .with_name(text(&sample.name).into())
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_unknown_tagged_fields(sample.tags(version >= 2));
+    m::CreatePartitionsResponse::default()
+        .with_throttle_time_ms(sample.int())
+        .with_results(sample.many(topic))
+}
+
+pub(super) fn alter_configs(sample: &Sample, version: i16) -> m::IncrementalAlterConfigsResponse {
+    use m::incremental_alter_configs_response as r;
+    let resource = r::AlterConfigsResourceResponse::default()
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_resource_type(2)
+        .with_resource_name(text(&sample.name))
+        .with_unknown_tagged_fields(sample.tags(version >= 1));
+    m::IncrementalAlterConfigsResponse::default()
+        .with_throttle_time_ms(sample.int())
+        .with_responses(sample.many(resource))
+}
