@@ -1,3 +1,4 @@
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.time.Duration;
@@ -30,18 +31,27 @@ public final class DumpRecords {
     private static final long PATIENCE_MS = 30_000;
 
     public static void main(String[] arguments) throws Exception {
+        List<String> topics = List.of(arguments).subList(2, arguments.length);
+        dump(arguments[0], arguments[1], topics, "", System.out);
+        System.out.flush();
+    }
+
+    /** Prints the records of some topics, each line with a prefix. */
+    static void dump(String bootstrapServers, String isolation, List<String> topics, String prefix, PrintStream to)
+            throws Exception {
         Properties properties = new Properties();
-        properties.put("bootstrap.servers", arguments[0]);
-        properties.put("isolation.level", arguments[1]);
+        properties.put("bootstrap.servers", bootstrapServers);
+        properties.put("isolation.level", isolation);
+        // A topic that does not exist is asked for again and again for this long.
+        properties.put("default.api.timeout.ms", "10000");
         properties.put("enable.auto.commit", "false");
         properties.put("auto.offset.reset", "none");
         properties.put("fetch.max.wait.ms", "50");
         properties.put("max.partition.fetch.bytes", "8388608");
         properties.put("key.deserializer", ByteArrayDeserializer.class.getName());
         properties.put("value.deserializer", ByteArrayDeserializer.class.getName());
-        StringBuilder out = new StringBuilder();
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(properties)) {
-            for (String topic : List.of(arguments).subList(2, arguments.length)) {
+            for (String topic : topics) {
                 List<Integer> partitions = new ArrayList<>();
                 for (PartitionInfo partition : consumer.partitionsFor(topic)) {
                     partitions.add(partition.partition());
@@ -51,15 +61,16 @@ public final class DumpRecords {
                 }
                 partitions.sort(null);
                 for (int partition : partitions) {
-                    dump(consumer, new TopicPartition(topic, partition), out);
+                    dump(consumer, new TopicPartition(topic, partition), prefix, to);
                 }
             }
         }
-        System.out.flush();
     }
 
-    private static void dump(KafkaConsumer<byte[], byte[]> consumer, TopicPartition partition, StringBuilder out)
+    private static void dump(
+            KafkaConsumer<byte[], byte[]> consumer, TopicPartition partition, String prefix, PrintStream to)
             throws Exception {
+        StringBuilder out = new StringBuilder();
         consumer.assign(List.of(partition));
         consumer.seekToBeginning(List.of(partition));
         long end = consumer.endOffsets(List.of(partition)).get(partition);
@@ -68,10 +79,10 @@ public final class DumpRecords {
         while (position < end) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(200))) {
                 if (record.offset() < end) {
-                    print(record, out);
+                    print(record, out.append(prefix));
                 }
             }
-            System.out.print(out);
+            to.print(out);
             out.setLength(0);
             // Markers, aborted records and cleaned offsets move the position without a record.
             long next = consumer.position(partition);
@@ -84,7 +95,7 @@ public final class DumpRecords {
         }
     }
 
-    private static void print(ConsumerRecord<byte[], byte[]> record, StringBuilder out) throws Exception {
+    static void print(ConsumerRecord<byte[], byte[]> record, StringBuilder out) throws Exception {
         StringJoiner headers = new StringJoiner(",");
         for (Header header : record.headers()) {
             headers.add(show(header.key().getBytes(StandardCharsets.UTF_8)) + "=" + show(header.value()));

@@ -1,4 +1,5 @@
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -8,6 +9,8 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.SplittableRandom;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
@@ -24,11 +27,14 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /**
  * Writes records with the Java producer, the same ones every time for the same options.
  *
- * <pre>Workload BOOTSTRAP_SERVERS &lt; SCRIPT</pre>
+ * <pre>Workload BOOTSTRAP_SERVERS [together] &lt; SCRIPT</pre>
  *
  * Each line of the script is one workload: options name=value, separated by spaces. They are named and explained in
  * crates/kmirror-testkit/src/workload.rs, which writes these lines. Prints one line per workload when it is done: topic,
  * records, bytes on the wire, mean bytes of a batch, separated by tabs.
+ *
+ * With "together" an empty line ends the script. Then all workloads run at the same time, and stop early, though never in the
+ * middle of a transaction, when the input ends.
  */
 public final class Workload {
     private static final long LEADER_PATIENCE_MS = 30_000;
@@ -37,17 +43,53 @@ public final class Workload {
     private final Map<String, String> topicConfigs = new HashMap<>();
     private final Map<String, String> producerConfigs = new HashMap<>();
 
+    /** Set when the input of workloads that run together has ended. */
+    private static volatile boolean stopping = false;
+
     public static void main(String[] arguments) throws Exception {
         BufferedReader script = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        if (arguments.length > 1) {
+            runTogether(arguments[0], script);
+            return;
+        }
         for (String line = script.readLine(); line != null; line = script.readLine()) {
             if (!line.isBlank()) {
-                new Workload(line).run(arguments[0]);
+                System.out.println(new Workload(line).run(arguments[0]));
             }
         }
         System.out.flush();
     }
 
-    private Workload(String line) {
+    private static void runTogether(String bootstrapServers, BufferedReader script) throws Exception {
+        List<Future<String>> running = new ArrayList<>();
+        ExecutorService threads = Executors.newCachedThreadPool();
+        String line = script.readLine();
+        for (; line != null && !line.isBlank(); line = script.readLine()) {
+            Workload workload = new Workload(line);
+            running.add(threads.submit(() -> workload.run(bootstrapServers)));
+        }
+        threads.shutdown();
+        Thread input = new Thread(() -> awaitEnd(script));
+        input.setDaemon(true);
+        input.start();
+        for (Future<String> workload : running) {
+            System.out.println(workload.get());
+        }
+        System.out.flush();
+    }
+
+    private static void awaitEnd(BufferedReader script) {
+        try {
+            while (script.readLine() != null) {
+                // Only the end counts.
+            }
+        } catch (IOException closed) {
+            // The same as the end.
+        }
+        stopping = true;
+    }
+
+    Workload(String line) {
         for (String option : line.trim().split(" +")) {
             String name = option.substring(0, option.indexOf('='));
             String value = option.substring(option.indexOf('=') + 1);
@@ -61,13 +103,13 @@ public final class Workload {
         }
     }
 
-    private void run(String bootstrapServers) throws Exception {
+    /** Writes the records and gives the line that is printed about them. */
+    String run(String bootstrapServers) throws Exception {
         String topic = options.get("topic");
         int partitions = (int) number("partitions", 1);
         create(bootstrapServers, topic, partitions);
         long records = number("records", 0);
-        String bytes = records == 0 ? "0\t0" : produce(bootstrapServers, topic, partitions, records);
-        System.out.println(topic + "\t" + records + "\t" + bytes);
+        return topic + "\t" + (records == 0 ? "0\t0\t0" : produce(bootstrapServers, topic, partitions, records));
     }
 
     private void create(String bootstrapServers, String topic, int partitions) throws Exception {
@@ -125,8 +167,13 @@ public final class Workload {
             List<Future<?>> pending = new ArrayList<>();
             long began = System.nanoTime();
             long first = number("first", 0);
+            long sent = 0;
             for (long i = first; i < first + records && failure.get() == null; i++) {
                 long done = i - first;
+                if (stopping && (transactionRecords == 0 || done % transactionRecords == 0)) {
+                    break;
+                }
+                sent = done + 1;
                 if (transactionRecords > 0 && done % transactionRecords == 0) {
                     producer.beginTransaction();
                 }
@@ -153,7 +200,7 @@ public final class Workload {
                 throw failure.get();
             }
             long bytes = metric(producer, "producer-topic-metrics", "byte-total");
-            return bytes + "\t" + metric(producer, "producer-metrics", "batch-size-avg");
+            return sent + "\t" + bytes + "\t" + metric(producer, "producer-metrics", "batch-size-avg");
         }
     }
 

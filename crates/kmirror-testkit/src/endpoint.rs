@@ -1,20 +1,24 @@
 use std::time::Duration;
 
 use crate::records::parse_records;
+use crate::shell::Shell;
 use crate::workload::parse_produced;
-use crate::{Isolation, KafkaJars, PrintedRecord, Produced, RunningTool, TestkitError, ToolOutput, Workload};
+use crate::{
+    Isolation, KafkaJars, Load, PrintedRecord, Produced, RunningTool, TestkitError, ToolOutput, Workload,
+};
 
 /// A cluster as its clients see it: an address, and the Java tools and clients of one release.
 #[derive(Clone, Debug)]
 pub struct KafkaEndpoint {
     jars: KafkaJars,
     bootstrap_servers: String,
+    shell: Shell,
 }
 
 impl KafkaEndpoint {
     /// A cluster that runs already, here or elsewhere.
     pub fn new(jars: KafkaJars, bootstrap_servers: impl Into<String>) -> KafkaEndpoint {
-        KafkaEndpoint { jars, bootstrap_servers: bootstrap_servers.into() }
+        KafkaEndpoint { jars, bootstrap_servers: bootstrap_servers.into(), shell: Shell::default() }
     }
 
     /// `host:port` of every node, separated by commas.
@@ -78,13 +82,16 @@ impl KafkaEndpoint {
         self.produce(&[workload]).map(drop)
     }
 
-    /// Writes one workload after the other with the Java producer, in one Java process, creating topics that do not exist.
+    /// Writes one workload after the other with the Java producer, creating topics that do not exist.
     ///
     /// # Errors
     /// The producer fails, or is not done after ten minutes.
     pub fn produce(&self, workloads: &[Workload]) -> Result<Vec<Produced>, TestkitError> {
-        let output = self.start_produce(workloads)?.wait(PRODUCE_PATIENCE)?.success()?;
-        parse_produced(&output.stdout)
+        let mut produced = Vec::new();
+        for workload in workloads {
+            produced.extend(self.shell(&["workload", workload.script_line().trim()], PRODUCE_PATIENCE)?);
+        }
+        parse_produced(&produced.join("\n"))
     }
 
     /// The same in the background; once it has ended well, everything was acknowledged.
@@ -96,6 +103,19 @@ impl KafkaEndpoint {
         self.start_java("Workload", "Workload", &[self.bootstrap_servers()], script)
     }
 
+    /// Writes all workloads at the same time, in the background, until they are done or stopped.
+    ///
+    /// # Errors
+    /// Java cannot be started.
+    pub fn start_load(&self, workloads: &[Workload]) -> Result<Load, TestkitError> {
+        let script: String = workloads.iter().map(|workload| workload.script_line()).collect();
+        let mut java = self.jars.java();
+        java.args(["Workload", self.bootstrap_servers(), "together"]);
+        let (tool, input) = RunningTool::start_open("Workload", java)?;
+        let input = input.ok_or(TestkitError::Output { program: "Workload", line: "no input".to_owned() })?;
+        Load::new(tool, input, &script)
+    }
+
     /// Every record of a topic as the Java consumer sees it, by partition and offset, up to the end offset of now.
     ///
     /// # Errors
@@ -104,7 +124,7 @@ impl KafkaEndpoint {
         self.records_of(&[topic], isolation)
     }
 
-    /// The same for several topics, in the given order, with one Java process.
+    /// The same for several topics, in the given order.
     ///
     /// # Errors
     /// As [`KafkaEndpoint::records`].
@@ -113,10 +133,9 @@ impl KafkaEndpoint {
         topics: &[&str],
         isolation: Isolation,
     ) -> Result<Vec<PrintedRecord>, TestkitError> {
-        let mut arguments = vec![self.bootstrap_servers(), isolation.level()];
-        arguments.extend(topics);
-        let dump = self.start_java("DumpRecords", "DumpRecords", &arguments, String::new())?;
-        parse_records(&dump.wait(PRODUCE_PATIENCE)?.success()?.stdout)
+        let mut command = vec!["dump", isolation.level()];
+        command.extend(topics);
+        parse_records(&self.shell(&command, PRODUCE_PATIENCE)?.join("\n"))
     }
 
     /// What Kafka's console consumer prints for the first `count` records of a topic, one line each, sorted: partition,
@@ -140,6 +159,11 @@ impl KafkaEndpoint {
         let mut lines: Vec<String> = printed.map(str::to_owned).collect();
         lines.sort();
         Ok(lines)
+    }
+
+    /// Has a command carried out by the cluster's own Java process.
+    pub(crate) fn shell(&self, command: &[&str], patience: Duration) -> Result<Vec<String>, TestkitError> {
+        self.shell.run(&self.jars, &self.bootstrap_servers, command, patience)
     }
 
     /// Starts a class of the jars, or one of the testkit's own.

@@ -108,7 +108,9 @@ fn compile_java(jars: &Path, classes: &Path) -> Result<(), TestkitError> {
 }
 
 fn java_sources() -> Vec<PathBuf> {
-    ["Workload.java", "DumpRecords.java"].map(|name| workspace().join("testdata/java").join(name)).into()
+    ["Workload.java", "DumpRecords.java", "Shell.java"]
+        .map(|name| workspace().join("testdata/java").join(name))
+        .into()
 }
 
 /// Compiled after the last change of every source.

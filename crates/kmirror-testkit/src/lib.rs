@@ -21,23 +21,28 @@
 //! # }
 //! ```
 
+mod admin;
 mod cluster;
 mod compaction;
 mod endpoint;
 mod error;
 mod jars;
+mod load;
 mod metadata;
 mod pair;
 mod process;
 mod records;
+mod shell;
 mod watchdog;
 mod workload;
 
+pub use admin::{LogOffset, PartitionReplicas};
 pub use cluster::{KafkaCluster, KafkaClusterBuilder, KafkaNode};
 pub use compaction::CompactedTopic;
 pub use endpoint::KafkaEndpoint;
 pub use error::TestkitError;
 pub use jars::{KafkaJars, KafkaRelease};
+pub use load::Load;
 pub use pair::{ClusterPair, RealKafka, real_kafka, unique_topic};
 pub use process::{RunningTool, ToolOutput};
 pub use records::{Isolation, PrintedRecord, compare_records};

@@ -1,5 +1,5 @@
 use std::io::{Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,19 +48,25 @@ pub struct RunningTool {
 
 impl RunningTool {
     /// Starts a command with `input` on its standard input.
-    pub(crate) fn start(
-        tool: &str,
-        mut command: Command,
-        input: String,
-    ) -> Result<RunningTool, TestkitError> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(TestkitError::program(tool))?;
-        if let Some(mut stdin) = child.stdin.take() {
+    pub(crate) fn start(tool: &str, command: Command, input: String) -> Result<RunningTool, TestkitError> {
+        let (running, stdin) = RunningTool::start_open(tool, command)?;
+        if let Some(mut stdin) = stdin {
             // A tool that ends early closes the pipe; its exit status and output say why.
             thread::spawn(move || stdin.write_all(input.as_bytes()));
         }
+        Ok(running)
+    }
+
+    /// Starts a command whose standard input stays open.
+    pub(crate) fn start_open(
+        tool: &str,
+        mut command: Command,
+    ) -> Result<(RunningTool, Option<ChildStdin>), TestkitError> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(TestkitError::program(tool))?;
+        let stdin = child.stdin.take();
         let (stdout, stderr) = (read_to_end(child.stdout.take()), read_to_end(child.stderr.take()));
-        Ok(RunningTool { tool: tool.to_owned(), child, stdout, stderr })
+        Ok((RunningTool { tool: tool.to_owned(), child, stdout, stderr }, stdin))
     }
 
     /// Waits until the tool ends by itself.

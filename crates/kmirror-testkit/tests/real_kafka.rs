@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use kmirror_testkit::{
-    ClusterPair, CompactedTopic, Isolation, KafkaCluster, KafkaRelease, Workload, compare_records,
+    ClusterPair, CompactedTopic, Isolation, KafkaCluster, KafkaRelease, LogOffset, Workload, compare_records,
     real_kafka, unique_topic,
 };
 
@@ -228,4 +228,54 @@ fn a_cluster_dies_with_the_process_that_started_it() {
         assert!(killed.elapsed() < Duration::from_secs(10), "{data} is still there");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn topics_and_groups_are_changed_by_one_process() {
+    let Some(kafka) = real_kafka("topics_and_groups_are_changed_by_one_process") else { return };
+    let source = &kafka.pair().unwrap().source;
+    let topic = unique_topic("changed");
+    source.produce(&[Workload::new(&topic).records(100).timestamps(1_700_000_000_000, 10)]).unwrap();
+    source.delete_records(&topic, 0, 40).unwrap();
+    let offset = |place| source.offset(&topic, 0, place).unwrap();
+    assert_eq!((offset(LogOffset::Earliest), offset(LogOffset::Latest)), (40, 100));
+    assert_eq!(offset(LogOffset::Timestamp(1_700_000_000_701)), 71);
+    assert_eq!(offset(LogOffset::Timestamp(1_800_000_000_000)), -1);
+
+    let read = source.consume(&topic, &topic, 10).unwrap();
+    assert_eq!(read.iter().map(|record| record.offset).collect::<Vec<_>>(), Vec::from_iter(40..50));
+    assert_eq!(source.group_offsets(&topic).unwrap(), [(topic.clone(), 0, 50)]);
+    source.set_group_offset(&topic, &topic, 0, 90).unwrap();
+    assert_eq!(source.consume(&topic, &topic, 1).unwrap()[0].offset, 90);
+
+    source.alter_topic(&topic, &[("max.message.bytes", "1000")]).unwrap();
+    source.add_partitions(&topic, 2).unwrap();
+    let leaders: Vec<_> = source.replicas(&topic).unwrap().iter().map(|described| described.leader).collect();
+    assert_eq!(leaders, [Some(1), Some(1)]);
+    let too_large = source.produce(&[Workload::new(&topic).records(1).value_bytes(2000, 2000)]);
+    assert!(too_large.unwrap_err().to_string().contains("RecordTooLargeException"));
+    source.delete_topic(&topic).unwrap();
+    assert!(source.offset(&topic, 0, LogOffset::Latest).is_err());
+}
+
+#[test]
+fn a_load_is_written_together_and_ends_when_it_is_stopped() {
+    let Some(kafka) = real_kafka("a_load_is_written_together_and_ends_when_it_is_stopped") else { return };
+    let source = &kafka.pair().unwrap().source;
+    let topics = ["plain", "transactional"].map(unique_topic);
+    for topic in &topics {
+        source.create_topic(topic, 1, &[]).unwrap();
+    }
+    let endless = |topic: &str| Workload::new(topic).records(u32::MAX.into()).records_per_second(500);
+    let load = source.start_load(&[endless(&topics[0]), endless(&topics[1]).transactions(10)]).unwrap();
+    let has_records = |topic: &String| source.offset(topic, 0, LogOffset::Latest).is_ok_and(|end| end > 50);
+    while !topics.iter().all(has_records) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let produced = load.stop().unwrap();
+    let [plain, transactional] = produced.as_slice() else { panic!("{produced:?}") };
+    assert_eq!(plain.records as i64, source.offset(&topics[0], 0, LogOffset::Latest).unwrap());
+    assert_eq!(transactional.records % 10, 0, "a transaction is written to its end");
+    let found = source.records(&topics[1], Isolation::ReadCommitted).unwrap();
+    assert_eq!(transactional.records as usize, found.len());
 }
