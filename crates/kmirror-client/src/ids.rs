@@ -1,8 +1,11 @@
 //! Names of things in a cluster.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
@@ -59,9 +62,24 @@ impl TopicId {
     }
 }
 
+/// As Kafka's tools print it (`org.apache.kafka.common.Uuid`): 22 characters of URL-safe base64.
 impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
+    }
+}
+
+/// A text that is no topic id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a topic id: expected 22 characters of URL-safe base64")]
+pub struct InvalidTopicId;
+
+impl FromStr for TopicId {
+    type Err = InvalidTopicId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTopicId> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidTopicId)?;
+        Uuid::from_slice(&bytes).map(Self).map_err(|_| InvalidTopicId)
     }
 }
 

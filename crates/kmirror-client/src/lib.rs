@@ -34,7 +34,7 @@ pub use fetch::{
     AbortedTransaction, EpochEndOffset, FetchPosition, FetchRequest, FetchResponse, FetchSession,
     FetchSettings, FetchedPartition, SessionError,
 };
-pub use ids::{BrokerId, Isolation, TopicId, TopicPartition};
+pub use ids::{BrokerId, InvalidTopicId, Isolation, TopicId, TopicPartition};
 pub use metadata::{Broker, ClusterMetadata, LeaderHint, PartitionMetadata, TopicMetadata, Topics};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use produce::{

@@ -50,6 +50,18 @@ impl Batch {
         &self.header
     }
 
+    /// The same batch at another base offset, which the checksum does not cover. Copies it.
+    ///
+    /// # Errors
+    /// Those of [`Batch::parse`].
+    pub fn moved_to(&self, base_offset: i64) -> Result<Batch, BatchError> {
+        let mut bytes = bytes::BytesMut::from(self.bytes.as_ref());
+        if let Some(field) = bytes.first_chunk_mut::<8>() {
+            *field = base_offset.to_be_bytes();
+        }
+        Batch::parse(bytes.freeze())
+    }
+
     /// The whole batch.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

@@ -69,6 +69,8 @@ pub enum GapReason {
     Aborted,
     /// The cleaner removed the records.
     Cleaned,
+    /// Retention or DeleteRecords removed them before they were read. [`plan`] never says this.
+    Expired,
 }
 
 /// Decides what to do with a batch, from its header alone.

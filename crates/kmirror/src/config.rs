@@ -57,6 +57,71 @@ impl Isolation {
     }
 }
 
+/// How target offsets relate to source offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offsets {
+    /// They are equal. For topics that kmirror creates, or that are empty.
+    #[default]
+    Exact,
+    /// They differ by a constant, which is recorded when a partition is copied for the first time: for topics that hold records
+    /// already, or whose expired head would take too long to fill.
+    Shifted,
+}
+
+/// Where a partition begins that was never copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the source's log start offset.
+    #[default]
+    Earliest,
+    /// At the source's end, for topics that are there when the flow starts. One that appears later is copied whole.
+    Latest,
+    /// At the first record with this timestamp in milliseconds since the epoch, or a later one.
+    Timestamp(i64),
+}
+
+/// What happens to a partition whose next source records expired before they were copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExpired {
+    /// It parks.
+    #[default]
+    Stop,
+    /// The lost offsets are filled with markers and recorded, and copying goes on behind them.
+    Skip,
+}
+
+/// What happens to a partition whose source topic was deleted and created again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRecreated {
+    /// It parks.
+    #[default]
+    Stop,
+    /// The new topic is copied from its log start, behind what the target holds of the old one, under a lineage of its own.
+    Restart,
+}
+
+/// What happens to a partition into which somebody else has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDiverged {
+    /// It parks.
+    #[default]
+    Stop,
+    /// Copying goes on behind the foreign records at another distance, which the lineage records.
+    Shift,
+}
+
+/// What happens where the logs are not what they were. Everything that is not said here parks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policies {
+    /// Source records expired before they were copied.
+    pub on_expired: OnExpired,
+    /// The source topic was deleted and created again.
+    pub on_recreated: OnRecreated,
+    /// Somebody else wrote to the target.
+    pub on_diverged: OnDiverged,
+}
+
 /// The name of a source topic on the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Naming {
@@ -93,8 +158,21 @@ pub struct Flow {
     pub topics: TopicSelection,
     /// Their names on the target. Default: the same.
     pub naming: Naming,
+    /// How target offsets relate to source offsets. Default: they are equal.
+    pub offsets: Offsets,
+    /// Where a partition begins that was never copied. Default: at the source's log start.
+    pub start: Start,
     /// What counts as the source's content. Default: committed records.
     pub isolation: Isolation,
+    /// What happens where logs are not what they were. Default: the partition parks.
+    pub policies: Policies,
+    /// The most offsets of an expired head that are filled per partition, so that the target's log begins where the source's
+    /// does. Default: 1 000 000 000, a few minutes' work.
+    pub head_fill_offsets_max: i64,
+    /// The topic on the target that holds what its logs cannot tell. Default: `__kmirror_state`.
+    pub state_topic: String,
+    /// The replication factor it is created with; -1 for the cluster's default, which is the default.
+    pub state_replication_factor: i16,
     /// Memory for fetched bytes that are not acknowledged yet. Default: 48 MiB; each source broker needs a fetch's worth.
     pub buffer_bytes_max: usize,
     /// The most that one fetch asks for (Java: `fetch.max.bytes`). Default: 8 MiB, less where the budget is small.
@@ -103,6 +181,8 @@ pub struct Flow {
     pub partition_fetch_bytes_max: usize,
     /// How often both clusters are asked for new topics, partitions and leaders. Default: 3 s.
     pub metadata_refresh_interval: Duration,
+    /// How often a partition is tried again that is parked for a limit or a permission. Default: 30 s.
+    pub parked_retry_interval: Duration,
 }
 
 impl Flow {
@@ -113,11 +193,18 @@ impl Flow {
             target: target.into(),
             topics: TopicSelection::default(),
             naming: Naming::default(),
+            offsets: Offsets::default(),
+            start: Start::default(),
             isolation: Isolation::default(),
+            policies: Policies::default(),
+            head_fill_offsets_max: 1_000_000_000,
+            state_topic: "__kmirror_state".to_owned(),
+            state_replication_factor: -1,
             buffer_bytes_max: 48 << 20,
             fetch_bytes_max: 8 << 20,
             partition_fetch_bytes_max: 1 << 20,
             metadata_refresh_interval: Duration::from_secs(3),
+            parked_retry_interval: Duration::from_secs(30),
         }
     }
 

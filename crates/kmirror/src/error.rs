@@ -96,6 +96,18 @@ pub enum Error {
         /// Whether it is for want of a permission.
         unauthorized: bool,
     },
+    /// The topic that holds what the target's log cannot tell could not be created, read or written.
+    #[error("cluster {alias:?}: state topic {topic}: {reason}")]
+    StateTopic {
+        /// The target cluster.
+        alias: String,
+        /// The state topic.
+        topic: String,
+        /// What happened.
+        reason: String,
+        /// Whether it is for want of a permission.
+        unauthorized: bool,
+    },
     /// A partition could not be read.
     #[error("cluster {alias:?}: {partition} cannot be read at offset {offset}: {reason}")]
     Read {
@@ -137,7 +149,7 @@ impl Error {
     pub fn is_unauthorized(&self) -> bool {
         match self {
             Error::Cluster { source, .. } => source.is_authorization(),
-            Error::CreateTopic { unauthorized, .. } => *unauthorized,
+            Error::CreateTopic { unauthorized, .. } | Error::StateTopic { unauthorized, .. } => *unauthorized,
             _ => false,
         }
     }

@@ -6,7 +6,9 @@ use crate::fetch::fetcher::Returned;
 use crate::fetch::state::FetchFault;
 use crate::flow::discovery::FoundTopic;
 use crate::park::Parked;
+use crate::state::record::EpochStart;
 use crate::takeover::TakenOver;
+use crate::topics::TopicRules;
 
 /// A partition of a flow: its place in the supervisor's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,7 +21,7 @@ pub(crate) type Generation = u64;
 #[derive(Debug)]
 pub(crate) enum FlowEvent {
     /// A take-over has read the target's tail.
-    TakenOver { key: PartitionKey, generation: Generation, taken: Result<TakenOver, TakeOverFailure> },
+    TakenOver { key: PartitionKey, generation: Generation, taken: Result<Box<TakenOver>, TakeOverFailure> },
     /// A fetcher gives a partition back.
     FetchEnded {
         key: PartitionKey,
@@ -27,10 +29,14 @@ pub(crate) enum FlowEvent {
         fault: FetchFault,
         returned: Option<Box<Returned>>,
     },
+    /// The source's log goes on under other leader epochs.
+    EpochsBegan { key: PartitionKey, generation: Generation, epochs: Vec<EpochStart> },
     /// An appender is finished with a partition.
     AppendEnded { key: PartitionKey, generation: Generation, end: AppendEnd },
     /// The source's metadata is fresh again: a partition without a fetcher may find its leader.
     LeaderSought { key: PartitionKey, generation: Generation },
+    /// A parked partition is to be tried again, under these rules of its topic if they could be read.
+    Reconsidered { key: PartitionKey, generation: Generation, rules: Option<TopicRules> },
     /// A look at both clusters is over: here is what is new.
     Looked(Result<Vec<FoundTopic>, Error>),
     /// A connection to a source broker broke: its partitions may have another leader by now.

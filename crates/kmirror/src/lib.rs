@@ -37,6 +37,7 @@ mod planner;
 mod queue;
 mod rewrite_pool;
 mod selection;
+mod state;
 mod status;
 mod takeover;
 #[cfg(test)]
@@ -44,7 +45,9 @@ mod test_support;
 mod topics;
 mod verify;
 
-pub use config::{ClusterConfig, Flow, Isolation, Naming};
+pub use config::{
+    ClusterConfig, Flow, Isolation, Naming, Offsets, OnDiverged, OnExpired, OnRecreated, Policies, Start,
+};
 pub use error::{ConfigError, Error};
 pub use lineage::{Lineage, LineageError, Run};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};

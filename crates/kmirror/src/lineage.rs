@@ -94,6 +94,11 @@ impl Lineage {
         Ok(())
     }
 
+    /// Forgets runs that begin behind this target offset: the target lost what they were recorded for.
+    pub fn truncate(&mut self, target_end: i64) {
+        self.later.retain(|run| run.target <= target_end);
+    }
+
     /// Where the copy begins.
     pub fn first(&self) -> Run {
         self.first
@@ -198,6 +203,15 @@ mod tests {
         assert_eq!(lineage, runs(&[(0, 0)]), "made up for before anything was copied");
         begin(&mut lineage, 20, 20);
         assert_eq!(lineage.runs().count(), 1, "the same distance is no new run");
+    }
+
+    #[test]
+    fn a_target_that_lost_its_end_loses_the_runs_there() {
+        for (target_end, left) in [(40, 3), (35, 3), (34, 2), (14, 2), (13, 1), (0, 1)] {
+            let mut lineage = runs(&[(0, 0), (12, 14), (35, 35)]);
+            lineage.truncate(target_end);
+            assert_eq!(lineage.runs().count(), left, "{target_end}");
+        }
     }
 
     #[test]

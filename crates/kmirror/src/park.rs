@@ -26,6 +26,13 @@ pub enum ParkReason {
     CorruptBatch,
 }
 
+impl ParkReason {
+    /// Whether something outside may change so that the partition goes on: a limit, a permission.
+    pub(crate) fn may_pass(self) -> bool {
+        matches!(self, ParkReason::Unauthorized | ParkReason::TooLarge | ParkReason::Rejected)
+    }
+}
+
 impl fmt::Display for ParkReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, formatter)

@@ -7,21 +7,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kmirror_codec::GapReason;
 
 use crate::item::Item;
+use crate::lineage::Lineage;
 use crate::park::Parked;
 
 /// The state of a partition.
 ///
 /// ```text
 ///  Starting ──▶ Copying ◀──▶ Waiting(cause)
-///     ▲  │         │              │
-///     │  └─────────┴──────────────┴──▶ Parked(reason)
-///     └── take-over after a lost answer, a leader move, another writer
+///   ▲ ▲  │         │              │
+///   │ │  └─────────┴──────────────┴──▶ Parked(reason)
+///   │ └── take-over after a lost answer, a leader move, another writer
+///   └──▶ Seeding, once, where the source's log does not begin at 0
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartitionState {
     /// The target's tail is being read and compared with the source.
     Starting,
+    /// The head of the target's log is filled and cut off, so that it begins where the source's does.
+    Seeding,
     /// Records flow, or would if there were any.
     Copying,
     /// A passing condition holds it up: it goes on by itself.
@@ -34,6 +38,7 @@ impl fmt::Display for PartitionState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PartitionState::Starting => formatter.write_str("Starting"),
+            PartitionState::Seeding => formatter.write_str("Seeding"),
             PartitionState::Copying => formatter.write_str("Copying"),
             PartitionState::Waiting(cause) => write!(formatter, "Waiting({cause})"),
             PartitionState::Parked(parked) => write!(formatter, "Parked({})", parked.reason),
@@ -57,6 +62,8 @@ pub struct PartitionStatus {
     pub position: i64,
     /// The source's end as last seen: the last stable offset or the high watermark. Below zero while not known.
     pub source_end: i64,
+    /// Where the source's records are on the target, once it was taken over.
+    pub lineage: Option<Lineage>,
     /// Where a mirror that runs once stops.
     pub goal: Option<i64>,
 }
@@ -112,6 +119,8 @@ pub struct GapOffsets {
     pub aborted: u64,
     /// The source's cleaner removed what was there.
     pub cleaned: u64,
+    /// Retention removed what was there before it was copied, and the policy says to go on.
+    pub expired: u64,
 }
 
 /// The numbers of a flow, counted by its appenders.
@@ -123,6 +132,7 @@ pub(crate) struct FlowCounters {
     control_offsets: AtomicU64,
     aborted_offsets: AtomicU64,
     cleaned_offsets: AtomicU64,
+    expired_offsets: AtomicU64,
 }
 
 impl FlowCounters {
@@ -133,6 +143,7 @@ impl FlowCounters {
             GapReason::Control => &self.control_offsets,
             GapReason::Aborted => &self.aborted_offsets,
             GapReason::Cleaned => &self.cleaned_offsets,
+            GapReason::Expired => &self.expired_offsets,
         };
         counter.fetch_add((end - first).unsigned_abs(), Ordering::Relaxed);
     }
@@ -143,6 +154,7 @@ impl FlowCounters {
             control: self.control_offsets.load(Ordering::Relaxed),
             aborted: self.aborted_offsets.load(Ordering::Relaxed),
             cleaned: self.cleaned_offsets.load(Ordering::Relaxed),
+            expired: self.expired_offsets.load(Ordering::Relaxed),
         }
     }
 }
@@ -152,6 +164,7 @@ impl FlowCounters {
 pub(crate) struct PartitionGauge {
     pub(crate) position: AtomicI64,
     pub(crate) source_end: AtomicI64,
+    lineage: Mutex<Option<Lineage>>,
     state: Mutex<PartitionState>,
 }
 
@@ -160,6 +173,7 @@ impl PartitionGauge {
         Arc::new(PartitionGauge {
             position: AtomicI64::new(-1),
             source_end: AtomicI64::new(-1),
+            lineage: Mutex::new(None),
             state: Mutex::new(PartitionState::Starting),
         })
     }
@@ -170,6 +184,14 @@ impl PartitionGauge {
 
     pub(crate) fn state(&self) -> PartitionState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_lineage(&self, lineage: Lineage) {
+        *self.lineage.lock().unwrap_or_else(PoisonError::into_inner) = Some(lineage);
+    }
+
+    pub(crate) fn lineage(&self) -> Option<Lineage> {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn position(&self) -> i64 {

@@ -14,6 +14,7 @@ use crate::config::Flow;
 use crate::error::Error;
 use crate::planner::TargetRules;
 use crate::selection::TopicMatcher;
+use crate::takeover::CompareRules;
 
 /// A topic that a flow copies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,17 @@ pub(crate) struct TopicRules {
     pub(crate) batches: TargetRules,
     pub(crate) is_compacted: bool,
     pub(crate) keeps_timestamps: bool,
+}
+
+impl TopicRules {
+    /// How the logs of a source topic with these rules and of its target may differ.
+    pub(crate) fn compared_with(&self, target: &TopicRules) -> CompareRules {
+        CompareRules {
+            source_is_compacted: self.is_compacted,
+            target_is_compacted: target.is_compacted,
+            keeps_timestamps: target.keeps_timestamps,
+        }
+    }
 }
 
 /// Pairs the selected topics of the source with their names on the target.

@@ -7,7 +7,10 @@ mod text;
 
 use std::path::Path;
 
-use kmirror::{ClusterConfig, Flow, Isolation, Mirror, Naming};
+use kmirror::{
+    ClusterConfig, Flow, Isolation, Mirror, Naming, Offsets, OnDiverged, OnExpired, OnRecreated, Policies,
+    Start,
+};
 
 use self::raw::{RawCluster, RawConfig, RawFlow};
 use crate::exit::Failure;
@@ -76,12 +79,12 @@ fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterConfig, Failur
 
 fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     let at = |key: &str| format!("flows[{index}].{key}");
-    if raw.offsets != raw::Offsets::Exact {
-        return Err(not_supported(&at("offsets"), "only `exact`"));
-    }
-    if !raw.start.is_earliest() {
-        return Err(not_supported(&at("start"), "only `earliest`"));
-    }
+    let offsets = match raw.offsets {
+        raw::Offsets::Exact => Offsets::Exact,
+        raw::Offsets::Shifted => Offsets::Shifted,
+        raw::Offsets::Mapped => return Err(not_supported(&at("offsets"), "only `exact` and `shifted`")),
+    };
+    let raw::OnTruncatedWord::Stop = raw.on_truncated;
     if raw.groups.is_some() {
         tracing::warn!("{}: consumer groups are not mirrored by this version", at("groups"));
     }
@@ -108,6 +111,25 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
             raw::IsolationWord::ReadCommitted => Isolation::ReadCommitted,
             raw::IsolationWord::ReadUncommitted => Isolation::ReadUncommitted,
         });
+    flow.offsets = offsets;
+    flow.start = match raw.start {
+        raw::Start::Word(raw::StartWord::Earliest) => Start::Earliest,
+        raw::Start::Word(raw::StartWord::Latest) => Start::Latest,
+        raw::Start::Timestamp { timestamp } => Start::Timestamp(timestamp.0),
+    };
+    flow.policies = policies(raw);
+    if let Some(offsets) = raw.head_fill_max {
+        flow.head_fill_offsets_max = offsets.0;
+    }
+    if let Some(topic) = &raw.state_topic {
+        flow.state_topic.clone_from(&topic.0);
+    }
+    if let Some(replication_factor) = raw.state_replication_factor {
+        flow.state_replication_factor = replication_factor;
+    }
+    if let Some(interval) = raw.parked_retry_interval {
+        flow.parked_retry_interval = interval.0;
+    }
     if let Some(buffer) = raw.buffer {
         flow.buffer_bytes_max = buffer.0;
     }
@@ -115,6 +137,23 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
         flow.metadata_refresh_interval = interval.0;
     }
     Ok(flow)
+}
+
+fn policies(raw: &RawFlow) -> Policies {
+    let mut policies = Policies::default();
+    policies.on_expired = match raw.on_expired {
+        raw::OnExpiredWord::Stop => OnExpired::Stop,
+        raw::OnExpiredWord::Skip => OnExpired::Skip,
+    };
+    policies.on_recreated = match raw.on_recreated {
+        raw::OnRecreatedWord::Stop => OnRecreated::Stop,
+        raw::OnRecreatedWord::Restart => OnRecreated::Restart,
+    };
+    policies.on_diverged = match raw.on_diverged {
+        raw::OnDivergedWord::Stop => OnDiverged::Stop,
+        raw::OnDivergedWord::Shift => OnDiverged::Shift,
+    };
+    policies
 }
 
 /// A key that is known but not done yet is refused: ignoring it would do something else than what was asked for.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::text::{Bytes, Interval, Text, Texts};
+use super::text::{Bytes, Count, Interval, Moment, Text, Texts};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +42,20 @@ pub(crate) struct RawFlow {
     pub(crate) start: Start,
     #[serde(default)]
     pub(crate) isolation: IsolationWord,
+    #[serde(default)]
+    pub(crate) on_expired: OnExpiredWord,
+    #[serde(default)]
+    pub(crate) on_recreated: OnRecreatedWord,
+    /// Has one value so far; it may be written all the same.
+    #[serde(default)]
+    pub(crate) on_truncated: OnTruncatedWord,
+    #[serde(default)]
+    pub(crate) on_diverged: OnDivergedWord,
+    /// The most offsets of an expired head that are filled per partition.
+    pub(crate) head_fill_max: Option<Count>,
+    pub(crate) state_topic: Option<Text>,
+    pub(crate) state_replication_factor: Option<i16>,
+    pub(crate) parked_retry_interval: Option<Interval>,
     pub(crate) groups: Option<Selection>,
     /// Memory for fetched bytes that are not acknowledged yet.
     pub(crate) buffer: Option<Bytes>,
@@ -90,10 +104,7 @@ pub(crate) enum Offsets {
 #[serde(untagged, expecting = "expected `earliest`, `latest` or `{ timestamp: … }`")]
 pub(crate) enum Start {
     Word(StartWord),
-    Timestamp {
-        #[expect(dead_code, reason = "known, and refused until it is supported")]
-        timestamp: IgnoredAny,
-    },
+    Timestamp { timestamp: Moment },
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -103,10 +114,35 @@ pub(crate) enum StartWord {
     Latest,
 }
 
-impl Start {
-    pub(crate) fn is_earliest(&self) -> bool {
-        matches!(self, Start::Word(StartWord::Earliest))
-    }
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnExpiredWord {
+    #[default]
+    Stop,
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnRecreatedWord {
+    #[default]
+    Stop,
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnTruncatedWord {
+    #[default]
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnDivergedWord {
+    #[default]
+    Stop,
+    Shift,
 }
 
 impl Default for Start {

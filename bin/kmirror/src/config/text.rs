@@ -22,6 +22,69 @@ pub(crate) struct Bytes(pub(crate) usize);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interval(pub(crate) Duration);
 
+/// A number, which may be written in groups or with a unit of count: `1000000`, `1_000_000`, `250M`, `1G`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count(pub(crate) i64);
+
+/// A moment, in milliseconds since the epoch: such a number, or `2026-01-31T12:00:00Z`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment(pub(crate) i64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
+        let text = scalar(deserializer)?;
+        count(&text).map(Count).ok_or_else(|| {
+            D::Error::custom(format!("{text:?} is no number; write it as in 1000000, 1_000_000 or 250M"))
+        })
+    }
+}
+
+/// A number with an optional `k`, `M`, `G` or `T`.
+fn count(text: &str) -> Option<i64> {
+    let plain = text.trim().replace('_', "");
+    let (digits, factor) = match plain.char_indices().last()? {
+        (at, unit) if unit.is_ascii_alphabetic() => {
+            let factor = match unit {
+                'k' | 'K' => 1_000,
+                'M' => 1_000_000,
+                'G' => 1_000_000_000,
+                'T' => 1_000_000_000_000,
+                _ => return None,
+            };
+            (plain.get(..at)?, factor)
+        }
+        _ => (plain.as_str(), 1),
+    };
+    digits
+        .trim()
+        .parse::<u32>()
+        .ok()
+        .map(i64::from)
+        .or_else(|| digits.trim().parse().ok())?
+        .checked_mul(factor)
+        .filter(|count| *count >= 0)
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
+        let text = scalar(deserializer)?;
+        moment(&text).map(Moment).ok_or_else(|| {
+            D::Error::custom(format!(
+                "{text:?} is no moment; write it as in 2026-01-31T12:00:00Z or in milliseconds since the epoch"
+            ))
+        })
+    }
+}
+
+fn moment(text: &str) -> Option<i64> {
+    if let Ok(milliseconds) = text.parse::<i64>() {
+        return (milliseconds >= 0).then_some(milliseconds);
+    }
+    let at = humantime::parse_rfc3339_weak(text).ok()?;
+    let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok()
+}
+
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
         resolve(&String::deserialize(deserializer)?).map(Text).map_err(D::Error::custom)
@@ -114,6 +177,34 @@ fn value_of(placeholder: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_and_moments_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1_000", Some(1_000)),
+            ("250M", Some(250_000_000)),
+            ("5 G", Some(5_000_000_000)),
+            ("8000000000", Some(8_000_000_000)),
+            ("-1", None),
+            ("", None),
+            ("M", None),
+            ("3X", None),
+            ("99999999T", None),
+        ] {
+            assert_eq!(count(text), expected, "{text:?}");
+        }
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1769860800000", Some(1_769_860_800_000)),
+            ("2026-01-31T12:00:00Z", Some(1_769_860_800_000)),
+            ("2026-01-31 12:00:00", Some(1_769_860_800_000)),
+            ("yesterday", None),
+            ("-5", None),
+        ] {
+            assert_eq!(moment(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn placeholders_are_replaced_or_named() {

@@ -53,7 +53,7 @@ pub(crate) struct AppenderContext {
     pub(crate) broker: BrokerId,
     pub(crate) marker_producer_id: i64,
     pub(crate) counters: Arc<FlowCounters>,
-    pub(crate) events: mpsc::Sender<FlowEvent>,
+    pub(crate) events: mpsc::UnboundedSender<FlowEvent>,
 }
 
 /// Appends until the inbox is closed and nothing is in flight any more.
@@ -422,7 +422,7 @@ impl Appender {
     async fn end(&mut self, key: PartitionKey, end: AppendEnd) {
         let Some(partition) = self.partitions.remove(&key) else { return };
         let generation = partition.generation;
-        let _ = self.context.events.send(FlowEvent::AppendEnded { key, generation, end }).await;
+        let _ = self.context.events.send(FlowEvent::AppendEnded { key, generation, end });
     }
 
     fn partition(&mut self, key: PartitionKey, generation: Generation) -> Option<&mut AppendPartition> {

@@ -68,7 +68,7 @@ pub(crate) struct FetcherContext {
     pub(crate) partition_fetch_bytes_max: usize,
     pub(crate) budget: Budget,
     pub(crate) rewrites: RewritePool,
-    pub(crate) events: mpsc::Sender<FlowEvent>,
+    pub(crate) events: mpsc::UnboundedSender<FlowEvent>,
     /// Notified when a paused partition may go on.
     pub(crate) wake: Arc<Notify>,
 }
@@ -284,7 +284,7 @@ impl Fetcher {
         self.connection = None;
         self.session.reset();
         self.rest();
-        let _ = self.context.events.send(FlowEvent::SourceBrokerLost).await;
+        let _ = self.context.events.send(FlowEvent::SourceBrokerLost);
     }
 
     fn rest(&mut self) {
@@ -310,6 +310,10 @@ impl Fetcher {
             Ok(fetched) => {
                 slot.gauge.source_end.store(fetched.readable_end, Ordering::Relaxed);
                 slot.at_end = fetched.at_end;
+                if !fetched.epochs.is_empty() {
+                    let (generation, epochs) = (slot.generation, fetched.epochs);
+                    let _ = self.context.events.send(FlowEvent::EpochsBegan { key, generation, epochs });
+                }
                 if fetched.pieces.is_empty() && !fetched.at_end {
                     slot.stalled_since.get_or_insert_with(Instant::now);
                     self.stalled.insert(key);
@@ -470,7 +474,7 @@ impl Fetcher {
         let Some(slot) = self.forget(key) else { return };
         let Slot { generation, state, planner, .. } = slot;
         let returned = planner.map(|planner| Box::new(Returned { state, planner }));
-        let _ = self.context.events.send(FlowEvent::FetchEnded { key, generation, fault, returned }).await;
+        let _ = self.context.events.send(FlowEvent::FetchEnded { key, generation, fault, returned });
     }
 
     async fn give_back_if_asked(&mut self, key: PartitionKey) {

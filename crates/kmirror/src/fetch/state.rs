@@ -6,6 +6,7 @@ use kmirror_codec::{Batch, BatchError, Entry, GapReason, LegacyBatch, split};
 use super::aborted::AbortedIndex;
 use crate::config::Isolation;
 use crate::park::{ParkReason, Parked};
+use crate::state::record::EpochStart;
 
 /// The position in one source partition.
 #[derive(Clone, Debug)]
@@ -37,6 +38,17 @@ pub(crate) enum Sourced {
     },
 }
 
+impl Sourced {
+    /// Its first offset, which an old message does not tell without being converted.
+    fn first(&self) -> Option<i64> {
+        match self {
+            Sourced::Batch(batch) => Some(batch.header().base_offset),
+            Sourced::Legacy(_) => None,
+            Sourced::Gap { first, .. } => Some(*first),
+        }
+    }
+}
+
 /// One answer of the broker, understood.
 #[derive(Debug, Default)]
 pub(crate) struct Fetched {
@@ -46,6 +58,8 @@ pub(crate) struct Fetched {
     pub(crate) readable_end: i64,
     /// Whether the position has reached it.
     pub(crate) at_end: bool,
+    /// Leader epochs that begin in what was read.
+    pub(crate) epochs: Vec<EpochStart>,
 }
 
 /// Why the fetcher cannot go on with a partition by itself.
@@ -104,8 +118,8 @@ impl FetchState {
             Isolation::ReadCommitted => fetched.last_stable_offset,
             Isolation::ReadUncommitted => fetched.high_watermark,
         };
-        let pieces = self.read(fetched).map_err(FetchFault::Park)?;
-        Ok(Fetched { pieces, readable_end, at_end: self.position >= readable_end })
+        let (pieces, epochs) = self.read(fetched).map_err(FetchFault::Park)?;
+        Ok(Fetched { pieces, readable_end, at_end: self.position >= readable_end, epochs })
     }
 
     /// Accounts for offsets up to `end` that hold no batch at all.
@@ -113,21 +127,28 @@ impl FetchState {
         self.position = self.position.max(end);
     }
 
-    fn read(&mut self, fetched: FetchedPartition) -> Result<Vec<Sourced>, Parked> {
+    fn read(&mut self, fetched: FetchedPartition) -> Result<(Vec<Sourced>, Vec<EpochStart>), Parked> {
         let mut aborted = AbortedIndex::new(match self.isolation {
             Isolation::ReadCommitted => fetched.aborted,
             Isolation::ReadUncommitted => Vec::new(),
         });
-        let mut pieces = Vec::new();
+        let (mut pieces, mut epochs) = (Vec::new(), Vec::new());
         for entry in split(fetched.records, self.position) {
+            let (position, epoch) = (self.position, self.last_fetched_epoch);
             match entry.and_then(|entry| self.take_in(entry, &mut aborted)) {
-                Ok(piece) => pieces.push(piece),
+                Ok(piece) => {
+                    if let Some(epoch) = self.last_fetched_epoch.filter(|now| Some(*now) != epoch) {
+                        let start_offset = piece.first().unwrap_or(position).max(position);
+                        epochs.push(EpochStart { epoch, start_offset });
+                    }
+                    pieces.push(piece);
+                }
                 // What lies before it is good: the next fetch begins at the damaged batch.
                 Err(_) if !pieces.is_empty() => break,
                 Err(error) => return Err(self.corrupt(&error)),
             }
         }
-        Ok(pieces)
+        Ok((pieces, epochs))
     }
 
     fn take_in(&mut self, entry: Entry, aborted: &mut AbortedIndex) -> Result<Sourced, BatchError> {

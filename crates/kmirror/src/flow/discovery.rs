@@ -33,6 +33,7 @@ pub(crate) struct FoundTopic {
     pub(crate) source_topic_id: TopicId,
     pub(crate) target_topic_id: TopicId,
     pub(crate) rules: TopicRules,
+    pub(crate) source_rules: TopicRules,
     /// Where the source's partitions end, for a flow that runs once.
     pub(crate) goals: HashMap<i32, i64>,
 }
@@ -56,6 +57,8 @@ impl Discovery {
         }
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
+        let source_names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.source)).collect();
+        let source_rules = topics::rules(&self.flow, &self.source, &source_names).await?;
         let mut goals = self.goals(&pairs).await?;
         Ok(pairs
             .into_iter()
@@ -67,6 +70,7 @@ impl Discovery {
                     source_topic_id: source.topic(&pair.source)?.id,
                     target_topic_id: target_topic.id,
                     rules: rules.get(&pair.target).copied()?,
+                    source_rules: source_rules.get(&pair.source).copied()?,
                     goals: goals.remove(&pair.source).unwrap_or_default(),
                     pair,
                 })

@@ -91,6 +91,7 @@ impl Published {
             state: self.gauge.state(),
             position: self.gauge.position(),
             source_end: self.gauge.source_end.load(Ordering::Relaxed),
+            lineage: self.gauge.lineage(),
             goal: self.goal,
         }
     }

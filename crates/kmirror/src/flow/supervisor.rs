@@ -5,9 +5,10 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kmirror_client::{BrokerId, TopicPartition, Topics};
+use kmirror_codec::GapReason;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
@@ -19,28 +20,46 @@ use super::{FlowContext, Published};
 use crate::append::appender::{self, AppendPartition, AppenderContext, AppenderEvent};
 use crate::append::state::{AppendState, TakeOverCause};
 use crate::budget::Budget;
+use crate::config::Start;
 use crate::error::Error;
 use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey, TakeOverFailure};
 use crate::fetch::fetcher::{self, FetchPartition, FetcherContext, FetcherEvent, Returned};
 use crate::fetch::state::{FetchFault, FetchState};
 use crate::identity::ProducerIds;
+use crate::item::Item;
 use crate::park::{ParkReason, Parked};
 use crate::planner::Planner;
 use crate::queue::QueueGauge;
 use crate::rewrite_pool::RewritePool;
+use crate::state::record::{EpochStart, SourceIdentity};
+use crate::state::store::StateStore;
 use crate::status::{PartitionGauge, PartitionState};
 use crate::takeover::{TakeOver, TakenOver, random_bits};
+use crate::topics::{self, TopicRules};
 
 /// Runs a flow until it is stopped or, if it runs once, until it has copied what was there when it started.
 pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
-    let (events, mut inbox) = mpsc::channel(INBOX_MAX);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "bounded by the partitions, each with an event or two on the way"
+    )]
+    let (events, mut inbox) = mpsc::unbounded_channel();
     let stop = context.stop.clone();
-    let mut supervisor = Supervisor::new(context, events);
+    let state = {
+        let flow = &context.flow;
+        let (topic, replication_factor) = (&flow.state_topic, flow.state_replication_factor);
+        tokio::select! {
+            state = StateStore::open(&context.target, &flow.target, topic, replication_factor) => state?,
+            () = stop.cancelled() => return Ok(()),
+        }
+    };
+    let mut supervisor = Supervisor::new(context, state, events);
     let found = tokio::select! {
         found = supervisor.discovery.clone().run(HashMap::new()) => found?,
         () = stop.cancelled() => return Ok(()),
     };
-    supervisor.start(found);
+    let start = supervisor.context.flow.start;
+    supervisor.start(found, start);
     let mut settled = tokio::time::interval(SETTLED_INTERVAL);
     let mut refresh = tokio::time::interval(supervisor.context.flow.metadata_refresh_interval);
     refresh.reset();
@@ -63,13 +82,16 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
 struct Supervisor {
     context: FlowContext,
     ids: ProducerIds,
+    source_cluster_id: String,
     discovery: Discovery,
     /// Whether a look at the clusters is under way.
     is_looking: bool,
     /// Whether the last look failed.
     is_blind: bool,
     table: Table,
-    events: mpsc::Sender<FlowEvent>,
+    state: StateStore,
+    /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
+    events: mpsc::UnboundedSender<FlowEvent>,
     fetchers: HashMap<BrokerId, mpsc::Sender<FetcherEvent>>,
     appenders: HashMap<BrokerId, mpsc::Sender<AppenderEvent>>,
     budget: Budget,
@@ -83,7 +105,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(context: FlowContext, events: mpsc::Sender<FlowEvent>) -> Supervisor {
+    fn new(context: FlowContext, state: StateStore, events: mpsc::UnboundedSender<FlowEvent>) -> Supervisor {
         let cluster_id = context.source.cluster_id().unwrap_or_default();
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let discovery = Discovery {
@@ -95,12 +117,14 @@ impl Supervisor {
         };
         Supervisor {
             ids: ProducerIds::of_flow(&cluster_id),
+            source_cluster_id: cluster_id,
             discovery,
             is_looking: false,
             is_blind: false,
             budget: Budget::new(context.flow.buffer_bytes_max),
             context,
             table: Table::default(),
+            state,
             events,
             fetchers: HashMap::new(),
             appenders: HashMap::new(),
@@ -111,11 +135,11 @@ impl Supervisor {
         }
     }
 
-    /// Starts the partitions that were found.
-    fn start(&mut self, found: Vec<FoundTopic>) {
+    /// Starts the partitions that were found. `start`: where those begin that were never copied.
+    fn start(&mut self, found: Vec<FoundTopic>, start: Start) {
         for topic in found {
             for number in topic.first_partition..topic.pair.partitions {
-                let key = self.enter(&topic, number);
+                let key = self.enter(&topic, number, start);
                 if number < topic.target_partitions {
                     self.take_over(key);
                 } else {
@@ -129,7 +153,7 @@ impl Supervisor {
         }
     }
 
-    fn enter(&mut self, topic: &FoundTopic, number: i32) -> PartitionKey {
+    fn enter(&mut self, topic: &FoundTopic, number: i32, start: Start) -> PartitionKey {
         let gauge = PartitionGauge::new();
         self.context.shared.publish(Published {
             source_topic: Arc::clone(&topic.pair.source),
@@ -144,6 +168,11 @@ impl Supervisor {
             source_topic_id: topic.source_topic_id,
             target_topic_id: topic.target_topic_id,
             rules: topic.rules,
+            compare_rules: topic.source_rules.compared_with(&topic.rules),
+            start,
+            record: None,
+            reads_state: false,
+            parked_at: None,
             gauge,
             generation: 0,
             fetched_from: None,
@@ -164,6 +193,9 @@ impl Supervisor {
             FlowEvent::FetchEnded { key, generation, fault, returned } => {
                 self.on_fetch_ended(key, generation, fault, returned).await;
             }
+            FlowEvent::EpochsBegan { key, generation, epochs } => {
+                self.on_epochs_began(key, generation, epochs)
+            }
             FlowEvent::AppendEnded { key, generation, end } => {
                 self.on_append_ended(key, generation, end).await
             }
@@ -173,6 +205,9 @@ impl Supervisor {
                 }
             }
             FlowEvent::SourceBrokerLost | FlowEvent::Refresh => self.look(),
+            FlowEvent::Reconsidered { key, generation, rules } => {
+                self.on_reconsidered(key, generation, rules)
+            }
             FlowEvent::Looked(found) => self.on_looked(found).await,
         }
         while self.errands.try_join_next().is_some() {}
@@ -190,16 +225,28 @@ impl Supervisor {
         let pause = entry.next_attempt().max(pause_min);
         let (needs_metadata, partition) = (entry.attempts > 1, entry.target.clone());
         entry.gauge.set_state(PartitionState::Starting);
+        let flow = &self.context.flow;
         let take_over = TakeOver {
             source_client: self.context.source.clone(),
             target_client: self.context.target.clone(),
             source: entry.source.clone(),
             target: entry.target.clone(),
+            source_identity: SourceIdentity {
+                cluster_id: self.source_cluster_id.clone(),
+                topic: entry.source.topic.to_string(),
+                topic_id: entry.source_topic_id,
+            },
+            target_topic_id: entry.target_topic_id,
+            state: self.state.clone(),
+            reads_state: std::mem::take(&mut entry.reads_state),
             ids: self.ids,
-            isolation: self.context.flow.isolation,
+            isolation: flow.isolation,
+            offsets: flow.offsets,
+            start: entry.start,
+            policies: flow.policies,
+            head_fill_offsets_max: flow.head_fill_offsets_max,
             token_refused: entry.token_refused,
-            is_compacted: entry.rules.is_compacted,
-            keeps_timestamps: entry.rules.keeps_timestamps,
+            rules: entry.compare_rules,
         };
         let take_overs = Arc::clone(&self.take_overs);
         let target = self.context.target.clone();
@@ -209,7 +256,7 @@ impl Supervisor {
             if needs_metadata {
                 let _ = target.refresh_metadata(Topics::Named(vec![partition.topic])).await;
             }
-            FlowEvent::TakenOver { key, generation, taken: take_over.run().await }
+            FlowEvent::TakenOver { key, generation, taken: take_over.run().await.map(Box::new) }
         });
     }
 
@@ -217,13 +264,20 @@ impl Supervisor {
         &mut self,
         key: PartitionKey,
         generation: Generation,
-        taken: Result<TakenOver, TakeOverFailure>,
+        taken: Result<Box<TakenOver>, TakeOverFailure>,
     ) {
         match taken {
             Ok(taken) => {
                 let Some(entry) = self.table.current(key, generation) else { return };
+                if let Some(head) = taken.head {
+                    let message = format!(
+                        "offsets [{}, {}) have expired; filling the head of a log is not supported yet",
+                        head.from, head.to
+                    );
+                    return self.park(key, Parked::new(ParkReason::RecordsExpired, message));
+                }
                 if entry.standby.look(taken.append.position, taken.source_end) {
-                    self.install(key, generation, taken).await;
+                    self.install(key, generation, *taken).await;
                 } else {
                     entry.gauge.position.store(taken.append.position, Ordering::Relaxed);
                     entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
@@ -263,8 +317,23 @@ impl Supervisor {
             return self.set_waiting(key, "the target partition has no leader");
         };
         let queue = Arc::<QueueGauge>::default();
-        let planner = Planner::new(taken.append.position, entry.rules.batches);
-        let state = FetchState::new(taken.append.position, None, taken.last_fetched_epoch, isolation);
+        let mut append = AppendState::new(data_producer_id, taken.append);
+        let mut position = taken.append.position;
+        if let Some(lost) = taken.expired {
+            warn!(partition = %entry.source, first = lost.first, end = lost.end,
+                "these offsets expired before they were copied; they are filled with markers");
+            let gap = Item::Gap { first: lost.first, end: lost.end, reason: GapReason::Expired };
+            self.context.shared.counters.count_gap(&gap);
+            if let Err(parked) = append.push(gap) {
+                return self.park(key, parked);
+            }
+            position = lost.end;
+        }
+        let Some(entry) = self.table.current(key, generation) else { return };
+        let planner = Planner::new(position, entry.rules.batches);
+        let state = FetchState::new(position, None, taken.last_fetched_epoch, isolation);
+        entry.gauge.set_lineage(taken.record.lineage.clone());
+        entry.record = Some(taken.record);
         entry.returned = Some(Box::new(Returned { state, planner }));
         entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
         entry.gauge.set_state(PartitionState::Copying);
@@ -274,7 +343,7 @@ impl Supervisor {
             generation,
             target: entry.target.clone(),
             topic_id: entry.target_topic_id,
-            state: AppendState::new(data_producer_id, taken.append),
+            state: append,
             gauge: Arc::clone(&entry.gauge),
             queue: Arc::clone(&queue),
         };
@@ -346,6 +415,24 @@ impl Supervisor {
         }
     }
 
+    /// Remembers the source's leader epochs: by them it is told later whether a source that lost its end was the one that was
+    /// copied.
+    fn on_epochs_began(&mut self, key: PartitionKey, generation: Generation, epochs: Vec<EpochStart>) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        let Some(record) = &mut entry.record else { return };
+        let known = record.leader_epochs.clone();
+        epochs.into_iter().for_each(|epoch| record.add_epoch(epoch));
+        if record.leader_epochs == known {
+            return;
+        }
+        let (recorded, target) = (self.state.put(&entry.target, record.clone()), entry.target.clone());
+        self.errands.spawn(async move {
+            if let Err(error) = recorded.await {
+                warn!(partition = %target, %error, "the source's leader epochs could not be recorded");
+            }
+        });
+    }
+
     async fn on_append_ended(&mut self, key: PartitionKey, generation: Generation, end: AppendEnd) {
         let Some(entry) = self.table.current(key, generation) else { return };
         entry.appender = None;
@@ -383,9 +470,17 @@ impl Supervisor {
         match cause {
             // What the broker had read already may still be executed; a moment later the tail shows it.
             TakeOverCause::AnswerLost(_) => self.take_over_after(key, ANSWER_LOST_PAUSE),
-            TakeOverCause::LeaderUnknown(_) | TakeOverCause::Displaced { .. } => self.take_over(key),
+            TakeOverCause::LeaderUnknown(_) => self.take_over(key),
+            TakeOverCause::Displaced { expected, found } => {
+                if let Some(entry) = self.table.get(key) {
+                    warn!(partition = %entry.target, expected, found, "the target's log is longer than what was written");
+                    entry.reads_state = true;
+                }
+                self.take_over(key);
+            }
             TakeOverCause::OutOfOrder | TakeOverCause::Overtaken | TakeOverCause::Fenced { .. } => {
                 if let Some(entry) = self.table.get(key) {
+                    entry.reads_state = true;
                     entry.standby.refused();
                 }
                 self.stand_by(key);
@@ -411,7 +506,8 @@ impl Supervisor {
                 if std::mem::take(&mut self.is_blind) {
                     info!(flow = self.context.flow.name(), "both clusters answer again");
                 }
-                self.start(found);
+                // What appears while the flow runs is copied from its first record.
+                self.start(found, Start::Earliest);
             }
             // Said once, not every few seconds for as long as a cluster is away.
             Err(error) if self.is_blind => {
@@ -423,6 +519,7 @@ impl Supervisor {
             }
         }
         self.recheck_topic_ids().await;
+        self.reconsider_parked();
         let metadata = self.context.source.metadata();
         let mut waiting = Vec::new();
         let mut moved = Vec::new();
@@ -444,26 +541,75 @@ impl Supervisor {
         }
     }
 
-    /// Parks the partitions whose topic was deleted and created again on either side (KIP-516).
+    /// Finds topics that were deleted and created again on either side (KIP-516). What becomes of another source topic is the
+    /// policy's to say; another target topic parks, for nobody should delete what is being written to.
     async fn recheck_topic_ids(&mut self) {
         let source = self.context.source.metadata();
         let target = self.context.target.metadata();
-        let mut recreated = Vec::new();
+        let (mut others, mut recreated) = (Vec::new(), Vec::new());
         for (key, entry) in self.table.iter().filter(|(_, entry)| !entry.gauge.is_parked()) {
-            if source.topic(&entry.source.topic).is_some_and(|topic| topic.id != entry.source_topic_id) {
-                recreated.push((key, ParkReason::SourceRecreated, entry.source.topic.clone()));
-            } else if target.topic(&entry.target.topic).is_some_and(|topic| topic.id != entry.target_topic_id)
-            {
-                recreated.push((key, ParkReason::TargetRecreated, entry.target.topic.clone()));
+            let source_topic = source.topic(&entry.source.topic).filter(|topic| topic.error.is_none());
+            let target_topic = target.topic(&entry.target.topic).filter(|topic| topic.error.is_none());
+            match (source_topic, target_topic) {
+                (Some(topic), _) if topic.id != entry.source_topic_id => others.push((key, topic.id)),
+                (_, Some(topic)) if topic.id != entry.target_topic_id => {
+                    recreated.push((key, entry.target.topic.clone(), entry.gauge.position()));
+                }
+                _ => {}
             }
         }
-        for (key, reason, topic) in recreated {
+        for (key, topic_id) in others {
+            self.release(key).await;
+            if let Some(entry) = self.table.get(key) {
+                entry.source_topic_id = topic_id;
+            }
+            self.take_over(key);
+        }
+        for (key, topic, position) in recreated {
             let message = format!(
-                "topic {topic} was deleted and created again; restart kmirror to take it over as it is now"
+                "the target topic {topic} was deleted and created again while source offsets up to {position} were on it; \
+                 restart kmirror to have it copied anew"
             );
             self.release(key).await;
-            self.park(key, Parked::new(reason, message));
+            self.park(key, Parked::new(ParkReason::TargetRecreated, message));
         }
+    }
+
+    /// Looks again at partitions that are parked for something that an operator may have changed meanwhile: a limit, a
+    /// permission, a partition that was missing.
+    fn reconsider_parked(&mut self) {
+        let now = Instant::now();
+        let interval = self.context.flow.parked_retry_interval;
+        let metadata = self.context.target.metadata();
+        let due: Vec<_> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| entry.gauge.is_parked() && metadata.partition(&entry.target).is_some())
+            .filter(|(_, entry)| entry.parked_at.is_some_and(|at| now.duration_since(at) >= interval))
+            .map(|(key, entry)| (key, entry.generation, Arc::clone(&entry.target.topic)))
+            .collect();
+        for (key, generation, topic) in due {
+            if let Some(entry) = self.table.get(key) {
+                entry.parked_at = Some(now);
+            }
+            let (flow, target) = (self.context.flow.clone(), self.context.target.clone());
+            self.errand(async move {
+                let rules = topics::rules(&flow, &target, std::slice::from_ref(&topic)).await;
+                let rules = rules.ok().and_then(|rules| rules.get(&topic).copied());
+                FlowEvent::Reconsidered { key, generation, rules }
+            });
+        }
+    }
+
+    fn on_reconsidered(&mut self, key: PartitionKey, generation: Generation, rules: Option<TopicRules>) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        if let Some(rules) = rules {
+            entry.compare_rules.target_is_compacted = rules.is_compacted;
+            entry.compare_rules.keeps_timestamps = rules.keeps_timestamps;
+            entry.rules = rules;
+        }
+        info!(partition = %entry.target, "a parked partition is tried again");
+        self.take_over(key);
     }
 
     /// Takes a partition away from its fetcher and appender, if it has them.
@@ -481,6 +627,7 @@ impl Supervisor {
     fn park(&mut self, key: PartitionKey, parked: Parked) {
         let Some(entry) = self.table.get(key) else { return };
         error!(partition = %entry.source, target = %entry.target, position = entry.gauge.position(), %parked, "parked");
+        entry.parked_at = parked.reason.may_pass().then(Instant::now);
         entry.gauge.set_state(PartitionState::Parked(parked));
         entry.returned = None;
     }
@@ -542,12 +689,12 @@ impl Supervisor {
         let events = self.events.clone();
         self.errands.spawn(async move {
             let event = errand.await;
-            let _ = events.send(event).await;
+            let _ = events.send(event);
         });
     }
 
     /// Stops reading, lets the appenders have the answers to what they have sent, and ends.
-    async fn shut_down(mut self, mut inbox: mpsc::Receiver<FlowEvent>) {
+    async fn shut_down(mut self, mut inbox: mpsc::UnboundedReceiver<FlowEvent>) {
         self.errands.shutdown().await;
         self.fetchers.clear();
         self.appenders.clear();
@@ -555,7 +702,6 @@ impl Supervisor {
             entry.appender = None;
         }
         let ended = async { while self.pumps.join_next().await.is_some() {} };
-        // Tasks that still have something to say must not wait for a full inbox.
         let drained = async { while inbox.recv().await.is_some() {} };
         tokio::select! {
             () = ended => {}

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kmirror_client::{BrokerId, TopicId, TopicPartition};
 use tokio::sync::mpsc;
 
 use super::standby::Standby;
 use crate::append::appender::AppenderEvent;
+use crate::config::Start;
 use crate::event::{Generation, PartitionKey};
 use crate::fetch::fetcher::Returned;
 use crate::queue::QueueGauge;
+use crate::state::record::PartitionRecord;
 use crate::status::PartitionGauge;
+use crate::takeover::CompareRules;
 use crate::topics::TopicRules;
 
 /// A partition of a flow.
@@ -24,6 +27,15 @@ pub(crate) struct Entry {
     pub(crate) source_topic_id: TopicId,
     pub(crate) target_topic_id: TopicId,
     pub(crate) rules: TopicRules,
+    pub(crate) compare_rules: CompareRules,
+    /// Where it begins if it was never copied.
+    pub(crate) start: Start,
+    /// What the state topic holds of it, as of the last take-over.
+    pub(crate) record: Option<PartitionRecord>,
+    /// Whether another instance may have written to the state topic since it was read.
+    pub(crate) reads_state: bool,
+    /// When it was parked or tried again, where that may pass.
+    pub(crate) parked_at: Option<Instant>,
     pub(crate) gauge: Arc<PartitionGauge>,
     pub(crate) generation: Generation,
     /// The source broker whose fetcher reads it.

@@ -2,7 +2,16 @@
 
 use kmirror_codec::{Batch, BatchError, Limits, Records, Workspace, decompress};
 
-use crate::park::{ParkReason, Parked};
+use crate::lineage::{Lineage, Run};
+
+/// How the two topics may differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CompareRules {
+    pub(crate) source_is_compacted: bool,
+    pub(crate) target_is_compacted: bool,
+    /// Whether the target keeps the timestamps it is sent (`message.timestamp.type`).
+    pub(crate) keeps_timestamps: bool,
+}
 
 /// A record that keeps what it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,42 +47,137 @@ pub(crate) fn records_of(
     Ok(records)
 }
 
-/// What comparing one batch of the target with the source gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
-    /// At least one record stands on both sides, and whatever stands on both sides is equal.
-    Equal,
-    /// The source no longer holds any of the batch's records.
-    Unknown,
+/// What the records of both sides say about where the target's are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Alignment {
+    /// Whether at least one record stands on both sides and is equal.
+    pub(crate) is_proven: bool,
+    /// A run that is not in the lineage: from here on the target is further ahead than recorded.
+    pub(crate) displaced: Option<Run>,
 }
 
-/// Compares the records of one batch of the target with those that the source holds at the same offsets. A record that
-/// only the target has is the repeat of one, or was cleaned from the source since; a record that only the source has was
-/// cleaned from the target. `timestamps`: whether the target keeps the timestamps it is sent.
-pub(crate) fn compare(
-    source: &[OwnedRecord],
-    target: &[OwnedRecord],
-    timestamps: bool,
-) -> Result<Comparison, Parked> {
-    let mut comparison = Comparison::Unknown;
-    for record in target {
-        let Ok(index) = source.binary_search_by_key(&record.offset, |candidate| candidate.offset) else {
-            continue;
-        };
-        let Some(original) = source.get(index) else { continue };
-        if let Some(difference) = difference(original, record, timestamps) {
-            return Err(Parked::new(
-                ParkReason::TargetDiverged,
-                format!(
-                    "the record at offset {} is not the source's: its {difference} differs. Either topic was written to by \
-                     somebody else, restored or created again",
-                    record.offset
-                ),
-            ));
+/// Why the records of both sides do not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Misaligned {
+    /// No record before it was found equal: one further back may explain it.
+    Unanchored(String),
+    /// It cannot be explained.
+    Diverged(String),
+}
+
+/// The flow's records on the target and the source's around them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tails<'a> {
+    /// The source's records, by offset. Each that is there from the first one's offset on up to the target's end.
+    pub(crate) source: &'a [OwnedRecord],
+    /// The flow's records on the target, at target offsets.
+    pub(crate) target: &'a [OwnedRecord],
+    /// The target offset after the flow's last batch; behind it there are markers only.
+    pub(crate) data_end: i64,
+    pub(crate) target_end: i64,
+    /// Where the source may be read up to.
+    pub(crate) readable_end: i64,
+    /// The source holds nothing below this offset any more.
+    pub(crate) source_start: i64,
+}
+
+/// Compares the target's records with those that the source holds where the lineage puts them.
+///
+/// Where a cleaner is at work, a record that only one side has was cleaned from the other, or is the repeat of one. Otherwise a
+/// record that is not where it should be was displaced by offsets that are not the source's, if it is equal to the record that
+/// follows the last one that fits.
+pub(crate) fn align(
+    lineage: &Lineage,
+    tails: &Tails<'_>,
+    rules: &CompareRules,
+) -> Result<Alignment, Misaligned> {
+    let mut alignment = Alignment::default();
+    let mut lineage = lineage.clone();
+    let mut last_matched = None;
+    for record in tails.target {
+        let expected = lineage.source_of(record.offset);
+        let original = find(tails.source, expected);
+        let difference = original.map(|original| difference(original, record, rules.keeps_timestamps));
+        match difference {
+            Some(None) => last_matched = Some(expected),
+            None if rules.source_is_compacted
+                || rules.target_is_compacted
+                || expected < tails.source_start =>
+            {
+                continue;
+            }
+            other => {
+                let problem = match other {
+                    Some(Some(part)) => format!(
+                        "the record at offset {} is not the source's at {expected}: its {part} differs",
+                        record.offset
+                    ),
+                    _ => format!(
+                        "there is a record at offset {}, and the source has none at {expected}",
+                        record.offset
+                    ),
+                };
+                let run =
+                    displaced(tails, rules, last_matched, expected, record).ok_or(match last_matched {
+                        None => Misaligned::Unanchored(problem.clone()),
+                        Some(_) => Misaligned::Diverged(problem.clone()),
+                    })?;
+                lineage.begin(run).map_err(|error| Misaligned::Diverged(error.to_string()))?;
+                alignment.displaced = Some(run);
+                last_matched = Some(run.source);
+            }
         }
-        comparison = Comparison::Equal;
+        alignment.is_proven = true;
     }
-    Ok(comparison)
+    if let Some(missing) = first_missing(&lineage, tails, rules) {
+        return Err(Misaligned::Diverged(format!(
+            "the source has a record at offset {missing}, and the target none at {}",
+            lineage.target_of(missing)
+        )));
+    }
+    if let Some(run) = surplus(&lineage, tails) {
+        alignment.displaced = Some(run);
+    }
+    Ok(alignment)
+}
+
+/// The run that explains a record that is not where it should be: it is the source's next one.
+fn displaced(
+    tails: &Tails<'_>,
+    rules: &CompareRules,
+    last_matched: Option<i64>,
+    expected: i64,
+    record: &OwnedRecord,
+) -> Option<Run> {
+    if rules.source_is_compacted || rules.target_is_compacted {
+        return None; // a repeat would explain it as well
+    }
+    let next = tails.source.partition_point(|candidate| candidate.offset <= last_matched.unwrap_or(i64::MAX));
+    let candidate = tails.source.get(next)?;
+    let fits = candidate.offset < expected && difference(candidate, record, rules.keeps_timestamps).is_none();
+    fits.then_some(Run { source: candidate.offset, target: record.offset })
+}
+
+/// The first source offset between the flow's records at which only the source has one.
+fn first_missing(lineage: &Lineage, tails: &Tails<'_>, rules: &CompareRules) -> Option<i64> {
+    if rules.target_is_compacted {
+        return None;
+    }
+    let end = lineage.source_of(tails.data_end);
+    let between = tails.source.iter().map(|record| record.offset).take_while(|offset| *offset < end);
+    between.into_iter().find(|offset| find(tails.target, lineage.target_of(*offset)).is_none())
+}
+
+/// The run that begins behind markers of which there are more than the source has offsets without a record.
+fn surplus(lineage: &Lineage, tails: &Tails<'_>) -> Option<Run> {
+    let (end, position) = (lineage.source_of(tails.data_end), lineage.source_of(tails.target_end));
+    let hole_end = tails.source.iter().map(|record| record.offset).find(|offset| *offset >= end);
+    let hole_end = hole_end.unwrap_or(tails.readable_end.max(end));
+    (hole_end < position).then_some(Run { source: hole_end, target: tails.target_end })
+}
+
+fn find(records: &[OwnedRecord], offset: i64) -> Option<&OwnedRecord> {
+    records.binary_search_by_key(&offset, |record| record.offset).ok().and_then(|index| records.get(index))
 }
 
 fn difference(source: &OwnedRecord, target: &OwnedRecord, timestamps: bool) -> Option<&'static str> {
@@ -111,7 +215,7 @@ mod tests {
     #[test]
     fn records_on_both_sides_must_be_equal() {
         let records = || owned((0..5).map(TestRecord::plain));
-        assert_eq!(compare(&records(), &records(), true), Ok(Comparison::Equal));
+        assert_eq!(aligned(&records(), &records(), 5, PLAIN), Ok(PROVEN));
         let whole = || TestRecord::new(2, "key", "value").header("a", Some("1"));
         let table = [
             (TestRecord { key: None, ..whole() }, "key"),
@@ -121,11 +225,15 @@ mod tests {
         ];
         for (other, difference) in table {
             let with = |record| owned([TestRecord::plain(1), record, TestRecord::plain(3)]);
-            let parked = compare(&with(whole()), &with(other.clone()), true).expect_err(difference);
-            assert_eq!(parked.reason, ParkReason::TargetDiverged);
-            let expected = format!("offset 2 is not the source's: its {difference} differs");
-            assert!(parked.message.contains(&expected), "{parked}");
-            let without_times = compare(&with(whole()), &with(other), false);
+            let (source, target) = (with(whole()), with(other.clone()));
+            let problem = aligned(&source, &target, 4, PLAIN).expect_err(difference);
+            let expected =
+                format!("the record at offset 2 is not the source's at 2: its {difference} differs");
+            assert_eq!(problem, Misaligned::Diverged(expected.clone()));
+            let alone = aligned(&owned([whole()]), &owned([other]), 3, PLAIN);
+            assert_eq!(alone, Err(Misaligned::Unanchored(expected)), "a record before it may explain it");
+            let without_times =
+                aligned(&source, &target, 4, CompareRules { keeps_timestamps: false, ..PLAIN });
             assert_eq!(without_times.is_ok(), difference == "timestamp");
         }
     }
@@ -133,15 +241,113 @@ mod tests {
     #[test]
     fn repeats_and_cleaned_records_say_nothing() {
         let at = |offset| TestRecord::new(offset, "key", "value").at(1);
+        let both = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
         // The source has a record at 4 only; the target repeats it in the hole before.
-        assert_eq!(compare(&owned([at(4)]), &owned((0..5).map(at)), true), Ok(Comparison::Equal));
-        // The target's cleaner has removed what the source still has.
-        let source = owned((0..5).map(TestRecord::plain));
-        assert_eq!(compare(&source, &owned([TestRecord::plain(3)]), true), Ok(Comparison::Equal));
+        assert_eq!(aligned(&owned([at(4)]), &owned((0..5).map(at)), 5, both), Ok(PROVEN));
+        // The target's cleaner has removed what the source still has; the source's what the target has.
+        let whole = owned((0..5).map(TestRecord::plain));
+        let part = owned([TestRecord::plain(3)]);
+        let (source_cleans, target_cleans) = (
+            CompareRules { source_is_compacted: true, ..PLAIN },
+            CompareRules { target_is_compacted: true, ..PLAIN },
+        );
+        assert_eq!(aligned(&whole, &part, 5, target_cleans), Ok(PROVEN));
+        assert!(aligned(&whole, &part, 5, source_cleans).is_err());
+        assert_eq!(aligned(&part, &whole, 5, source_cleans), Ok(PROVEN));
+        assert!(aligned(&part, &whole, 5, PLAIN).is_err());
         // A repeat is no proof, and neither is nothing.
-        assert_eq!(compare(&owned([at(9)]), &owned([at(7), at(8)]), true), Ok(Comparison::Unknown));
-        assert_eq!(compare(&[], &owned([at(7)]), true), Ok(Comparison::Unknown));
-        assert_eq!(compare(&source, &[], true), Ok(Comparison::Unknown));
+        assert_eq!(aligned(&owned([at(9)]), &owned([at(7), at(8)]), 9, both), Ok(Alignment::default()));
+        assert_eq!(aligned(&[], &owned([at(7)]), 8, both), Ok(Alignment::default()));
+    }
+
+    #[test]
+    fn a_record_that_is_missing_or_too_much_diverges() {
+        let whole = owned((0..5).map(TestRecord::plain));
+        let without = |left_out| owned((0..5).filter(|offset| *offset != left_out).map(TestRecord::plain));
+        let problem = aligned(&whole, &without(2), 5, PLAIN).expect_err("lost");
+        assert!(
+            format!("{problem:?}").contains("a record at offset 2, and the target none at 2"),
+            "{problem:?}"
+        );
+        let problem = aligned(&without(2), &whole, 5, PLAIN).expect_err("invented");
+        assert!(
+            format!("{problem:?}").contains("a record at offset 2, and the source has none"),
+            "{problem:?}"
+        );
+    }
+
+    #[test]
+    fn markers_beyond_the_hole_begin_a_run() {
+        // The source has a hole [3, 5); of the target's markers at [3, end) those from 5 on are too many.
+        let source = owned([0, 1, 2, 5, 6].map(TestRecord::plain));
+        let target = owned((0..3).map(TestRecord::plain));
+        for (target_end, displaced) in [
+            (3, None),
+            (4, None),
+            (5, None),
+            (6, Some(Run { source: 5, target: 6 })),
+            (8, Some(Run { source: 5, target: 8 })),
+        ] {
+            let tails = Tails {
+                source: &source,
+                target: &target,
+                data_end: 3,
+                target_end,
+                readable_end: 7,
+                source_start: 0,
+            };
+            let alignment = align(&Lineage::beginning_at(0, 0), &tails, &PLAIN).expect("explained");
+            assert_eq!(alignment, Alignment { is_proven: true, displaced }, "{target_end}");
+            let cleaned = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
+            assert_eq!(
+                align(&Lineage::beginning_at(0, 0), &tails, &cleaned),
+                Ok(alignment),
+                "cleaned or not"
+            );
+        }
+        // Where the source ends in a hole.
+        let tails = Tails {
+            source: &target,
+            target: &target,
+            data_end: 3,
+            target_end: 6,
+            readable_end: 4,
+            source_start: 0,
+        };
+        let alignment = align(&Lineage::beginning_at(0, 0), &tails, &PLAIN).expect("explained");
+        assert_eq!(alignment.displaced, Some(Run { source: 4, target: 6 }));
+    }
+
+    #[test]
+    fn records_behind_too_many_markers_are_found() {
+        let source = owned([0, 1, 4, 5, 6].map(TestRecord::plain));
+        let moved = |offset, by| TestRecord { offset: offset + by, ..TestRecord::plain(offset) };
+        let target =
+            owned([TestRecord::plain(0), TestRecord::plain(1), moved(4, 2), moved(5, 2), moved(6, 3)]);
+        let alignment = aligned(&source, &target, 10, PLAIN).expect("explained");
+        assert_eq!(alignment.displaced, Some(Run { source: 6, target: 9 }), "the last of two");
+        let compacted = CompareRules { source_is_compacted: true, ..PLAIN };
+        assert!(aligned(&source, &target, 10, compacted).is_err(), "cannot be told from repeats");
+        let back = owned([TestRecord::plain(0), TestRecord::plain(1), moved(4, -1)]);
+        assert!(aligned(&source, &back, 4, PLAIN).is_err(), "nothing explains a hole that is too short");
+        assert!(matches!(aligned(&source, &target[2..], 10, PLAIN), Err(Misaligned::Unanchored(_))));
+    }
+
+    #[test]
+    fn a_shifted_target_is_compared_at_its_own_offsets() {
+        let source = owned((50..60).map(TestRecord::plain));
+        let target =
+            owned((50..60).map(|offset| TestRecord { offset: offset - 40, ..TestRecord::plain(offset) }));
+        let tails = Tails {
+            source: &source,
+            target: &target,
+            data_end: 20,
+            target_end: 20,
+            readable_end: 60,
+            source_start: 0,
+        };
+        assert_eq!(align(&Lineage::beginning_at(50, 10), &tails, &PLAIN), Ok(PROVEN));
+        assert!(align(&Lineage::beginning_at(50, 11), &tails, &PLAIN).is_err());
     }
 
     #[test]
@@ -151,7 +357,23 @@ mod tests {
         let mut workspace = Workspace::new();
         let mut records = |batch| records_of(batch, 0, 2, &mut workspace).expect("readable");
         let (source, target) = (records(&source), records(&target));
-        assert_eq!(compare(&source, &target, true), Ok(Comparison::Equal));
+        assert_eq!(aligned(&source, &target, 2, PLAIN), Ok(PROVEN));
+    }
+
+    const PLAIN: CompareRules =
+        CompareRules { source_is_compacted: false, target_is_compacted: false, keeps_timestamps: true };
+    const PROVEN: Alignment = Alignment { is_proven: true, displaced: None };
+
+    /// An exact target that ends with its last record.
+    fn aligned(
+        source: &[OwnedRecord],
+        target: &[OwnedRecord],
+        end: i64,
+        rules: CompareRules,
+    ) -> Result<Alignment, Misaligned> {
+        let tails =
+            Tails { source, target, data_end: end, target_end: end, readable_end: 100, source_start: 0 };
+        align(&Lineage::beginning_at(0, 0), &tails, &rules)
     }
 
     fn owned(records: impl IntoIterator<Item = TestRecord>) -> Vec<OwnedRecord> {

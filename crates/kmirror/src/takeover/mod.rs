@@ -4,26 +4,34 @@
 
 pub(crate) mod compare;
 pub(crate) mod ends;
+pub(crate) mod judge;
 mod read;
 pub(crate) mod tail;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use kmirror_client::{Client, OffsetSpec, TopicPartition};
+use kmirror_client::{Client, OffsetSpec, TopicId, TopicPartition};
 use kmirror_codec::{Batch, Limits, Workspace};
+use tracing::warn;
 
-use self::compare::{Comparison, OwnedRecord, compare, records_of};
+pub(crate) use self::compare::CompareRules;
+use self::compare::{Alignment, Misaligned, OwnedRecord, Tails, align, records_of};
 use self::ends::LogEnds;
+use self::judge::{Head, Resume, Situation, SourceBounds, Verdict};
 use self::read::{SourceRange, failure, source_range};
 use self::tail::Tail;
 use crate::append::sequence::Sequence;
 use crate::append::state::AppendStart;
-use crate::config::Isolation;
+use crate::config::{Isolation, Offsets, OnDiverged, Policies, Start};
 use crate::event::TakeOverFailure;
 use crate::fetch::state::Sourced;
 use crate::identity::ProducerIds;
+use crate::lineage::{Lineage, Run};
 use crate::park::{ParkReason, Parked};
+use crate::state::record::{LostRange, PartitionRecord, SourceIdentity};
+use crate::state::store::{Recorded, StateStore};
+use crate::state::topic::StateError;
 
 /// What is to be taken over.
 #[derive(Clone, Debug)]
@@ -32,67 +40,172 @@ pub(crate) struct TakeOver {
     pub(crate) target_client: Client,
     pub(crate) source: TopicPartition,
     pub(crate) target: TopicPartition,
+    pub(crate) source_identity: SourceIdentity,
+    pub(crate) target_topic_id: TopicId,
+    pub(crate) state: StateStore,
+    /// Whether another instance may have written to the state topic since it was read.
+    pub(crate) reads_state: bool,
     pub(crate) ids: ProducerIds,
     pub(crate) isolation: Isolation,
+    pub(crate) offsets: Offsets,
+    pub(crate) start: Start,
+    pub(crate) policies: Policies,
+    pub(crate) head_fill_offsets_max: i64,
     /// A token that the log is known to have refused; ours must be higher.
     pub(crate) token_refused: i32,
-    /// Whether both topics are compacted: then the cleaner explains records that are missing.
-    pub(crate) is_compacted: bool,
-    /// Whether the target keeps the timestamps it is sent (`message.timestamp.type`).
-    pub(crate) keeps_timestamps: bool,
+    pub(crate) rules: CompareRules,
 }
 
 /// Where a partition goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TakenOver {
     /// For the appender.
     pub(crate) append: AppendStart,
+    /// What the state topic holds of the partition now.
+    pub(crate) record: PartitionRecord,
+    /// The head that must be filled first; after that the partition is taken over again.
+    pub(crate) head: Option<Head>,
+    /// Source offsets that expired, to be filled with markers first.
+    pub(crate) expired: Option<LostRange>,
     /// The leader epoch of the last source batch before the position, if the source still holds it.
     pub(crate) last_fetched_epoch: Option<i32>,
     /// Where the source ends now, under the flow's isolation.
     pub(crate) source_end: i64,
 }
 
+/// Both logs' bounds.
 #[derive(Clone, Copy, Debug)]
-struct SourceBounds {
-    log_start: i64,
-    /// What a reader sees under the flow's isolation.
-    readable_end: i64,
-    high_watermark: i64,
+struct Bounds {
+    source: SourceBounds,
+    target_start: i64,
+    target: LogEnds,
 }
 
 impl TakeOver {
-    /// Reads, compares, and says where to go on.
+    /// Reads, compares, records what is new, and says where to go on.
     pub(crate) async fn run(self) -> Result<TakenOver, TakeOverFailure> {
-        let ends = self.rest().await?;
+        let recorded = self.state.get(&self.target, self.reads_state).await.map_err(state_failure)?;
+        let target = self.rest().await?;
         let target_start = self.target_offset(OffsetSpec::Earliest).await?;
         let source = self.source_bounds().await?;
-        let position = ends.high_watermark;
-        self.check_bounds(&source, position)?;
-        let found = if position == target_start {
-            Found::default()
-        } else {
-            self.read_tail(&source, target_start, position).await?
+        let bounds = Bounds { source, target_start, target };
+        let situation = Situation {
+            recorded: recorded.clone(),
+            source: self.source_identity.clone(),
+            bounds: source,
+            beginning: self.beginning(&source).await?,
+            target_topic_id: self.target_topic_id,
+            target_start,
+            target_end: target.high_watermark,
+            offsets: self.offsets,
+            policies: self.policies,
+            head_fill_offsets_max: self.head_fill_offsets_max,
         };
-        let (next_sequence, token) = self.producers(&found, ends).await?;
-        if found.next_sequence.is_none()
-            && next_sequence.is_none()
-            && position > 0
-            && target_start == position
-        {
+        let taken = match situation.judge().map_err(TakeOverFailure::Park)? {
+            Verdict::Begin(record) => self.begin(record, &bounds, None).await?,
+            Verdict::FillHead(record, head) => {
+                self.check_fillers(&bounds).await?;
+                self.begin(record, &bounds, Some(head)).await?
+            }
+            Verdict::BeginBehind(record) => self.begin_behind(record, &bounds).await?,
+            Verdict::Resume(resume) => self.resume(resume, &bounds).await?,
+        };
+        self.remember(&recorded, &taken.record).await?;
+        Ok(taken)
+    }
+
+    /// Nothing of ours is on the target.
+    async fn begin(
+        &self,
+        record: PartitionRecord,
+        bounds: &Bounds,
+        head: Option<Head>,
+    ) -> Result<TakenOver, TakeOverFailure> {
+        let (next_sequence, token) = self.producers(&Found::default(), bounds.target).await?;
+        let run = record.lineage.last();
+        let append = AppendStart { position: run.source, delta: run.delta(), next_sequence, token };
+        let source_end = bounds.source.readable_end;
+        Ok(TakenOver { append, record, head, expired: None, last_fetched_epoch: None, source_end })
+    }
+
+    /// The target holds something, and nothing is recorded of it. If any of it were ours, the state would be lost.
+    async fn begin_behind(
+        &self,
+        record: PartitionRecord,
+        bounds: &Bounds,
+    ) -> Result<TakenOver, TakeOverFailure> {
+        let end = bounds.target.high_watermark;
+        let tail = self.tail((end - 1).max(bounds.target_start), end).await?.0;
+        let (next_sequence, _) = self.producers(&Found::default(), bounds.target).await?;
+        if !tail.data.is_empty() || next_sequence.is_some() {
             return Err(TakeOverFailure::Park(Parked::new(
                 ParkReason::TargetDiverged,
                 format!(
-                    "the target's log is empty but begins at offset {position}, and nothing in it says that kmirror wrote it. \
+                    "the target has records of this flow up to offset {end}, and the state topic does not say which source \
+                     offsets they are: it was lost. Delete the target topic to have it copied anew"
+                ),
+            )));
+        }
+        self.begin(record, bounds, None).await
+    }
+
+    /// What lies in a head that is being filled must be ours.
+    async fn check_fillers(&self, bounds: &Bounds) -> Result<(), TakeOverFailure> {
+        let (start, end) = (bounds.target_start, bounds.target.high_watermark);
+        if start == end {
+            return Ok(());
+        }
+        let (tail, _) = self.tail(end - 1, end).await?;
+        match tail.foreign {
+            Some(foreign) => Err(TakeOverFailure::Park(foreign_writer(foreign.offset, foreign.producer_id))),
+            None => Ok(()),
+        }
+    }
+
+    async fn resume(&self, resume: Resume, bounds: &Bounds) -> Result<TakenOver, TakeOverFailure> {
+        let Resume { mut record, is_recorded, is_comparable, expired, .. } = resume;
+        let end = bounds.target.high_watermark;
+        let floor = bounds.target_start.max(if is_comparable { record.lineage.first().target } else { 0 });
+        let found = if end <= floor {
+            Found::default()
+        } else if is_comparable {
+            match self.read_tail(&mut record, is_recorded, bounds, floor).await? {
+                Some(found) => found,
+                // Somebody else's records alone, and the policy says to go on behind them.
+                None => {
+                    let from = self.beginning(&bounds.source).await?;
+                    record.lineage = Lineage::beginning_at(from, end);
+                    return self.begin_behind(record, bounds).await;
+                }
+            }
+        } else {
+            let (tail, _) = self.tail(end - 1, end).await?;
+            Found { next_sequence: tail.next_sequence(), token: tail.token, last_epoch: None }
+        };
+        let (next_sequence, token) = self.producers(&found, bounds.target).await?;
+        let position = record.lineage.source_of(end);
+        let is_empty = bounds.target_start == end;
+        if is_empty && !is_recorded && next_sequence.is_none() && bounds.source.log_start != position {
+            return Err(TakeOverFailure::Park(Parked::new(
+                ParkReason::TargetDiverged,
+                format!(
+                    "the target's log is empty but begins at offset {end}, and nothing says that kmirror wrote it. \
                      Delete the target topic to have it copied again from its first record"
                 ),
             )));
         }
-        Ok(TakenOver {
-            append: AppendStart { position, delta: 0, next_sequence, token },
-            last_fetched_epoch: found.last_epoch,
-            source_end: source.readable_end,
-        })
+        let delta = record.lineage.last().delta();
+        let append = AppendStart { position, delta, next_sequence, token };
+        let (last_fetched_epoch, source_end) = (found.last_epoch, bounds.source.readable_end);
+        Ok(TakenOver { append, record, head: None, expired, last_fetched_epoch, source_end })
+    }
+
+    /// Records what was found, before anything is appended by it.
+    async fn remember(&self, recorded: &Recorded, record: &PartitionRecord) -> Result<(), TakeOverFailure> {
+        if matches!(recorded, Recorded::Record(before) if **before == *record) {
+            return Ok(());
+        }
+        self.state.put(&self.target, record.clone()).await.map_err(state_failure)
     }
 
     /// Waits until everything appended to the target is visible. Bounded: a log that somebody keeps writing to never rests,
@@ -127,116 +240,230 @@ impl TakeOver {
     }
 
     async fn source_bounds(&self) -> Result<SourceBounds, TakeOverFailure> {
-        let offset = |spec, isolation| ends::offset(&self.source_client, &self.source, spec, isolation);
         let uncommitted = kmirror_client::Isolation::ReadUncommitted;
-        let describe = |error| failure("describe the source", &error);
         Ok(SourceBounds {
-            log_start: offset(OffsetSpec::Earliest, uncommitted).await.map_err(describe)?,
-            readable_end: offset(OffsetSpec::Latest, self.isolation.for_client()).await.map_err(describe)?,
-            high_watermark: offset(OffsetSpec::Latest, uncommitted).await.map_err(describe)?,
+            log_start: self.source_offset(OffsetSpec::Earliest, uncommitted).await?,
+            readable_end: self.source_offset(OffsetSpec::Latest, self.isolation.for_client()).await?,
+            high_watermark: self.source_offset(OffsetSpec::Latest, uncommitted).await?,
         })
     }
 
-    fn check_bounds(&self, source: &SourceBounds, position: i64) -> Result<(), TakeOverFailure> {
-        let park = |reason, message| Err(TakeOverFailure::Park(Parked::new(reason, message)));
-        if source.high_watermark < position {
-            return park(
-                ParkReason::SourceTruncated,
-                format!(
-                    "the target ends at offset {position}, the source already at {}: the source lost records or was created \
-                     again, or somebody else wrote to the target",
-                    source.high_watermark
-                ),
-            );
-        }
-        // A compacted topic's head is a hole like any other, filled by repeats; any other leading gap is a lost head.
-        if source.log_start > position && !(self.is_compacted && position == 0) {
-            return park(
-                ParkReason::RecordsExpired,
-                format!(
-                    "the source begins at offset {}, and {position} comes next on the target: offsets [{position}, {}) are gone. \
-                     Filling the head of a log is not supported yet",
-                    source.log_start, source.log_start
-                ),
-            );
-        }
-        Ok(())
+    async fn source_offset(
+        &self,
+        spec: OffsetSpec,
+        isolation: kmirror_client::Isolation,
+    ) -> Result<i64, TakeOverFailure> {
+        ends::offset(&self.source_client, &self.source, spec, isolation)
+            .await
+            .map_err(|error| failure("describe the source", &error))
     }
 
-    /// Reads the target backwards in growing steps until there is a record that the source holds as well, and compares.
+    /// Where a partition begins that was never copied.
+    async fn beginning(&self, source: &SourceBounds) -> Result<i64, TakeOverFailure> {
+        let beginning = match self.start {
+            Start::Earliest => source.log_start,
+            Start::Latest => source.readable_end,
+            Start::Timestamp(timestamp) => {
+                let spec = [(self.source.clone(), OffsetSpec::Timestamp(timestamp))];
+                let listed = self.source_client.list_offsets(&spec, self.isolation.for_client()).await;
+                match listed.into_iter().next() {
+                    Some((_, Ok(listed))) => listed.offset.unwrap_or(source.readable_end),
+                    Some((_, Err(error))) => return Err(failure("describe the source", &error)),
+                    None => source.readable_end,
+                }
+            }
+        };
+        Ok(beginning.max(source.log_start))
+    }
+
+    /// The target's log in `[first, end)`, and how many bytes that is.
+    async fn tail(&self, first: i64, end: i64) -> Result<(Tail, usize), TakeOverFailure> {
+        let mut tail = Tail::default();
+        let mut bytes = 0;
+        read::batches(&self.target_client, &self.target, first, end, |batch| {
+            bytes += batch.bytes().len();
+            tail.add(batch, &self.ids)
+                .map_err(|error| Parked::new(ParkReason::CorruptBatch, error.to_string()))
+        })
+        .await?;
+        Ok((tail, bytes))
+    }
+
+    /// Reads the target backwards in growing steps until there is a record that the source holds as well, and compares. What
+    /// was displaced becomes a run of the lineage. `None`: there are somebody else's records only.
     async fn read_tail(
         &self,
-        source: &SourceBounds,
-        target_start: i64,
-        position: i64,
-    ) -> Result<Found, TakeOverFailure> {
+        record: &mut PartitionRecord,
+        is_recorded: bool,
+        bounds: &Bounds,
+        floor: i64,
+    ) -> Result<Option<Found>, TakeOverFailure> {
+        let end = bounds.target.high_watermark;
         let mut step = 1;
         loop {
-            let first = (position - step).max(target_start);
-            let mut tail = Tail::default();
-            let mut bytes = 0;
-            read::batches(&self.target_client, &self.target, first, position, |batch| {
-                bytes += batch.bytes().len();
-                tail.add(batch, &self.ids)
-                    .map_err(|error| Parked::new(ParkReason::CorruptBatch, error.to_string()))
-            })
-            .await?;
+            let first = (end - step).max(floor);
+            let (tail, bytes) = self.tail(first, end).await?;
+            let is_last_step = first == floor || bytes > TAIL_BYTES_MAX;
             if let Some(foreign) = tail.foreign {
-                return Err(TakeOverFailure::Park(Parked::new(
-                    ParkReason::TargetDiverged,
-                    format!(
-                        "the target already has records that this flow did not write: the batch at offset {} is of producer id {}. \
-                         Nothing was written to it",
-                        foreign.offset, foreign.producer_id
-                    ),
-                )));
+                if self.policies.on_diverged == OnDiverged::Stop {
+                    return Err(TakeOverFailure::Park(foreign_writer(foreign.offset, foreign.producer_id)));
+                }
+                if first == floor && tail.data.is_empty() && !is_recorded {
+                    return Ok(None);
+                }
             }
-            if let Some(last_epoch) = self.compare_tail(source, &tail, first, position).await? {
-                return Ok(Found { next_sequence: tail.next_sequence(), token: tail.token, last_epoch });
-            }
-            let nothing_left = first == target_start;
-            if nothing_left && tail.data.is_empty() {
-                // Markers only: they were compared, and the sequence is the producer state's to tell.
-                return Ok(Found { next_sequence: None, token: tail.token, last_epoch: None });
-            }
-            if nothing_left || bytes > TAIL_BYTES_MAX {
-                return Err(TakeOverFailure::Park(Parked::new(
-                    ParkReason::TargetDiverged,
-                    format!(
-                        "the source holds none of the records at offsets [{first}, {position}) of the target any more, so nothing \
-                         shows that they were its own"
-                    ),
-                )));
+            match self.align_tail(record, &tail, bounds, first, first == floor).await? {
+                Aligned::Proven(displaced, last_epoch) => {
+                    if let Some(run) = displaced {
+                        warn!(partition = %self.target, source_offset = run.source, target_offset = run.target,
+                            "the target has offsets that the source has not: copying goes on at another distance");
+                        record.lineage.begin(run).map_err(|error| {
+                            TakeOverFailure::Park(Parked::new(ParkReason::TargetDiverged, error.to_string()))
+                        })?;
+                    }
+                    return Ok(Some(Found {
+                        next_sequence: tail.next_sequence(),
+                        token: tail.token,
+                        last_epoch,
+                    }));
+                }
+                Aligned::Open if !is_last_step => {}
+                Aligned::Open if tail.data.is_empty() && first == floor => {
+                    // Markers only: they were compared, and the sequence is the producer state's to tell.
+                    return Ok(Some(Found { next_sequence: None, token: tail.token, last_epoch: None }));
+                }
+                Aligned::Open => {
+                    self.vouch(record, is_recorded, end).await?;
+                    return Ok(Some(Found {
+                        next_sequence: tail.next_sequence(),
+                        token: tail.token,
+                        last_epoch: None,
+                    }));
+                }
+                Aligned::Unanchored(problem) if is_last_step => {
+                    return Err(self.diverged(record, end, &problem).await);
+                }
+                Aligned::Unanchored(_) => {}
             }
             step = step.saturating_mul(4);
         }
     }
 
-    /// `Some`: a record was found equal, and here is the leader epoch of the source's last batch. `None`: nothing in this
-    /// part of the tail can be compared.
-    async fn compare_tail(
+    /// Compares a part of the tail with the source.
+    async fn align_tail(
         &self,
-        source: &SourceBounds,
+        record: &PartitionRecord,
         tail: &Tail,
+        bounds: &Bounds,
         first: i64,
-        position: i64,
-    ) -> Result<Option<Option<i32>>, TakeOverFailure> {
-        if source.log_start == position {
-            // Everything copied has expired exactly up to here. A topic created again would begin at 0.
-            return Ok((!tail.data.is_empty()).then_some(None));
+        is_whole: bool,
+    ) -> Result<Aligned, TakeOverFailure> {
+        let lineage = record.lineage.clone();
+        let end = bounds.target.high_watermark;
+        let data_end = tail.data.last().map_or(first, |batch| batch.header().next_offset());
+        let copied = lineage.source_of(data_end);
+        if copied > bounds.source.high_watermark && !tail.data.is_empty() {
+            return Err(TakeOverFailure::Park(Parked::new(
+                ParkReason::SourceTruncated,
+                format!(
+                    "offsets [{}, {copied}) were copied, and the source ends at {} now: it lost records (an unclean leader \
+                     election, or a cluster restored from a backup)",
+                    bounds.source.high_watermark, bounds.source.high_watermark
+                ),
+            )));
         }
-        let from = tail.data.first().map_or(first, |batch| batch.header().base_offset).max(source.log_start);
-        let range = source_range(&self.source_client, &self.source, self.isolation, from, position).await?;
+        let from = tail.data.first().map_or(first, |batch| batch.header().base_offset);
+        let from = lineage.source_of(from).max(bounds.source.log_start);
+        let to = lineage.source_of(end).min(bounds.source.readable_end);
+        let range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
         let last_epoch = range.last_epoch;
-        let (is_compacted, keeps_timestamps) = (self.is_compacted, self.keeps_timestamps);
-        let data = tail.data.clone();
-        let comparison = tokio::task::spawn_blocking(move || {
-            compare_ranges(range, &data, from, position, is_compacted, keeps_timestamps)
+        let (rules, data, source) = (self.rules, tail.data.clone(), bounds.source);
+        let aligned = tokio::task::spawn_blocking(move || {
+            align_ranges(range, &data, &lineage, [from, to], [first, data_end, end], &source, &rules)
         })
         .await
         .map_err(|error| TakeOverFailure::Again(format!("comparing was interrupted: {error}")))?
         .map_err(TakeOverFailure::Park)?;
-        Ok((comparison == Comparison::Equal).then_some(last_epoch))
+        match aligned {
+            Ok(Alignment { is_proven: false, displaced: None }) => Ok(Aligned::Open),
+            // Too many markers, and nothing before them shows where their hole begins.
+            Ok(Alignment { is_proven: false, .. }) if !tail.data.is_empty() || !is_whole => Ok(Aligned::Open),
+            Ok(Alignment { displaced, .. }) => Ok(Aligned::Proven(displaced, last_epoch)),
+            Err(Misaligned::Unanchored(problem)) => Ok(Aligned::Unanchored(problem)),
+            Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, end, &problem).await),
+        }
+    }
+
+    /// Both sides differ: whether the source is not what it was, its leader epochs tell.
+    async fn diverged(&self, record: &PartitionRecord, end: i64, problem: &str) -> TakeOverFailure {
+        let copied = record.lineage.source_of(end);
+        let parked = match self.truncated_at(record, copied).await {
+            Err(again) => return again,
+            Ok(Some((epoch, offset))) => Parked::new(
+                ParkReason::SourceTruncated,
+                format!(
+                    "offsets [{offset}, {copied}) were copied, and the source lost them: its leader epoch {epoch} ends at offset \
+                     {offset} now (an unclean leader election). It holds other records there"
+                ),
+            ),
+            Ok(None) => Parked::new(
+                ParkReason::TargetDiverged,
+                format!(
+                    "{problem}. Either topic was written to by somebody else, restored or created again; source offsets up to \
+                     {copied} and target offsets up to {end} are concerned"
+                ),
+            ),
+        };
+        TakeOverFailure::Park(parked)
+    }
+
+    /// The source holds none of the last records any more. Its topic id and its leader epochs say whether it is the one that
+    /// was copied.
+    async fn vouch(
+        &self,
+        record: &PartitionRecord,
+        is_recorded: bool,
+        end: i64,
+    ) -> Result<(), TakeOverFailure> {
+        let copied = record.lineage.source_of(end);
+        let has_ids = !record.source.topic_id.is_none() && !record.leader_epochs.is_empty();
+        let truncated = self.truncated_at(record, copied).await?;
+        if is_recorded && has_ids && truncated.is_none() {
+            return Ok(());
+        }
+        Err(TakeOverFailure::Park(Parked::new(
+            ParkReason::TargetDiverged,
+            format!(
+                "the source holds none of the records below offset {copied} that the target ends with any more, and neither \
+                 topic id nor leader epochs show that they were its own"
+            ),
+        )))
+    }
+
+    /// The first leader epoch that ends before what was copied under it, and where.
+    async fn truncated_at(
+        &self,
+        record: &PartitionRecord,
+        copied: i64,
+    ) -> Result<Option<(i32, i64)>, TakeOverFailure> {
+        let ends = record.leader_epochs.iter().skip(1).map(|next| next.start_offset).chain([copied]);
+        for (start, end) in record.leader_epochs.iter().zip(ends) {
+            // What was read and not copied does not count.
+            let end = end.min(copied);
+            if start.start_offset >= end {
+                break;
+            }
+            let asked = [(self.source.clone(), start.epoch)];
+            let answers = self.source_client.epoch_end_offsets(&asked).await;
+            match answers.into_iter().next() {
+                Some((_, Ok(Some(answer)))) if answer.end_offset < end => {
+                    return Ok(Some((answer.epoch, answer.end_offset.max(start.start_offset))));
+                }
+                Some((_, Ok(_))) | None => {}
+                Some((_, Err(error))) => return Err(failure("ask the source for its leader epochs", &error)),
+            }
+        }
+        Ok(None)
     }
 
     /// The producer state of the target's leader: the marker token, and the data's sequence where the log shows none.
@@ -286,47 +513,74 @@ pub(crate) fn random_bits() -> u64 {
     RandomState::new().hash_one(())
 }
 
-/// Compares the flow's batches with the source's, and what lies between them with the source's holes.
-fn compare_ranges(
+/// What one part of the tail gave.
+#[derive(Debug)]
+enum Aligned {
+    /// A record was found equal; here is the run of what is displaced, and the leader epoch of the source's last batch.
+    Proven(Option<Run>, Option<i32>),
+    /// The source holds nothing to compare with.
+    Open,
+    /// It does not fit, but something further back may explain it.
+    Unanchored(String),
+}
+
+/// Decodes both sides and aligns them. `range`: of the source; `tail`: where the part of the target begins, its last batch ends,
+/// and the log ends.
+fn align_ranges(
     range: SourceRange,
     data: &[Batch],
-    first: i64,
-    end: i64,
-    is_compacted: bool,
-    keeps_timestamps: bool,
-) -> Result<Comparison, Parked> {
+    lineage: &Lineage,
+    [from, to]: [i64; 2],
+    [first, data_end, target_end]: [i64; 3],
+    bounds: &SourceBounds,
+    rules: &CompareRules,
+) -> Result<Result<Alignment, Misaligned>, Parked> {
     let corrupt = |error: kmirror_codec::BatchError| {
-        Parked::new(ParkReason::CorruptBatch, format!("a batch near offset {first} cannot be read: {error}"))
+        Parked::new(ParkReason::CorruptBatch, format!("a batch near offset {from} cannot be read: {error}"))
     };
     let mut workspace = Workspace::default();
-    let mut source = Vec::new();
+    let mut source: Vec<OwnedRecord> = Vec::new();
     for piece in range.pieces {
         let batch = match piece {
             Sourced::Batch(batch) => batch,
             Sourced::Legacy(legacy) => legacy.convert(&Limits::default(), &mut workspace).map_err(corrupt)?,
             Sourced::Gap { .. } => continue,
         };
-        source.extend(records_of(&batch, first, end, &mut workspace).map_err(corrupt)?);
+        source.extend(records_of(&batch, from, to, &mut workspace).map_err(corrupt)?);
     }
     let mut target = Vec::new();
+    let first = data.first().map_or(first, |batch| batch.header().base_offset);
     for batch in data {
-        target.extend(records_of(batch, first, end, &mut workspace).map_err(corrupt)?);
+        target.extend(records_of(batch, first, target_end, &mut workspace).map_err(corrupt)?);
     }
-    if !is_compacted && let Some(missing) = first_missing(&source, &target) {
-        return Err(Parked::new(
-            ParkReason::TargetDiverged,
-            format!("the source has a record at offset {missing} where the target has none"),
-        ));
-    }
-    compare(&source, &target, keeps_timestamps)
+    let tails = Tails {
+        source: &source,
+        target: &target,
+        data_end,
+        target_end,
+        readable_end: bounds.readable_end,
+        source_start: bounds.log_start,
+    };
+    Ok(align(lineage, &tails, rules))
 }
 
-/// The first offset at which only the source has a record: both ascend.
-fn first_missing(source: &[OwnedRecord], target: &[OwnedRecord]) -> Option<i64> {
-    source
-        .iter()
-        .map(|record| record.offset)
-        .find(|offset| target.binary_search_by_key(offset, |record| record.offset).is_err())
+fn foreign_writer(offset: i64, producer_id: i64) -> Parked {
+    Parked::new(
+        ParkReason::TargetDiverged,
+        format!(
+            "the target has records that this flow did not write: the batch at offset {offset} is of producer id {producer_id}. \
+             Nothing was written behind it. `on_diverged: shift` goes on behind foreign records, at other offsets"
+        ),
+    )
+}
+
+fn state_failure(error: StateError) -> TakeOverFailure {
+    match error {
+        StateError::Unauthorized(message) => {
+            TakeOverFailure::Park(Parked::new(ParkReason::Unauthorized, message))
+        }
+        StateError::Unreachable(message) => TakeOverFailure::Again(message),
+    }
 }
 
 /// Small enough for ten million take-overs of a partition within 31 bits.
@@ -347,17 +601,16 @@ mod tests {
     fn the_tail_is_compared_with_what_the_source_holds_there() {
         let whole = || vec![Sourced::Batch(TestBatch::dense(0, 4).build())];
         let target = [TestBatch::dense(0, 4).producer(1, 0).build()];
-        assert_eq!(ranges(whole(), &target, false), Ok(Comparison::Equal));
+        let proven = Ok(Ok(Alignment { is_proven: true, displaced: None }));
+        assert_eq!(ranges(whole(), &target, false), proven);
         // A marker where the source has one, and where it has a record.
         let parts = [TestBatch::dense(0, 2).build(), TestBatch::dense(3, 4).build()];
         let gap = Sourced::Gap { first: 2, end: 3, reason: GapReason::Control };
         let with_gap = vec![Sourced::Batch(parts[0].clone()), gap, Sourced::Batch(parts[1].clone())];
-        assert_eq!(ranges(with_gap, &parts, false), Ok(Comparison::Equal));
-        let parked = ranges(whole(), &parts, false).expect_err("a record is missing");
-        assert_eq!(parked.reason, ParkReason::TargetDiverged);
-        assert!(parked.message.contains("a record at offset 2 where the target has none"), "{parked}");
-        assert_eq!(ranges(whole(), &parts, true), Ok(Comparison::Equal), "its cleaner removed it");
-        assert_eq!(ranges(Vec::new(), &target, true), Ok(Comparison::Unknown));
+        assert_eq!(ranges(with_gap, &parts, false), proven);
+        assert!(matches!(ranges(whole(), &parts, false), Ok(Err(Misaligned::Diverged(_)))), "one is missing");
+        assert_eq!(ranges(whole(), &parts, true), proven, "its cleaner removed it");
+        assert_eq!(ranges(Vec::new(), &target, true), Ok(Ok(Alignment::default())));
     }
 
     #[test]
@@ -387,14 +640,26 @@ mod tests {
             panic!("a message of format 1");
         };
         let same = TestBatch::of([TestRecord::new(2, "", "old").without_key().at(7)]).build();
-        assert_eq!(ranges(vec![Sourced::Legacy(legacy.clone())], &[same], false), Ok(Comparison::Equal));
+        assert!(matches!(ranges(vec![Sourced::Legacy(legacy.clone())], &[same], false), Ok(Ok(_))));
         let other = TestBatch::of([TestRecord::new(2, "", "new").without_key().at(7)]).build();
-        assert!(ranges(vec![Sourced::Legacy(legacy)], std::slice::from_ref(&other), false).is_err());
+        let aligned = ranges(vec![Sourced::Legacy(legacy)], std::slice::from_ref(&other), false);
+        assert!(matches!(aligned, Ok(Err(_))), "{aligned:?}");
         let parked = ranges(vec![Sourced::Batch(damaged(&other))], &[], false).expect_err("damaged");
         assert_eq!(parked.reason, ParkReason::CorruptBatch);
     }
 
-    fn ranges(pieces: Vec<Sourced>, target: &[Batch], is_compacted: bool) -> Result<Comparison, Parked> {
-        compare_ranges(SourceRange { pieces, last_epoch: None }, target, 0, 4, is_compacted, true)
+    fn ranges(
+        pieces: Vec<Sourced>,
+        target: &[Batch],
+        is_compacted: bool,
+    ) -> Result<Result<Alignment, Misaligned>, Parked> {
+        let rules = CompareRules {
+            source_is_compacted: is_compacted,
+            target_is_compacted: is_compacted,
+            keeps_timestamps: true,
+        };
+        let bounds = SourceBounds { log_start: 0, readable_end: 4, high_watermark: 4 };
+        let range = SourceRange { pieces, last_epoch: None };
+        align_ranges(range, target, &Lineage::beginning_at(0, 0), [0, 4], [0, 4, 4], &bounds, &rules)
     }
 }

@@ -5,11 +5,11 @@ mod compare;
 mod read;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kmirror_client::{Client, OffsetSpec, TopicPartition, Topics};
+use kmirror_client::{Client, ClusterMetadata, OffsetSpec, TopicPartition, Topics};
 use kmirror_codec::Workspace;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -19,7 +19,9 @@ use self::read::SideReader;
 pub use self::report::{Difference, DifferenceKind, PartitionReport, VerifyOptions, VerifyReport};
 use crate::config::{Flow, Isolation};
 use crate::error::Error;
+use crate::lineage::Lineage;
 use crate::selection::TopicMatcher;
+use crate::state::store::{self, Recorded};
 use crate::takeover::ends;
 use crate::topics::{self, TopicPair};
 
@@ -61,6 +63,7 @@ pub(crate) async fn verify_flow(
         .collect();
     let target_rules = topics::rules(flow, &target, &existing).await?;
 
+    let lineages = Lineages::read(flow, &source, &target).await?;
     let turns = Arc::new(Semaphore::new(PARTITIONS_AT_ONCE));
     let mut running = JoinSet::new();
     let mut reports: BTreeMap<(Arc<str>, i32), PartitionReport> = BTreeMap::new();
@@ -94,6 +97,7 @@ pub(crate) async fn verify_flow(
                 source: source.clone(),
                 target: target.clone(),
                 source_partition: TopicPartition::new(pair.source.clone(), number),
+                lineage: lineages.of(pair, number),
                 target_partition: TopicPartition::new(pair.target.clone(), number),
                 isolation: flow.isolation,
                 rules,
@@ -143,12 +147,40 @@ async fn pairs(
     Ok(pairs)
 }
 
+/// What is recorded of where the records are.
+struct Lineages {
+    recorded: HashMap<TopicPartition, Recorded>,
+    source: Arc<ClusterMetadata>,
+    target: Arc<ClusterMetadata>,
+}
+
+impl Lineages {
+    async fn read(flow: &Flow, source: &Client, target: &Client) -> Result<Lineages, Error> {
+        let recorded = store::read(target, &flow.state_topic).await?;
+        Ok(Lineages { recorded, source: source.metadata(), target: target.metadata() })
+    }
+
+    /// A record of the topics that are there now; without one the offsets should be equal.
+    fn of(&self, pair: &TopicPair, number: i32) -> Lineage {
+        let exact = Lineage::beginning_at(0, 0);
+        let partition = TopicPartition::new(pair.target.clone(), number);
+        let Some(Recorded::Record(record)) = self.recorded.get(&partition) else { return exact };
+        let is =
+            |metadata: &ClusterMetadata, name, id| metadata.topic(name).is_some_and(|topic| topic.id == id);
+        let is_present = is(&self.source, &pair.source, record.source.topic_id)
+            && is(&self.target, &pair.target, record.target_topic_id);
+        if is_present { record.lineage.clone() } else { exact }
+    }
+}
+
 /// The comparison of one partition.
 struct PartitionVerify {
     source: Client,
     target: Client,
     source_partition: TopicPartition,
     target_partition: TopicPartition,
+    /// Where the source's records are on the target.
+    lineage: Lineage,
     isolation: Isolation,
     rules: CompareRules,
     options: VerifyOptions,
@@ -158,11 +190,13 @@ struct PartitionVerify {
 impl PartitionVerify {
     async fn run(self, mut report: PartitionReport) -> Result<PartitionReport, Error> {
         // The target's end is read first: what is copied meanwhile is beyond it, and the source's end is not behind it.
-        let target_end = self.offset(Which::Target, OffsetSpec::Latest).await?;
+        let target_end = self.lineage.source_of(self.offset(Which::Target, OffsetSpec::Latest).await?);
         let source_end = self.offset(Which::Source, OffsetSpec::Latest).await?;
         let source_start = self.offset(Which::Source, OffsetSpec::Earliest).await?;
-        let target_start = self.offset(Which::Target, OffsetSpec::Earliest).await?;
-        let first = source_start.max(target_start).max(self.options.from.unwrap_or(0));
+        let target_start = self.lineage.source_of(self.offset(Which::Target, OffsetSpec::Earliest).await?);
+        let first = source_start.max(target_start).max(self.lineage.first().source);
+        let first = first.max(self.options.from.unwrap_or(0));
+        report.runs = self.lineage.runs().collect();
         report.behind = u64::try_from(source_end - target_end).unwrap_or(0);
         let windows = windows(first, target_end, self.options.sample);
         let total = windows.iter().map(|(first, end)| (end - first).unsigned_abs()).sum();
@@ -256,7 +290,8 @@ impl PartitionVerify {
                 Isolation::ReadUncommitted,
                 first,
                 end,
-            ),
+            )
+            .moved_by(self.lineage.clone()),
         }
     }
 

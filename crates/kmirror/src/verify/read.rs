@@ -6,6 +6,7 @@ use kmirror_codec::{Batch, Limits, Workspace};
 use crate::config::Isolation;
 use crate::error::Error;
 use crate::fetch::state::{FetchState, Sourced};
+use crate::lineage::Lineage;
 
 /// Reads a partition from some offset up to another, batch by batch.
 pub(crate) struct SideReader {
@@ -14,6 +15,8 @@ pub(crate) struct SideReader {
     isolation: Isolation,
     state: FetchState,
     end: i64,
+    /// Where the records are, on a target whose offsets differ from the source's.
+    lineage: Option<Lineage>,
 }
 
 impl SideReader {
@@ -24,7 +27,19 @@ impl SideReader {
         first: i64,
         end: i64,
     ) -> SideReader {
-        SideReader { client, partition, isolation, state: FetchState::new(first, None, None, isolation), end }
+        let state = FetchState::new(first, None, None, isolation);
+        SideReader { client, partition, isolation, state, end, lineage: None }
+    }
+
+    /// Reads a target whose records are where `lineage` puts them. It is told source offsets, and the batches that it returns are
+    /// at source offsets.
+    pub(crate) fn moved_by(mut self, lineage: Lineage) -> SideReader {
+        if !lineage.is_exact() {
+            self.state.position = lineage.target_of(self.state.position);
+            self.end = lineage.target_of(self.end);
+            self.lineage = Some(lineage);
+        }
+        self
     }
 
     /// The next batches with records; none at all at the end.
@@ -62,16 +77,19 @@ impl SideReader {
         Ok(Vec::new())
     }
 
-    /// The next offset to be read.
+    /// The next offset to be read, as one of the source.
     pub(crate) fn position(&self) -> i64 {
-        self.state.position
+        match &self.lineage {
+            Some(lineage) => lineage.source_of(self.state.position),
+            None => self.state.position,
+        }
     }
 
     fn batches(&self, pieces: Vec<Sourced>) -> Result<Vec<Batch>, Error> {
         pieces
             .into_iter()
             .filter_map(|piece| match piece {
-                Sourced::Batch(batch) => Some(Ok(batch)),
+                Sourced::Batch(batch) => Some(self.moved(batch)),
                 Sourced::Legacy(legacy) => {
                     let offset = legacy.last_offset();
                     Some(legacy.convert(&Limits::default(), &mut Workspace::new()).map_err(|error| {
@@ -86,6 +104,18 @@ impl SideReader {
                 Sourced::Gap { .. } => None,
             })
             .collect()
+    }
+
+    /// A batch at its source offsets. A run begins with a batch, so that none lies in two.
+    fn moved(&self, batch: Batch) -> Result<Batch, Error> {
+        let Some(lineage) = &self.lineage else { return Ok(batch) };
+        let base_offset = batch.header().base_offset;
+        batch.moved_to(lineage.source_of(base_offset)).map_err(|error| Error::Read {
+            alias: self.client.alias().to_owned(),
+            partition: self.partition.to_string(),
+            offset: base_offset,
+            reason: error.to_string(),
+        })
     }
 }
 

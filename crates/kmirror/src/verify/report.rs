@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::lineage::Run;
+
 /// What a verification is narrowed to.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -38,6 +40,9 @@ pub struct PartitionReport {
     pub first: i64,
     /// The offset after the last one that was compared.
     pub end: i64,
+    /// Where the source's records are on the target: one run at the same offsets, unless they were shifted. All offsets of the
+    /// report are the source's.
+    pub runs: Vec<Run>,
     /// Records that stand on both sides and are equal.
     pub records_equal: u64,
     /// Records that only one side still holds, rightly: the other side's cleaner removed them, or they are repeats in a

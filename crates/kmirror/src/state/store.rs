@@ -1,0 +1,220 @@
+//! The one owner of what is known of the state topic: a task that reads it at the start and when somebody wants it fresh, and
+//! writes what changed, many records in one batch.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use kmirror_client::{Client, ClientError, Retry, TopicPartition};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info, warn};
+
+use super::record::{PartitionRecord, RecordError};
+use super::topic::{Change, StateError, StateTopic};
+use crate::error::Error;
+
+/// What the state topic says of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Recorded {
+    /// Nothing: it was never copied, or the state was lost.
+    #[default]
+    Nothing,
+    Record(Box<PartitionRecord>),
+    /// Something that cannot be understood.
+    Unreadable(RecordError),
+}
+
+/// A handle of the task. It ends when the last handle is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct StateStore {
+    /// No queue to wait for: the supervisor must not.
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+#[derive(Debug)]
+enum Request {
+    /// `fresh`: another instance may have written since.
+    Get { partition: TopicPartition, fresh: bool, answer: oneshot::Sender<Result<Recorded, StateError>> },
+    Put {
+        partition: TopicPartition,
+        record: Box<PartitionRecord>,
+        answer: oneshot::Sender<Result<(), StateError>>,
+    },
+}
+
+impl StateStore {
+    /// Opens the state topic of a flow's target, creates it if it is not there, and reads it.
+    pub(crate) async fn open(
+        target: &Client,
+        alias: &str,
+        name: &str,
+        replication_factor: i16,
+    ) -> Result<StateStore, Error> {
+        let failed = |reason: String, unauthorized| Error::StateTopic {
+            alias: alias.to_owned(),
+            topic: name.to_owned(),
+            reason,
+            unauthorized,
+        };
+        let topic = StateTopic::open(target, name, Some(replication_factor))
+            .await
+            .map_err(|error| match error.kafka_error() {
+                Some(_) => failed(error.to_string(), error.is_authorization()),
+                None => Error::cluster(alias, error),
+            })?
+            .ok_or_else(|| failed("it does not exist".to_owned(), false))?;
+        let mut store = Store { topic, records: HashMap::new() };
+        store
+            .refresh()
+            .await
+            .map_err(|error| failed(error.to_string(), matches!(error, StateError::Unauthorized(_))))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "bounded by the partitions, each with a request or two"
+        )]
+        let (requests, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(store.run(inbox));
+        Ok(StateStore { requests })
+    }
+
+    /// What is recorded of a partition. `fresh`: the topic is read again first.
+    pub(crate) async fn get(&self, partition: &TopicPartition, fresh: bool) -> Result<Recorded, StateError> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.requests.send(Request::Get { partition: partition.clone(), fresh, answer });
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Records something. What it returns ends when all in-sync replicas have it; records of a partition are written in the
+    /// order of the calls.
+    pub(crate) fn put(
+        &self,
+        partition: &TopicPartition,
+        record: PartitionRecord,
+    ) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
+        let (answer, answered) = oneshot::channel();
+        let (partition, record) = (partition.clone(), Box::new(record));
+        let _ = self.requests.send(Request::Put { partition, record, answer });
+        async { answered.await.unwrap_or_else(|_| Err(ended())) }
+    }
+}
+
+/// Reads what is recorded, and creates nothing: for those who only look.
+pub(crate) async fn read(target: &Client, name: &str) -> Result<HashMap<TopicPartition, Recorded>, Error> {
+    let failed = |reason: String, unauthorized| Error::StateTopic {
+        alias: target.alias().to_owned(),
+        topic: name.to_owned(),
+        reason,
+        unauthorized,
+    };
+    let topic = StateTopic::open(target, name, None)
+        .await
+        .map_err(|error| failed(error.to_string(), error.is_authorization()))?;
+    let Some(topic) = topic else { return Ok(HashMap::new()) };
+    let mut store = Store { topic, records: HashMap::new() };
+    store
+        .refresh()
+        .await
+        .map_err(|error| failed(error.to_string(), matches!(error, StateError::Unauthorized(_))))?;
+    Ok(store.records)
+}
+
+struct Store {
+    topic: StateTopic,
+    records: HashMap<TopicPartition, Recorded>,
+}
+
+type Writes = Vec<(TopicPartition, Box<PartitionRecord>, oneshot::Sender<Result<(), StateError>>)>;
+
+impl Store {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
+        let mut requests = Vec::new();
+        while inbox.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
+            // Whoever asked before others wrote may as well see what they wrote.
+            let (mut writes, mut reads) = (Writes::new(), Vec::new());
+            for request in requests.drain(..) {
+                match request {
+                    Request::Get { partition, fresh, answer } => reads.push((partition, fresh, answer)),
+                    Request::Put { partition, record, answer } => writes.push((partition, record, answer)),
+                }
+            }
+            if !writes.is_empty() {
+                self.write(writes).await;
+            }
+            let is_fresh =
+                if reads.iter().any(|(_, fresh, _)| *fresh) { self.refresh().await } else { Ok(()) };
+            for (partition, fresh, answer) in reads {
+                let known = self.records.get(&partition).cloned().unwrap_or_default();
+                let _ = answer.send(if fresh { is_fresh.clone().map(|()| known) } else { Ok(known) });
+            }
+        }
+    }
+
+    async fn refresh(&mut self) -> Result<(), StateError> {
+        let changes = self.topic.read().await?;
+        if !changes.is_empty() {
+            debug!(topic = self.topic.name(), changes = changes.len(), "state read");
+        }
+        changes.into_iter().for_each(|change| self.take_in(change));
+        Ok(())
+    }
+
+    fn take_in(&mut self, (partition, value): Change) {
+        let recorded = match value.as_deref().map(PartitionRecord::from_json) {
+            None => Recorded::Nothing,
+            Some(Ok(record)) => Recorded::Record(Box::new(record)),
+            Some(Err(error)) => {
+                warn!(topic = self.topic.name(), %partition, %error, "a record of the state topic is not understood");
+                Recorded::Unreadable(error)
+            }
+        };
+        self.records.insert(partition, recorded);
+    }
+
+    async fn write(&mut self, writes: Writes) {
+        let records: Vec<_> = writes.iter().map(|(partition, record, _)| (partition, &**record)).collect();
+        let written = self.write_until_done(&records).await;
+        for (partition, record, answer) in writes {
+            if written.is_ok() {
+                self.records.insert(partition, Recorded::Record(record));
+            }
+            let _ = answer.send(written.clone());
+        }
+    }
+
+    /// A record is written again after whatever passes: the same value twice is no harm in a compacted topic.
+    async fn write_until_done(
+        &mut self,
+        records: &[(&TopicPartition, &PartitionRecord)],
+    ) -> Result<(), StateError> {
+        let mut attempt = 0;
+        loop {
+            let Err(error) = self.topic.write(records).await else { return Ok(()) };
+            attempt += 1;
+            if error.retry() == Retry::Never || attempt >= ATTEMPTS_MAX {
+                return Err(self.not_written(&error));
+            }
+            info!(topic = self.topic.name(), %error, "the state is written again");
+            self.topic.look_for_leader().await;
+            tokio::time::sleep((RETRY_MIN * 2u32.pow(attempt.min(6) - 1)).min(RETRY_MAX)).await;
+        }
+    }
+
+    fn not_written(&self, error: &ClientError) -> StateError {
+        let text = format!("the state topic {} cannot be written: {error}", self.topic.name());
+        if error.is_authorization() {
+            StateError::Unauthorized(format!("{text}; kmirror needs READ, WRITE and DESCRIBE on it"))
+        } else {
+            StateError::Unreachable(text)
+        }
+    }
+}
+
+fn ended() -> StateError {
+    StateError::Unreachable("the flow has ended".to_owned())
+}
+
+/// How many requests are answered by one read or write of the topic.
+const REQUESTS_MAX: usize = 10_000;
+const ATTEMPTS_MAX: u32 = 20;
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
