@@ -51,6 +51,8 @@ pub enum Lane {
     Fetch(u16),
     /// Appends.
     Produce(u16),
+    /// Fills the heads of logs, in large batches that others must not wait for.
+    Seed(u16),
     /// Single appends ([`Client::produce_once`]), which must not queue behind those of a copy.
     ProduceOnce,
 }

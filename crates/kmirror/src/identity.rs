@@ -1,23 +1,32 @@
 //! The producer ids of a flow. They are computed, not allocated: brokers do not ask whether an id was handed out, and the
 //! controller hands ids out from 0 upwards, so the prefix never meets an allocated one (`ProducerIdControlManager`).
 
-/// The two producer ids of a flow, the same for every instance that runs it.
+/// The producer ids of a flow, the same for every instance that runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProducerIds {
     /// The id under which data batches are appended: its sequence is the compare-and-append.
     pub(crate) data: i64,
     /// The id of control markers. It is another one because a marker's fence must not touch the data's sequence.
     pub(crate) markers: i64,
+    /// The id of the placeholders that fill a log's head. It is another one because their sequences are offsets, while those
+    /// of data count records.
+    pub(crate) fillers: i64,
 }
 
 impl ProducerIds {
     /// The ids of the flow that copies from the cluster with this id. Two flows from one source share them, which is
     /// harmless: producer state is kept per partition, and no partition has two flows in `exact` mode.
     pub(crate) fn of_flow(source_cluster_id: &str) -> ProducerIds {
-        let flow = fnv1a_64(source_cluster_id.as_bytes()) & FLOW_MASK;
-        let data = PREFIX << PREFIX_SHIFT | (flow as i64) << 1;
-        ProducerIds { data, markers: data | 1 }
+        let data = computed(source_cluster_id);
+        let fillers = computed(&format!("{source_cluster_id}/fillers"));
+        ProducerIds { data, markers: data | 1, fillers }
     }
+}
+
+/// The even id that follows from this text.
+fn computed(text: &str) -> i64 {
+    let hash = fnv1a_64(text.as_bytes()) & FLOW_MASK;
+    PREFIX << PREFIX_SHIFT | (hash as i64) << 1
 }
 
 /// Whether a producer id is one that kmirror computes, of whichever flow.
@@ -52,8 +61,10 @@ mod tests {
         // Fixed for ever: a release that computed other ids would meet its own log as a foreign one.
         assert_eq!(ProducerIds::of_flow("").data, 0x4B4D_39C9_0844_464A);
         assert_ne!(east, west);
-        assert_ne!(east.data, east.markers);
-        for id in [east.data, east.markers, west.data, west.markers] {
+        assert_eq!(ProducerIds::of_flow("").fillers, 0x4B4D_F3BE_33B6_ECF2);
+        let ids = [east.data, east.markers, east.fillers, west.data, west.markers, west.fillers];
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
+        for id in ids {
             assert!(id > 1 << 62, "{id:x}");
             assert!(is_kmirror(id));
         }

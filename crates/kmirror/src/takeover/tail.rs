@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use crate::test_support::{TestBatch, TestRecord};
 
-    const IDS: ProducerIds = ProducerIds { data: 100, markers: 101 };
+    const IDS: ProducerIds = ProducerIds { data: 100, markers: 101, fillers: 102 };
 
     #[test]
     fn the_flows_own_data_and_markers_are_taken_in() {
