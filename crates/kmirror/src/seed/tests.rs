@@ -195,7 +195,8 @@ async fn fits_into_a_small_limit_and_strict_timestamps(target: &Target) {
     target.seeded(&topic, 0, 1_200_000).await;
     assert_eq!(target.bounds(&topic, 0).await, [1_200_000, 1_200_000]);
     let folder = target.kafka.node(1).unwrap().log_dir().join(format!("{topic}-0"));
-    let segments = std::fs::read_dir(folder)
+    let segments = folder
+        .read_dir()
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".log"));
     assert_eq!(segments.count(), 1, "no segment was rolled");
