@@ -1,5 +1,7 @@
 //! What the tasks of a flow tell its supervisor, and how they name partitions to each other.
 
+use std::sync::Arc;
+
 use crate::append::state::TakeOverCause;
 use crate::error::Error;
 use crate::fetch::fetcher::Returned;
@@ -29,6 +31,10 @@ pub(crate) enum FlowEvent {
         fault: FetchFault,
         returned: Option<Box<Returned>>,
     },
+    /// The head of a partition is filled and cut off, or not.
+    HeadFilled { key: PartitionKey, generation: Generation, filled: Result<(), TakeOverFailure> },
+    /// The heads of a topic are filled, and it is compacted again: its rules are these.
+    PolicyRestored { topic: Arc<str>, restored: Result<TopicRules, TakeOverFailure> },
     /// The source's log goes on under other leader epochs.
     EpochsBegan { key: PartitionKey, generation: Generation, epochs: Vec<EpochStart> },
     /// An appender is finished with a partition.

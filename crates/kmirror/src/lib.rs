@@ -36,7 +36,6 @@ mod park;
 mod planner;
 mod queue;
 mod rewrite_pool;
-#[cfg_attr(not(test), expect(dead_code, reason = "flows start with it once they take a lost head over"))]
 mod seed;
 mod selection;
 mod state;

@@ -32,10 +32,17 @@ pub(crate) struct TopicPair {
 pub(crate) struct TopicRules {
     pub(crate) batches: TargetRules,
     pub(crate) is_compacted: bool,
+    /// Whether retention applies as well (`cleanup.policy=compact,delete`).
+    pub(crate) is_retained_for_a_time: bool,
     pub(crate) keeps_timestamps: bool,
 }
 
 impl TopicRules {
+    /// The topic's cleanup policy, where it is compacted.
+    pub(crate) fn compaction_policy(&self) -> Option<&'static str> {
+        self.is_compacted.then_some(if self.is_retained_for_a_time { "compact,delete" } else { "compact" })
+    }
+
     /// How the logs of a source topic with these rules and of its target may differ.
     pub(crate) fn compared_with(&self, target: &TopicRules) -> CompareRules {
         CompareRules {
@@ -146,8 +153,10 @@ fn configuration_of(entries: &[ConfigEntry]) -> Vec<(String, String)> {
 fn rules_of(entries: &[ConfigEntry]) -> TopicRules {
     let value =
         |name: &str| entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.as_deref());
-    let is_compacted =
-        value("cleanup.policy").is_some_and(|policy| policy.split(',').any(|part| part.trim() == "compact"));
+    let cleans_by = |wanted| {
+        value("cleanup.policy").is_some_and(|policy| policy.split(',').any(|part| part.trim() == wanted))
+    };
+    let is_compacted = cleans_by("compact");
     let keeps_timestamps = value("message.timestamp.type") != Some("LogAppendTime");
     let batches = TargetRules {
         batch_bytes_max: value("max.message.bytes")
@@ -157,7 +166,7 @@ fn rules_of(entries: &[ConfigEntry]) -> TopicRules {
         // A topic with create times would show the producers' times of a batch whose readers saw its append time.
         timestamps: if keeps_timestamps { Timestamps::FromAppendTime } else { Timestamps::Keep },
     };
-    TopicRules { batches, is_compacted, keeps_timestamps }
+    TopicRules { batches, is_compacted, is_retained_for_a_time: cleans_by("delete"), keeps_timestamps }
 }
 
 async fn create(

@@ -1,12 +1,12 @@
 //! Looking at both clusters: which topics and partitions are there, and creating what the target lacks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{Client, ClusterMetadata, OffsetSpec, TopicId, TopicPartition, Topics};
 
-use crate::config::Flow;
+use crate::config::{Flow, Offsets, Start};
 use crate::error::Error;
 use crate::selection::TopicMatcher;
 use crate::topics::{self, TopicPair, TopicRules};
@@ -34,6 +34,8 @@ pub(crate) struct FoundTopic {
     pub(crate) target_topic_id: TopicId,
     pub(crate) rules: TopicRules,
     pub(crate) source_rules: TopicRules,
+    /// Whether heads may have to be filled while the topic is not compacted as it should be.
+    pub(crate) may_need_heads: bool,
     /// Where the source's partitions end, for a flow that runs once.
     pub(crate) goals: HashMap<i32, i64>,
 }
@@ -59,6 +61,7 @@ impl Discovery {
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
         let source_names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.source)).collect();
         let source_rules = topics::rules(&self.flow, &self.source, &source_names).await?;
+        let headless = self.headless(&pairs, &rules, &source_rules).await?;
         let mut goals = self.goals(&pairs).await?;
         Ok(pairs
             .into_iter()
@@ -71,6 +74,7 @@ impl Discovery {
                     target_topic_id: target_topic.id,
                     rules: rules.get(&pair.target).copied()?,
                     source_rules: source_rules.get(&pair.source).copied()?,
+                    may_need_heads: headless.contains(&pair.source),
                     goals: goals.remove(&pair.source).unwrap_or_default(),
                     pair,
                 })
@@ -98,6 +102,40 @@ impl Discovery {
             tokio::time::sleep(CREATED_POLL_INTERVAL).await;
         }
         refresh(&self.target).await
+    }
+
+    /// The topics that are compacted on either side, and of which some partition does not begin at 0.
+    async fn headless(
+        &self,
+        pairs: &[TopicPair],
+        rules: &BTreeMap<Arc<str>, TopicRules>,
+        source_rules: &BTreeMap<Arc<str>, TopicRules>,
+    ) -> Result<HashSet<Arc<str>>, Error> {
+        let is_compacted = |rules: &BTreeMap<Arc<str>, TopicRules>, name| {
+            rules.get(name).is_some_and(|rules| rules.is_compacted)
+        };
+        let compacted = pairs.iter().filter(|pair| {
+            self.flow.offsets == Offsets::Exact
+                && (is_compacted(rules, &pair.target) || is_compacted(source_rules, &pair.source))
+        });
+        let compacted: Vec<_> = compacted.collect();
+        if self.flow.start != Start::Earliest {
+            return Ok(compacted.into_iter().map(|pair| Arc::clone(&pair.source)).collect());
+        }
+        let starts = compacted.iter().flat_map(|pair| {
+            let partition = |number| TopicPartition::new(Arc::clone(&pair.source), number);
+            (0..pair.partitions).map(move |number| (partition(number), OffsetSpec::Earliest))
+        });
+        let starts: Vec<_> = starts.collect();
+        let listed = self.source.list_offsets(&starts, kmirror_client::Isolation::ReadUncommitted).await;
+        let mut headless = HashSet::new();
+        for (partition, listed) in listed {
+            let listed = listed.map_err(|error| Error::cluster(&self.flow.source, error))?;
+            if listed.offset.is_some_and(|offset| offset > 0) {
+                headless.insert(partition.topic);
+            }
+        }
+        Ok(headless)
     }
 
     async fn goals(&self, pairs: &[TopicPair]) -> Result<HashMap<Arc<str>, HashMap<i32, i64>>, Error> {

@@ -2,6 +2,7 @@
 //! moves and stops the tasks of the flow.
 
 pub(crate) mod discovery;
+mod heads;
 mod standby;
 mod supervisor;
 mod table;

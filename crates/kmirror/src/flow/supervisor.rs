@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use super::discovery::{Discovery, FoundTopic};
+use super::heads::{HeadsDone, HeldTopic};
 use super::standby::Standby;
 use super::table::{Entry, Table};
 use super::{FlowContext, Published};
@@ -31,9 +32,11 @@ use crate::park::{ParkReason, Parked};
 use crate::planner::Planner;
 use crate::queue::QueueGauge;
 use crate::rewrite_pool::RewritePool;
+use crate::seed::{self, Seed};
 use crate::state::record::{EpochStart, SourceIdentity};
 use crate::state::store::StateStore;
 use crate::status::{PartitionGauge, PartitionState};
+use crate::takeover::judge::Head;
 use crate::takeover::{TakeOver, TakenOver, random_bits};
 use crate::topics::{self, TopicRules};
 
@@ -89,6 +92,8 @@ struct Supervisor {
     /// Whether the last look failed.
     is_blind: bool,
     table: Table,
+    /// Compacted topics of which heads may have to be filled first, by their name on the target.
+    held: HashMap<Arc<str>, HeldTopic>,
     state: StateStore,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
     events: mpsc::UnboundedSender<FlowEvent>,
@@ -124,6 +129,7 @@ impl Supervisor {
             budget: Budget::new(context.flow.buffer_bytes_max),
             context,
             table: Table::default(),
+            held: HashMap::new(),
             state,
             events,
             fetchers: HashMap::new(),
@@ -138,8 +144,13 @@ impl Supervisor {
     /// Starts the partitions that were found. `start`: where those begin that were never copied.
     fn start(&mut self, found: Vec<FoundTopic>, start: Start) {
         for topic in found {
-            for number in topic.first_partition..topic.pair.partitions {
-                let key = self.enter(&topic, number, start);
+            let numbers = topic.first_partition..topic.pair.partitions;
+            let keys: Vec<_> = numbers.map(|number| (number, self.enter(&topic, number, start))).collect();
+            if topic.may_need_heads {
+                let held = HeldTopic::new(keys.iter().map(|(_, key)| *key));
+                self.held.insert(Arc::clone(&topic.pair.target), held);
+            }
+            for (number, key) in keys {
                 if number < topic.target_partitions {
                     self.take_over(key);
                 } else {
@@ -193,6 +204,8 @@ impl Supervisor {
             FlowEvent::FetchEnded { key, generation, fault, returned } => {
                 self.on_fetch_ended(key, generation, fault, returned).await;
             }
+            FlowEvent::HeadFilled { key, generation, filled } => self.on_head_filled(key, generation, filled),
+            FlowEvent::PolicyRestored { topic, restored } => self.on_policy_restored(&topic, restored),
             FlowEvent::EpochsBegan { key, generation, epochs } => {
                 self.on_epochs_began(key, generation, epochs)
             }
@@ -247,6 +260,7 @@ impl Supervisor {
             head_fill_offsets_max: flow.head_fill_offsets_max,
             token_refused: entry.token_refused,
             rules: entry.compare_rules,
+            compaction_policy: entry.rules.compaction_policy(),
         };
         let take_overs = Arc::clone(&self.take_overs);
         let target = self.context.target.clone();
@@ -269,13 +283,24 @@ impl Supervisor {
         match taken {
             Ok(taken) => {
                 let Some(entry) = self.table.current(key, generation) else { return };
-                if let Some(head) = taken.head {
-                    let message = format!(
-                        "offsets [{}, {}) have expired; filling the head of a log is not supported yet",
-                        head.from, head.to
-                    );
-                    return self.park(key, Parked::new(ParkReason::RecordsExpired, message));
+                entry.gauge.set_lineage(taken.record.lineage.clone());
+                let topic = Arc::clone(&entry.target.topic);
+                let policy = taken.record.cleanup_policy_after_seeding.clone();
+                entry.record = Some(taken.record.clone());
+                if policy.is_some() {
+                    self.held.entry(Arc::clone(&topic)).or_insert_with(|| HeldTopic::new([key]));
                 }
+                if let Some(held) = self.held.get_mut(&topic) {
+                    let done = held.taken_over(key, taken.head.is_some(), policy.as_deref());
+                    if taken.head.is_none() {
+                        self.set_waiting(key, "the heads of the topic's other partitions come first");
+                        return self.on_heads_done(&topic, done);
+                    }
+                }
+                if let Some(head) = taken.head {
+                    return self.fill_head(key, generation, head, taken.source_end, policy.is_some());
+                }
+                let Some(entry) = self.table.current(key, generation) else { return };
                 if entry.standby.look(taken.append.position, taken.source_end) {
                     self.install(key, generation, *taken).await;
                 } else {
@@ -297,6 +322,118 @@ impl Supervisor {
                     entry.gauge.set_state(PartitionState::Waiting(cause));
                 }
             }
+        }
+    }
+
+    /// Fills and cuts off the head of a target partition, in a task of its own.
+    fn fill_head(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        head: Head,
+        source_end: i64,
+        is_compacted: bool,
+    ) {
+        let Some(entry) = self.table.get(key) else { return };
+        info!(partition = %entry.target, from = head.from, to = head.to, "filling the head");
+        entry.gauge.set_state(PartitionState::Seeding);
+        entry.gauge.source_end.store(source_end, Ordering::Relaxed);
+        let seed = Seed {
+            client: self.context.target.clone(),
+            target: entry.target.clone(),
+            topic_id: entry.target_topic_id,
+            producer_id: self.ids.fillers,
+            from: head.from,
+            to: head.to,
+        };
+        let gauge = Arc::clone(&entry.gauge);
+        self.errand(async move {
+            let filled = async {
+                if is_compacted {
+                    seed::set_cleanup_policy(&seed.client, &seed.target.topic, "delete").await?;
+                }
+                seed.run(&gauge.position).await
+            };
+            FlowEvent::HeadFilled { key, generation, filled: filled.await }
+        });
+    }
+
+    fn on_head_filled(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        filled: Result<(), TakeOverFailure>,
+    ) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        match filled {
+            Err(TakeOverFailure::Park(parked)) => self.park(key, parked),
+            Ok(()) => self.take_over(key),
+            Err(TakeOverFailure::Again(cause)) => {
+                debug!(partition = %entry.target, cause, "filling the head did not come to an end");
+                self.take_over(key);
+                self.set_waiting(key, &cause);
+            }
+        }
+    }
+
+    /// The partitions of a compacted topic go on together, once their heads are filled and it is compacted again.
+    fn on_heads_done(&mut self, topic: &Arc<str>, done: HeadsDone) {
+        match done {
+            HeadsDone::NotYet => {}
+            HeadsDone::Release => self.release_held(topic),
+            HeadsDone::Restore(policy) => {
+                let (flow, target, topic) =
+                    (self.context.flow.clone(), self.context.target.clone(), Arc::clone(topic));
+                self.errand(async move {
+                    let restored = async {
+                        seed::set_cleanup_policy(&target, &topic, &policy).await?;
+                        let rules = topics::rules(&flow, &target, std::slice::from_ref(&topic)).await;
+                        let rules = rules.map_err(|error| TakeOverFailure::Again(error.to_string()))?;
+                        let rules = rules.get(&topic).copied();
+                        rules.ok_or_else(|| TakeOverFailure::Again("the topic is not described".to_owned()))
+                    };
+                    let restored = restored.await;
+                    FlowEvent::PolicyRestored { topic, restored }
+                });
+            }
+        }
+    }
+
+    fn on_policy_restored(&mut self, topic: &Arc<str>, restored: Result<TopicRules, TakeOverFailure>) {
+        let Some(held) = self.held.get(topic) else { return };
+        let keys: Vec<_> = held.held().collect();
+        match restored {
+            Ok(rules) if rules.is_compacted => {
+                for key in keys {
+                    let Some(entry) = self.table.get(key) else { continue };
+                    entry.apply_rules(rules);
+                    let Some(record) = &mut entry.record else { continue };
+                    if record.cleanup_policy_after_seeding.take().is_some() {
+                        drop(self.state.put(&entry.target, record.clone()));
+                    }
+                }
+                self.release_held(topic);
+            }
+            Err(TakeOverFailure::Park(parked)) => {
+                self.held.remove(topic);
+                keys.into_iter().for_each(|key| self.park(key, parked.clone()));
+            }
+            // Not known to every broker yet, or a passing error: asked again by the first partition that is taken over again.
+            Ok(_) | Err(TakeOverFailure::Again(_)) => {
+                if let Some(key) = keys.first() {
+                    self.take_over_after(*key, RESTORE_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn release_held(&mut self, topic: &Arc<str>) {
+        let Some(held) = self.held.remove(topic) else { return };
+        for key in held.held() {
+            if let Some(entry) = self.table.get(key) {
+                entry.attempts = 0;
+            }
+            self.take_over(key);
         }
     }
 
@@ -604,9 +741,7 @@ impl Supervisor {
     fn on_reconsidered(&mut self, key: PartitionKey, generation: Generation, rules: Option<TopicRules>) {
         let Some(entry) = self.table.current(key, generation) else { return };
         if let Some(rules) = rules {
-            entry.compare_rules.target_is_compacted = rules.is_compacted;
-            entry.compare_rules.keeps_timestamps = rules.keeps_timestamps;
-            entry.rules = rules;
+            entry.apply_rules(rules);
         }
         info!(partition = %entry.target, "a parked partition is tried again");
         self.take_over(key);
@@ -630,6 +765,11 @@ impl Supervisor {
         entry.parked_at = parked.reason.may_pass().then(Instant::now);
         entry.gauge.set_state(PartitionState::Parked(parked));
         entry.returned = None;
+        let topic = Arc::clone(&entry.target.topic);
+        if let Some(held) = self.held.get_mut(&topic) {
+            let done = held.parked(key);
+            self.on_heads_done(&topic, done);
+        }
     }
 
     fn set_waiting(&mut self, key: PartitionKey, cause: &str) {
@@ -718,5 +858,6 @@ const OUT_OF_ORDER_MAX: u32 = 10;
 const STANDBY_PAUSE: Duration = Duration::from_millis(1_000);
 const STANDBY_PAUSE_SPREAD_MS: u64 = 1_000;
 const ANSWER_LOST_PAUSE: Duration = Duration::from_millis(100);
+const RESTORE_PAUSE: Duration = Duration::from_millis(500);
 const SETTLED_INTERVAL: Duration = Duration::from_millis(20);
 const SHUT_DOWN_MAX: Duration = Duration::from_secs(3);

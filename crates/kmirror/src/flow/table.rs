@@ -61,6 +61,13 @@ pub(crate) struct Table {
 }
 
 impl Entry {
+    /// The target topic's configuration was read again.
+    pub(crate) fn apply_rules(&mut self, rules: TopicRules) {
+        self.compare_rules.target_is_compacted = rules.is_compacted;
+        self.compare_rules.keeps_timestamps = rules.keeps_timestamps;
+        self.rules = rules;
+    }
+
     /// Counts an attempt, and says how long to wait before it.
     pub(crate) fn next_attempt(&mut self) -> Duration {
         let position = self.gauge.position();

@@ -54,6 +54,8 @@ pub(crate) struct TakeOver {
     /// A token that the log is known to have refused; ours must be higher.
     pub(crate) token_refused: i32,
     pub(crate) rules: CompareRules,
+    /// The target topic's cleanup policy, where it is compacted.
+    pub(crate) compaction_policy: Option<&'static str>,
 }
 
 /// Where a partition goes on.
@@ -103,8 +105,12 @@ impl TakeOver {
         };
         let taken = match situation.judge().map_err(TakeOverFailure::Park)? {
             Verdict::Begin(record) => self.begin(record, &bounds, None).await?,
-            Verdict::FillHead(record, head) => {
+            Verdict::FillHead(mut record, head) => {
                 self.check_fillers(&bounds).await?;
+                // Recorded before it is taken away for the time of filling.
+                if let Some(policy) = self.compaction_policy {
+                    record.cleanup_policy_after_seeding = Some(policy.to_owned());
+                }
                 self.begin(record, &bounds, Some(head)).await?
             }
             Verdict::BeginBehind(record) => self.begin_behind(record, &bounds).await?,

@@ -36,6 +36,8 @@ impl Tail {
             }
         } else if !header.attributes.is_control() && producer_id == ids.data {
             self.data.push(batch);
+        } else if !header.attributes.is_control() && producer_id == ids.fillers {
+            // A head that is being filled: it holds nothing else.
         } else {
             self.foreign.get_or_insert(Foreign { offset: header.base_offset, producer_id });
         }
