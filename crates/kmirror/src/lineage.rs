@@ -139,6 +139,14 @@ impl Lineage {
         next.map_or(source, |next| source.min(next.source))
     }
 
+    /// The source offset of a target offset, if it is one: those before the beginning of the copy and between two runs are not
+    /// the source's.
+    pub fn place_of(&self, target: i64) -> Option<i64> {
+        let (run, next) = self.run_of(|run| run.target <= target);
+        let source = run.source + (target - run.target);
+        (target >= run.target && next.is_none_or(|next| source < next.source)).then_some(source)
+    }
+
     /// The last run that has begun, or the first, and the one after it.
     fn run_of(&self, has_begun: impl Fn(&Run) -> bool) -> (Run, Option<Run>) {
         let begun = self.later.partition_point(has_begun);
@@ -190,6 +198,11 @@ mod tests {
         for (target, source) in [(11, 11), (12, 12), (13, 12), (14, 12), (31, 29), (34, 32), (35, 35)] {
             assert_eq!(lineage.source_of(target), source, "{target}");
         }
+        let places = [(11, Some(11)), (12, None), (13, None), (14, Some(12)), (34, Some(32)), (35, Some(35))];
+        for (target, source) in places {
+            assert_eq!(lineage.place_of(target), source, "{target}");
+        }
+        assert_eq!(Lineage::beginning_at(5, 40).place_of(39), None);
         assert_eq!(lineage.surplus(), 0);
         assert_eq!(runs(&[(0, 0), (12, 14)]).surplus(), 2);
     }
@@ -248,6 +261,7 @@ mod tests {
             for (source, target) in copied {
                 prop_assert_eq!(lineage.target_of(source), target);
                 prop_assert_eq!(lineage.source_of(target), source);
+                prop_assert_eq!(lineage.place_of(target), Some(source));
             }
             let all: Vec<_> = lineage.runs().collect();
             prop_assert_eq!(Lineage::from_runs(all), Ok(lineage.clone()));

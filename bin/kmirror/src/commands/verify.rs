@@ -75,6 +75,7 @@ fn print_partition(partition: &PartitionReport) {
     );
     for (count, what) in [
         (partition.records_cleaned, "only on one side by cleaning"),
+        (partition.records_foreign, "records of somebody else stepped over"),
         (partition.append_times_kept, "append times kept as create times"),
         (partition.behind, "offsets not copied yet"),
     ] {
@@ -106,6 +107,8 @@ fn as_json(report: &VerifyReport) -> serde_json::Value {
             "records_equal": partition.records_equal,
             "records_cleaned": partition.records_cleaned,
             "append_times_kept": partition.append_times_kept,
+            "records_foreign": partition.records_foreign,
+            "runs": partition.runs.iter().map(|run| json!({ "source": run.source, "target": run.target })).collect::<Vec<_>>(),
             "offsets_behind": partition.behind,
             "differences_count": partition.differences_count,
             "differences": partition.differences.iter().map(|difference| json!({

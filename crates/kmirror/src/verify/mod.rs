@@ -240,6 +240,7 @@ impl PartitionVerify {
             shown = reached;
         }
         self.progress.offsets_done.fetch_add((end - shown).unsigned_abs(), Ordering::Relaxed);
+        comparison.report.records_foreign += target.foreign_records();
         if self.options.sample.is_some() {
             comparison.settle(true);
         } else {

@@ -17,6 +17,8 @@ pub(crate) struct SideReader {
     end: i64,
     /// Where the records are, on a target whose offsets differ from the source's.
     lineage: Option<Lineage>,
+    /// Records between two runs of the lineage.
+    foreign_records: u64,
 }
 
 impl SideReader {
@@ -28,7 +30,7 @@ impl SideReader {
         end: i64,
     ) -> SideReader {
         let state = FetchState::new(first, None, None, isolation);
-        SideReader { client, partition, isolation, state, end, lineage: None }
+        SideReader { client, partition, isolation, state, end, lineage: None, foreign_records: 0 }
     }
 
     /// Reads a target whose records are where `lineage` puts them. It is told source offsets, and the batches that it returns are
@@ -85,11 +87,11 @@ impl SideReader {
         }
     }
 
-    fn batches(&self, pieces: Vec<Sourced>) -> Result<Vec<Batch>, Error> {
+    fn batches(&mut self, pieces: Vec<Sourced>) -> Result<Vec<Batch>, Error> {
         pieces
             .into_iter()
             .filter_map(|piece| match piece {
-                Sourced::Batch(batch) => Some(self.moved(batch)),
+                Sourced::Batch(batch) => self.moved(batch).transpose(),
                 Sourced::Legacy(legacy) => {
                     let offset = legacy.last_offset();
                     Some(legacy.convert(&Limits::default(), &mut Workspace::new()).map_err(|error| {
@@ -107,15 +109,25 @@ impl SideReader {
     }
 
     /// A batch at its source offsets. A run begins with a batch, so that none lies in two.
-    fn moved(&self, batch: Batch) -> Result<Batch, Error> {
-        let Some(lineage) = &self.lineage else { return Ok(batch) };
+    fn moved(&mut self, batch: Batch) -> Result<Option<Batch>, Error> {
+        let Some(lineage) = &self.lineage else { return Ok(Some(batch)) };
         let base_offset = batch.header().base_offset;
-        batch.moved_to(lineage.source_of(base_offset)).map_err(|error| Error::Read {
+        let Some(place) = lineage.place_of(base_offset) else {
+            self.foreign_records += u64::try_from(batch.header().records_count).unwrap_or(0);
+            return Ok(None);
+        };
+        let moved = batch.moved_to(place).map_err(|error| Error::Read {
             alias: self.client.alias().to_owned(),
             partition: self.partition.to_string(),
             offset: base_offset,
             reason: error.to_string(),
-        })
+        })?;
+        Ok(Some(moved))
+    }
+
+    /// Records of the target that are none of the source's: the lineage steps over them.
+    pub(crate) fn foreign_records(&self) -> u64 {
+        self.foreign_records
     }
 }
 

@@ -50,6 +50,8 @@ pub struct PartitionReport {
     pub records_cleaned: u64,
     /// Records whose timestamp is the source's append time, which the target shows as a create time.
     pub append_times_kept: u64,
+    /// Records that somebody else wrote to the target and that the lineage steps over, by policy.
+    pub records_foreign: u64,
     /// Offsets of the source that were not copied yet when the verification began.
     pub behind: u64,
     /// How many differences there are. Only the first ones are listed.
