@@ -21,6 +21,10 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Read both sides and compare every record
     Verify(VerifyArguments),
+    /// Show where source offsets are on the target, partition by partition
+    Lineage(LineageArguments),
+    /// Say where one offset is on the other side
+    Translate(TranslateArguments),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +59,39 @@ pub(crate) struct VerifyArguments {
     /// Only a part of each partition, spread evenly: 0.01 is one per cent
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub(crate) sample: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LineageArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Only this source topic (may be given several times)
+    #[arg(long = "topic", value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TranslateArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// The source topic
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) topic: String,
+    /// The partition
+    #[arg(long, value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) partition: i32,
+    /// The offset
+    #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) offset: i64,
+    /// The offset is the target's, and the source's is wanted
+    #[arg(long)]
+    pub(crate) reverse: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

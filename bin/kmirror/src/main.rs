@@ -26,6 +26,8 @@ fn main() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Run(arguments) => runtime.block_on(commands::run::run(arguments, &screen)),
+        Command::Lineage(arguments) => runtime.block_on(commands::lineage::run(arguments)),
+        Command::Translate(arguments) => runtime.block_on(commands::translate::run(arguments)),
         Command::Verify(arguments) => runtime.block_on(commands::verify::run(arguments, &screen)),
     };
     // Whatever a worker still does is of no use to anybody any more.

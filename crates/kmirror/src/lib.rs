@@ -54,5 +54,6 @@ pub use lineage::{Lineage, LineageError, Run};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
 pub use park::{ParkReason, Parked};
 pub use selection::TopicSelection;
+pub use state::lineages::PartitionLineage;
 pub use status::{FlowStatus, GapOffsets, PartitionState, PartitionStatus};
 pub use verify::{Difference, DifferenceKind, PartitionReport, VerifyOptions, VerifyProgress, VerifyReport};

@@ -13,6 +13,8 @@ use crate::config::{ClusterConfig, Flow};
 use crate::error::{ConfigError, Error};
 use crate::flow::{self, FlowContext, FlowShared};
 use crate::selection::TopicMatcher;
+use crate::state;
+use crate::state::lineages::PartitionLineage;
 use crate::status::FlowStatus;
 use crate::verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
 
@@ -97,6 +99,24 @@ impl Mirror {
             report.partitions.extend(partitions);
         }
         Ok(report)
+    }
+
+    /// Reads where the source's records are on the target, for every flow and partition. Changes nothing.
+    pub async fn lineages(&self) -> Result<Vec<PartitionLineage>, Error> {
+        let clients = self.connect().await?;
+        let mut lineages = Vec::new();
+        for (flow, matcher) in &self.flows {
+            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
+                continue;
+            };
+            lineages.extend(state::lineages::of_flow(flow, matcher, source, target).await?);
+        }
+        Ok(lineages)
+    }
+
+    /// The flows, as they were configured.
+    pub fn flows(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.iter().map(|(flow, _)| flow)
     }
 
     async fn run(self, shared: Vec<Arc<FlowShared>>, stop: CancellationToken) -> Result<(), Error> {

@@ -1,4 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod lineage;
 pub(crate) mod run;
+pub(crate) mod translate;
 pub(crate) mod verify;

@@ -5,11 +5,11 @@ mod compare;
 mod read;
 mod report;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kmirror_client::{Client, ClusterMetadata, OffsetSpec, TopicPartition, Topics};
+use kmirror_client::{Client, OffsetSpec, TopicPartition, Topics};
 use kmirror_codec::Workspace;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use crate::config::{Flow, Isolation};
 use crate::error::Error;
 use crate::lineage::Lineage;
 use crate::selection::TopicMatcher;
-use crate::state::store::{self, Recorded};
+use crate::state::lineages::Lineages;
 use crate::takeover::ends;
 use crate::topics::{self, TopicPair};
 
@@ -145,32 +145,6 @@ async fn pairs(
         return Err(Error::NothingSelected { flow: flow.name() });
     }
     Ok(pairs)
-}
-
-/// What is recorded of where the records are.
-struct Lineages {
-    recorded: HashMap<TopicPartition, Recorded>,
-    source: Arc<ClusterMetadata>,
-    target: Arc<ClusterMetadata>,
-}
-
-impl Lineages {
-    async fn read(flow: &Flow, source: &Client, target: &Client) -> Result<Lineages, Error> {
-        let recorded = store::read(target, &flow.state_topic).await?;
-        Ok(Lineages { recorded, source: source.metadata(), target: target.metadata() })
-    }
-
-    /// A record of the topics that are there now; without one the offsets should be equal.
-    fn of(&self, pair: &TopicPair, number: i32) -> Lineage {
-        let exact = Lineage::beginning_at(0, 0);
-        let partition = TopicPartition::new(pair.target.clone(), number);
-        let Some(Recorded::Record(record)) = self.recorded.get(&partition) else { return exact };
-        let is =
-            |metadata: &ClusterMetadata, name, id| metadata.topic(name).is_some_and(|topic| topic.id == id);
-        let is_present = is(&self.source, &pair.source, record.source.topic_id)
-            && is(&self.target, &pair.target, record.target_topic_id);
-        if is_present { record.lineage.clone() } else { exact }
-    }
 }
 
 /// The comparison of one partition.

@@ -1,0 +1,54 @@
+//! `kmirror translate`: one offset, looked up in the lineage.
+
+use serde_json::json;
+
+use crate::cli::{Format, TranslateArguments};
+use crate::config::Config;
+use crate::exit::{Code, Failure};
+
+/// Runs the command. Every flow that copies the topic gives an answer.
+pub(crate) async fn run(arguments: TranslateArguments) -> Result<Code, Failure> {
+    let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
+    let lineages = mirror.lineages().await?;
+    let is_wanted = |topic: &str, partition| topic == arguments.topic && partition == arguments.partition;
+    let mut is_known = false;
+    for partition in lineages.iter().filter(|lineage| is_wanted(&lineage.source_topic, lineage.partition)) {
+        is_known = true;
+        let offsets = mirror.flows().find(|flow| flow.name() == partition.flow).map(|flow| flow.offsets);
+        let lineage = partition.known(offsets.unwrap_or_default()).ok_or_else(|| {
+            Failure::runtime(format!(
+                "{}: nothing is recorded of {}-{}, whose offsets are shifted",
+                partition.flow, partition.target_topic, partition.partition
+            ))
+            .help("it is recorded when `kmirror run` takes the partition over")
+        })?;
+        let (source, target) = if arguments.reverse {
+            (lineage.source_of(arguments.offset), arguments.offset)
+        } else {
+            (arguments.offset, lineage.target_of(arguments.offset))
+        };
+        match arguments.format {
+            Format::Text if arguments.reverse => println!("{source}"),
+            Format::Text => println!("{target}"),
+            Format::Json => println!(
+                "{:#}",
+                json!({
+                    "flow": partition.flow,
+                    "source_topic": partition.source_topic,
+                    "target_topic": partition.target_topic,
+                    "partition": partition.partition,
+                    "source_offset": source,
+                    "target_offset": target,
+                })
+            ),
+        }
+    }
+    if is_known {
+        return Ok(Code::Ok);
+    }
+    Err(Failure::runtime(format!(
+        "no flow copies partition {} of topic {:?}",
+        arguments.partition, arguments.topic
+    ))
+    .help("`kmirror lineage` lists what is copied"))
+}
