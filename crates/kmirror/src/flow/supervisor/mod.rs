@@ -149,10 +149,12 @@ impl Supervisor {
             FlowEvent::AppendEnded { key, generation, end } => {
                 self.on_append_ended(key, generation, end).await
             }
-            FlowEvent::LeaderSought { key, generation } => {
-                if self.table.current(key, generation).is_some() {
-                    self.start_fetching(key).await;
-                }
+            FlowEvent::LeaderSought { key, generation, truncated } => {
+                self.on_leader_sought(key, generation, truncated).await;
+            }
+            FlowEvent::SourceRechecked { key, generation } => self.on_source_rechecked(key, generation).await,
+            FlowEvent::LimitRead { key, generation, rules, parked } => {
+                self.on_limit_read(key, generation, rules, parked);
             }
             FlowEvent::SourceBrokerLost | FlowEvent::Refresh => self.look(),
             FlowEvent::Reconsidered { key, generation, rules } => {
