@@ -320,7 +320,7 @@ impl TakeOver {
             }
             match self.align_tail(record, &tail, bounds, first, first == floor).await? {
                 Aligned::Proven(displaced, last_epoch) => {
-                    if let Some(run) = displaced {
+                    for run in displaced {
                         warn!(partition = %self.target, source_offset = run.source, target_offset = run.target,
                             "the target has offsets that the source has not: copying goes on at another distance");
                         record.lineage.begin(run).map_err(|error| {
@@ -379,6 +379,7 @@ impl TakeOver {
             )));
         }
         let from = tail.data.first().map_or(first, |batch| batch.header().base_offset);
+        let from = if first == lineage.first().target { first } else { from };
         let from = lineage.source_of(from).max(bounds.source.log_start);
         let to = lineage.source_of(end).min(bounds.source.readable_end);
         let range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
@@ -391,7 +392,7 @@ impl TakeOver {
         .map_err(|error| TakeOverFailure::Again(format!("comparing was interrupted: {error}")))?
         .map_err(TakeOverFailure::Park)?;
         match aligned {
-            Ok(Alignment { is_proven: false, displaced: None }) => Ok(Aligned::Open),
+            Ok(Alignment { is_proven: false, displaced }) if displaced.is_empty() => Ok(Aligned::Open),
             // Too many markers, and nothing before them shows where their hole begins.
             Ok(Alignment { is_proven: false, .. }) if !tail.data.is_empty() || !is_whole => Ok(Aligned::Open),
             Ok(Alignment { displaced, .. }) => Ok(Aligned::Proven(displaced, last_epoch)),
@@ -522,8 +523,8 @@ pub(crate) fn random_bits() -> u64 {
 /// What one part of the tail gave.
 #[derive(Debug)]
 enum Aligned {
-    /// A record was found equal; here is the run of what is displaced, and the leader epoch of the source's last batch.
-    Proven(Option<Run>, Option<i32>),
+    /// A record was found equal; here are the runs of what is displaced, and the leader epoch of the source's last batch.
+    Proven(Vec<Run>, Option<i32>),
     /// The source holds nothing to compare with.
     Open,
     /// It does not fit, but something further back may explain it.
@@ -555,6 +556,7 @@ fn align_ranges(
         source.extend(records_of(&batch, from, to, &mut workspace).map_err(corrupt)?);
     }
     let mut target = Vec::new();
+    let begin = first;
     let first = data.first().map_or(first, |batch| batch.header().base_offset);
     for batch in data {
         target.extend(records_of(batch, first, target_end, &mut workspace).map_err(corrupt)?);
@@ -562,6 +564,7 @@ fn align_ranges(
     let tails = Tails {
         source: &source,
         target: &target,
+        is_whole: Run { source: from, target: begin } == lineage.first(),
         data_end,
         target_end,
         readable_end: bounds.readable_end,
@@ -607,7 +610,7 @@ mod tests {
     fn the_tail_is_compared_with_what_the_source_holds_there() {
         let whole = || vec![Sourced::Batch(TestBatch::dense(0, 4).build())];
         let target = [TestBatch::dense(0, 4).producer(1, 0).build()];
-        let proven = Ok(Ok(Alignment { is_proven: true, displaced: None }));
+        let proven = Ok(Ok(Alignment { is_proven: true, displaced: Vec::new() }));
         assert_eq!(ranges(whole(), &target, false), proven);
         // A marker where the source has one, and where it has a record.
         let parts = [TestBatch::dense(0, 2).build(), TestBatch::dense(3, 4).build()];
