@@ -7,6 +7,4 @@ pub(crate) mod sequence;
 pub(crate) mod state;
 
 #[cfg(test)]
-mod exhaustive;
-#[cfg(test)]
 mod model;
