@@ -1,10 +1,14 @@
-//! A mirror that goes on: new records, signals, kills.
+//! A mirror that goes on: new records, signals, kills, a second instance.
 
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kmirror_testkit::{Isolation, Workload, real_kafka, unique_topic};
+use kmirror_testkit::{
+    ClusterPair, Isolation, KafkaEndpoint, Load, LogOffset, Workload, real_kafka, unique_topic,
+};
 
-use crate::kmirror::{Kmirror, signal, wait};
+use crate::kmirror::{Kmirror, Running, await_that};
+use crate::schedule::Schedule;
 
 #[test]
 fn new_records_arrive_soon_and_signals_stop_it() {
@@ -13,75 +17,114 @@ fn new_records_arrive_soon_and_signals_stop_it() {
     let topic = unique_topic("followed");
     let workload = Workload::new(&topic).partitions(2);
     pair.source.produce(&[workload.clone().records(100)]).unwrap();
-    let kmirror =
-        Kmirror::between(pair.source.bootstrap_servers(), pair.target.bootstrap_servers(), &[&topic], "");
+    let kmirror = Kmirror::mirroring(&pair.source, &pair.target, &[&topic], "");
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let mut running = kmirror.start();
         await_records(pair, &topic);
         pair.source.produce(&[workload.clone().first(100).records(50).records_per_second(100)]).unwrap();
         await_records(pair, &topic);
-        signal(&running, name);
-        assert_eq!(wait(&mut running, Duration::from_secs(30)), Some(code));
+        assert_eq!(running.end(name), Some(code));
     }
     kmirror.prove();
 }
 
+/// Each life of the program is as long as the schedule says: too short to connect, to take over, to come to an end, and long
+/// enough to copy. `KMIRROR_KILLS` of them, 20 if not set.
 #[test]
 fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let Some(kafka) = real_kafka("a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing") else {
         return;
     };
     let pair = kafka.pair().unwrap();
-    let (plain, transactional) = (unique_topic("killed"), unique_topic("killed-transactional"));
-    let plain_load = Workload::new(&plain).partitions(4).records(40_000).records_per_second(8_000);
-    let transactional_load = Workload::new(&transactional).records(3_000).transactions(10).abort_every(5);
-    let topics = [plain.as_str(), transactional.as_str()];
-    let kmirror =
-        Kmirror::between(pair.source.bootstrap_servers(), pair.target.bootstrap_servers(), &topics, "");
-    let mut producing = pair.source.start_produce(&[transactional_load, plain_load]).unwrap();
-    let mut kills = 0;
-    while producing.is_running() || kills < 8 {
+    let mut schedule = Schedule::new();
+    let kills = Schedule::length("KMIRROR_KILLS", 20);
+    let (load, topics) = start_mixed_load(&pair.source);
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let kmirror = Kmirror::mirroring(&pair.source, &pair.target, &topics, "");
+    for _ in 0..kills {
         let mut running = kmirror.start();
-        std::thread::sleep(Duration::from_millis(150 + 130 * (kills % 7)));
-        running.kill().unwrap();
-        running.wait().unwrap();
-        kills += 1;
+        sleep(match schedule.up_to(4) {
+            0 => Duration::from_millis(schedule.up_to(60)),
+            1 => Duration::from_millis(schedule.up_to(400)),
+            _ => Duration::from_millis(200 + schedule.up_to(1_300)),
+        });
+        running.kill();
+        assert_no_error(&running);
     }
-    producing.wait(Duration::from_secs(60)).unwrap().success().unwrap();
+    load.stop().unwrap();
     kmirror.copy();
     kmirror.prove();
 }
 
+/// The second of two instances stands by. Whoever is stopped does not know, when it goes on, that the other went ahead.
+/// `KMIRROR_PAUSES` of them, 12 if not set.
 #[test]
-fn two_mirrors_of_one_topic_do_no_harm() {
-    let Some(kafka) = real_kafka("two_mirrors_of_one_topic_do_no_harm") else { return };
+fn two_mirrors_that_are_stopped_and_continued_do_no_harm() {
+    let Some(kafka) = real_kafka("two_mirrors_that_are_stopped_and_continued_do_no_harm") else { return };
     let pair = kafka.pair().unwrap();
-    let topic = unique_topic("two-mirrors");
-    let load = Workload::new(&topic).partitions(3).records(30_000).records_per_second(3_000);
-    pair.source.create_topic(&topic, 3, &[]).unwrap();
-    let kmirror =
-        Kmirror::between(pair.source.bootstrap_servers(), pair.target.bootstrap_servers(), &[&topic], "");
-    let mut producing = pair.source.start_produce(&[load]).unwrap();
+    let mut schedule = Schedule::new();
+    let (load, topics) = start_mixed_load(&pair.source);
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let kmirror = Kmirror::mirroring(&pair.source, &pair.target, &topics, "");
     let mut mirrors = [kmirror.start(), kmirror.start()];
-    while producing.is_running() {
-        // Whoever is stopped does not know, when it goes on, that the other went ahead.
-        for mirror in &mirrors {
-            signal(mirror, "STOP");
-            std::thread::sleep(Duration::from_millis(1_500));
-            signal(mirror, "CONT");
-        }
+    for _ in 0..Schedule::length("KMIRROR_PAUSES", 12) {
+        let mirror = &mirrors[schedule.up_to(2) as usize];
+        mirror.signal("STOP");
+        sleep(Duration::from_millis(schedule.up_to(2_500)));
+        mirror.signal("CONT");
+        sleep(Duration::from_millis(schedule.up_to(1_000)));
     }
-    producing.wait(Duration::from_secs(60)).unwrap().success().unwrap();
-    await_records(pair, &topic);
+    load.stop().unwrap();
+    await_that("one of the mirrors has copied everything", || {
+        topics.iter().all(|topic| has_same_ends(pair, topic))
+    });
     for mirror in &mut mirrors {
-        signal(mirror, "TERM");
-        assert_eq!(wait(mirror, Duration::from_secs(30)), Some(143));
+        assert_eq!(mirror.end("TERM"), Some(143));
+        assert_no_error(mirror);
     }
     kmirror.prove();
 }
 
+/// Records without end, until the load is stopped: several partitions, transactions of which some are aborted and some are of
+/// one record, and a topic that the cleaner goes through again and again.
+fn start_mixed_load(source: &KafkaEndpoint) -> (Load, Vec<String>) {
+    let topics = ["plain", "transactional", "single", "compacted"].map(unique_topic);
+    let [plain, transactional, single, compacted] = &topics;
+    let endless = |topic: &str| Workload::new(topic).records(u32::MAX.into());
+    let loads = [
+        endless(plain).partitions(4).records_per_second(3_000).codec("lz4").json(),
+        endless(transactional).partitions(2).records_per_second(600).transactions(10).abort_every(5),
+        endless(single).records_per_second(100).transactions(1).abort_every(3),
+        endless(compacted)
+            .topic_property("cleanup.policy", "compact")
+            .topic_property("segment.ms", "2000")
+            .topic_property("min.cleanable.dirty.ratio", "0.01")
+            .records_per_second(1_000)
+            .keys(500)
+            .key_skew(4)
+            .tombstone_every(40),
+    ];
+    let load = source.start_load(&loads).unwrap();
+    await_that("every topic is there", || topics.iter().all(|topic| source.replicas(topic).is_ok()));
+    (load, topics.into())
+}
+
+fn has_same_ends(pair: &ClusterPair, topic: &str) -> bool {
+    let partitions = pair.source.replicas(topic).unwrap().len() as i32;
+    (0..partitions).all(|partition| {
+        let end = |kafka: &KafkaEndpoint| kafka.offset(topic, partition, LogOffset::Latest).unwrap();
+        end(&pair.source) == end(&pair.target)
+    })
+}
+
+/// An error is logged where a human is needed, which no kill and no pause is a reason for.
+fn assert_no_error(mirror: &Running) {
+    let log = mirror.log();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
 /// Waits until the target has the source's records.
-fn await_records(pair: &kmirror_testkit::ClusterPair, topic: &str) {
+fn await_records(pair: &ClusterPair, topic: &str) {
     let expected = pair.source.records(topic, Isolation::ReadCommitted).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {

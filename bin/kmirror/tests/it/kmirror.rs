@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use kmirror_testkit::KafkaEndpoint;
+
 /// The program with a configuration of its own.
 pub(crate) struct Kmirror {
     config: PathBuf,
@@ -19,6 +21,16 @@ impl Kmirror {
              - source: east\n    target: west\n    topics: {{ include: [{}] }}\n{more}",
             include.join(", ")
         ))
+    }
+
+    /// With one flow for these topics between two clusters. `more` is added to the flow, each line indented by four.
+    pub(crate) fn mirroring(
+        source: &KafkaEndpoint,
+        target: &KafkaEndpoint,
+        topics: &[&str],
+        more: &str,
+    ) -> Kmirror {
+        Kmirror::between(source.bootstrap_servers(), target.bootstrap_servers(), topics, more)
     }
 
     /// With this configuration.
@@ -46,8 +58,11 @@ impl Kmirror {
     }
 
     /// Starts `run` and leaves it running.
-    pub(crate) fn start(&self) -> Child {
-        self.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    pub(crate) fn start(&self) -> Running {
+        let log = self.config.with_extension(format!("{}.log", kmirror_testkit::unique_topic("run")));
+        let stderr = fs::File::create(&log).unwrap();
+        let child = self.command(&["run"]).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Running { child, log }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -87,21 +102,76 @@ impl Ended {
     }
 }
 
-/// Sends a signal to a child, by its process id.
-pub(crate) fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
+/// A mirror that goes on in the background, with its log. Dropping it kills it.
+pub(crate) struct Running {
+    child: Child,
+    log: PathBuf,
 }
 
-/// Waits for a child's end.
-pub(crate) fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
-    let deadline = Instant::now() + patience;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        std::thread::sleep(Duration::from_millis(10));
+impl Running {
+    /// Sends a signal, by its process id.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
     }
-    let _ = child.kill();
-    panic!("still running after {patience:?}");
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal and waits for the end: the exit code.
+    pub(crate) fn end(&mut self, name: &str) -> Option<i32> {
+        self.signal(name);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("still running long after SIG{name}:\n{}", self.log());
+    }
+
+    /// What it has written to stderr so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until it has written a line that holds all these texts, and gives that line.
+    pub(crate) fn says(&mut self, texts: &[&str]) -> String {
+        let holds_all = |line: &&str| texts.iter().all(|text| line.contains(text));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(holds_all) {
+                return line.to_owned();
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended ({ended:?}) without a word of {texts:?}:\n{log}");
+            assert!(Instant::now() < deadline, "no word of {texts:?} within {PATIENCE:?}:\n{log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail harmlessly once it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Polls until something holds.
+pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// For what should take a second or two, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -6,4 +6,7 @@ mod bad_input;
 mod copies;
 mod follows;
 mod kmirror;
+mod scene;
+mod schedule;
+mod start_up;
 mod topics;

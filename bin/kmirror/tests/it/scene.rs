@@ -1,0 +1,137 @@
+//! Something happens to one topic of a flow, and its neighbour goes on.
+
+use kmirror_testkit::{
+    ClusterPair, Isolation, KafkaEndpoint, LogOffset, PrintedRecord, Workload, compare_records, unique_topic,
+};
+
+use crate::kmirror::{Ended, Kmirror, Running, await_that};
+
+/// A flow of two topics with one partition and a state topic of its own.
+pub(crate) struct Scene<'a> {
+    pub(crate) source: &'a KafkaEndpoint,
+    pub(crate) target: &'a KafkaEndpoint,
+    /// The one to which something happens.
+    pub(crate) topic: String,
+    /// The one to which nothing happens.
+    neighbour: String,
+    state_topic: String,
+    settings: String,
+}
+
+impl<'a> Scene<'a> {
+    /// With two topics that do not exist yet. `settings`: of the flow, one a line.
+    pub(crate) fn new(pair: &'a ClusterPair, name: &str, settings: &str) -> Scene<'a> {
+        Scene {
+            source: &pair.source,
+            target: &pair.target,
+            topic: unique_topic(name),
+            neighbour: unique_topic("neighbour"),
+            state_topic: unique_topic("__state"),
+            settings: settings.lines().map(|line| format!("    {line}\n")).collect(),
+        }
+    }
+
+    /// The same with 100 records in each topic, all of them copied.
+    pub(crate) fn copied(pair: &'a ClusterPair, name: &str, settings: &str) -> Scene<'a> {
+        let scene = Scene::new(pair, name, settings);
+        scene.write(100);
+        scene.kmirror().copy();
+        scene
+    }
+
+    /// The program with this scene's flow.
+    pub(crate) fn kmirror(&self) -> Kmirror {
+        let more = format!("    state_topic: {}\n{}", self.state_topic, self.settings);
+        Kmirror::mirroring(self.source, self.target, &[&self.topic, &self.neighbour], &more)
+    }
+
+    /// Forgets what is recorded: the next run finds an empty state topic.
+    pub(crate) fn lose_state(&mut self) {
+        self.state_topic = unique_topic("__state");
+    }
+
+    /// Writes records to the end of the source topic, and some to its neighbour.
+    pub(crate) fn write(&self, records: u64) {
+        self.write_with(|workload| workload.records(records));
+    }
+
+    /// The same, with a workload that is made of an empty one.
+    pub(crate) fn write_with(&self, records: impl FnOnce(Workload) -> Workload) {
+        let neighbour = Workload::new(&self.neighbour).records(20);
+        self.source.produce(&[records(Workload::new(&self.topic)), neighbour]).unwrap();
+    }
+
+    /// The records of the topic on the target.
+    pub(crate) fn on_target(&self) -> Vec<PrintedRecord> {
+        self.target.records(&self.topic, Isolation::ReadUncommitted).unwrap()
+    }
+
+    /// The committed records of the topic on the source.
+    pub(crate) fn on_source(&self) -> Vec<PrintedRecord> {
+        self.source.records(&self.topic, Isolation::ReadCommitted).unwrap()
+    }
+
+    /// Where the topic ends on the target.
+    pub(crate) fn target_end(&self) -> i64 {
+        self.target.offset(&self.topic, 0, LogOffset::Latest).unwrap()
+    }
+
+    /// A run ends with the topic parked for this reason and with these words, nothing was written to it, and its neighbour was
+    /// copied.
+    pub(crate) fn parks(&self, reason: &str, words: &[&str]) {
+        let before = self.on_target();
+        self.parks_after_writing(reason, words);
+        assert_eq!(self.on_target(), before, "nothing is written to a partition that parks");
+    }
+
+    /// The same, where the run may write before it parks.
+    pub(crate) fn parks_after_writing(&self, reason: &str, words: &[&str]) {
+        let ended = self.kmirror().run(&["run", "--once"]).with_code(1);
+        self.says_parked(ended, reason, words);
+        self.neighbour_is_copied();
+    }
+
+    fn says_parked(&self, mut ended: Ended, reason: &str, words: &[&str]) {
+        ended = ended.saying(&format!("{}-0 is parked: {reason}: ", self.topic));
+        for words in words {
+            ended = ended.saying(words);
+        }
+    }
+
+    /// A mirror that is running parks the topic for this reason and with these words, and goes on with its neighbour.
+    pub(crate) fn parks_running(&self, mirror: &mut Running, reason: &str, words: &[&str]) {
+        let reason = format!("parked={reason}");
+        let partition = format!("partition={}-0", self.topic);
+        let line = mirror.says(&["ERROR", &partition, &reason]);
+        for words in words {
+            assert!(line.contains(words), "no {words:?} in {line}");
+        }
+        self.source.produce(&[Workload::new(&self.neighbour).records(10)]).unwrap();
+        await_that("the neighbour goes on", || self.ends_are_equal(&self.neighbour));
+        self.neighbour_is_copied();
+    }
+
+    /// Waits until a mirror that is running has copied the topic and its neighbour to the end.
+    pub(crate) fn await_copied(&self) {
+        await_that("both topics are copied", || {
+            self.ends_are_equal(&self.topic) && self.ends_are_equal(&self.neighbour)
+        });
+    }
+
+    /// A run and a proof end well, and a Java consumer sees the same on both sides.
+    pub(crate) fn copies(&self) {
+        self.kmirror().copy();
+        self.kmirror().prove();
+        compare_records(&self.on_source(), &self.on_target()).unwrap();
+    }
+
+    fn ends_are_equal(&self, topic: &str) -> bool {
+        let end = |kafka: &KafkaEndpoint| kafka.offset(topic, 0, LogOffset::Latest).ok();
+        end(self.source).is_some() && end(self.source) == end(self.target)
+    }
+
+    fn neighbour_is_copied(&self) {
+        self.kmirror().run(&["verify", "--topic", &self.neighbour]).with_code(0);
+        assert!(self.ends_are_equal(&self.neighbour), "the neighbour of a parked partition goes on");
+    }
+}
