@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::ClientConfig;
 use crate::connection::Connection;
+use crate::coordinator::CoordinatorKind;
 use crate::error::{Attempts, ClientError};
 use crate::error_codes::Retry;
 use crate::ids::{BrokerId, TopicPartition};
@@ -49,6 +50,10 @@ pub enum Lane {
     Control,
     /// Fetches, which wait at the broker for data.
     Fetch(u16),
+    /// Control markers, whose appends others must not wait for.
+    Markers,
+    /// Coordinators of groups and transactions.
+    Coordinator(u16),
     /// Appends.
     Produce(u16),
     /// Fills the heads of logs, in large batches that others must not wait for.
@@ -63,7 +68,11 @@ struct Inner {
     connections: Mutex<HashMap<(BrokerId, Lane), Slot>>,
     /// A connection to any broker, for requests that any broker answers.
     any: Mutex<Option<Connection>>,
+    coordinators: Mutex<Coordinators>,
 }
+
+/// The brokers that coordinate what has been asked for.
+type Coordinators = HashMap<(CoordinatorKind, Arc<str>), BrokerId>;
 
 #[derive(Clone)]
 struct Slot {
@@ -86,6 +95,7 @@ impl Client {
             metadata: Mutex::default(),
             connections: Mutex::default(),
             any: Mutex::default(),
+            coordinators: Mutex::default(),
         }));
         client.refresh_metadata(Topics::Named(Vec::new())).await?;
         Ok(client)
@@ -228,7 +238,12 @@ impl Client {
         }
     }
 
-    async fn any(&self) -> Result<Connection, ClientError> {
+    pub(crate) fn coordinators(&self) -> MutexGuard<'_, Coordinators> {
+        lock(&self.0.coordinators)
+    }
+
+    /// A connection to any broker.
+    pub(crate) async fn any(&self) -> Result<Connection, ClientError> {
         let known = lock(&self.0.any).clone().filter(|connection| connection.poison().is_none());
         if let Some(connection) = known {
             return Ok(connection);

@@ -1,4 +1,4 @@
-//! One Kafka cluster over the wire: connections, metadata, fetch, produce, admin.
+//! One Kafka cluster over the wire: connections, metadata, fetch, produce, groups, transactions, admin.
 //!
 //! What this crate does *not* do: it never looks inside records (batches go through as opaque bytes, theirs is
 //! `kmirror-codec`), decides nothing about offsets, and retries nothing beyond one refresh of the metadata, so that every
@@ -12,9 +12,11 @@ mod admin;
 mod client;
 mod config;
 mod connection;
+mod coordinator;
 mod error;
 mod error_codes;
 mod fetch;
+mod groups;
 mod ids;
 mod metadata;
 mod offsets;
@@ -22,18 +24,21 @@ mod produce;
 mod produce_once;
 mod producers;
 mod route;
+mod transactions;
 mod wire;
 
 pub use admin::{ConfigChange, ConfigEntry, ConfigSource, CreatedTopic, NewTopic, TopicResults};
 pub use client::{Client, Lane};
 pub use config::ClientConfig;
 pub use connection::{Connection, FrameOwner, PendingFetch, PendingProduce};
+pub use coordinator::CoordinatorKind;
 pub use error::{Attempts, ClientError};
 pub use error_codes::{KafkaError, Retry};
 pub use fetch::{
     AbortedTransaction, EpochEndOffset, FetchPosition, FetchRequest, FetchResponse, FetchSession,
     FetchSettings, FetchedPartition, SessionError,
 };
+pub use groups::CommittedOffset;
 pub use ids::{BrokerId, InvalidTopicId, Isolation, TopicId, TopicPartition};
 pub use metadata::{Broker, ClusterMetadata, LeaderHint, PartitionMetadata, TopicMetadata, Topics};
 pub use offsets::{ListedOffset, OffsetSpec};

@@ -97,7 +97,7 @@ impl Client {
         broker: BrokerId,
         markers: &[TxnMarker],
     ) -> Result<Vec<PartitionResults<()>>, ClientError> {
-        let connection = self.connection(broker, Lane::Control).await?;
+        let connection = self.connection(broker, Lane::Markers).await?;
         let request = m::WriteTxnMarkersRequest::default()
             .with_markers(markers.iter().map(TxnMarker::to_wire).collect());
         let response = connection.call(request).await?;

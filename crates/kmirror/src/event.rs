@@ -40,9 +40,14 @@ pub(crate) enum FlowEvent {
     /// An appender is finished with a partition.
     AppendEnded { key: PartitionKey, generation: Generation, end: AppendEnd },
     /// The source's metadata is fresh again: a partition without a fetcher may find its leader.
-    LeaderSought { key: PartitionKey, generation: Generation },
+    LeaderSought { key: PartitionKey, generation: Generation, truncated: Option<Parked> },
+    /// The source's metadata is fresh again: a topic whose log is not what it was may be another one.
+    SourceRechecked { key: PartitionKey, generation: Generation },
     /// A parked partition is to be tried again, under these rules of its topic if they could be read.
     Reconsidered { key: PartitionKey, generation: Generation, rules: Option<TopicRules> },
+    /// A batch was too large for the target, whose limit may not be what it was: here are the rules of its topic, if they could
+    /// be read.
+    LimitRead { key: PartitionKey, generation: Generation, rules: Option<TopicRules>, parked: Parked },
     /// A look at both clusters is over: here is what is new.
     Looked(Result<Vec<FoundTopic>, Error>),
     /// A connection to a source broker broke: its partitions may have another leader by now.

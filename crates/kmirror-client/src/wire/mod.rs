@@ -63,18 +63,25 @@ macro_rules! apis {
 
 // The lower ends are what brokers of release 2.1 reach easily; below them lie versions without a field that we rely on:
 // Fetch 7 brought sessions, Metadata 4 a request that creates no topics. Upper ends are kafka-protocol's (Kafka 4.1),
-// except ApiVersions 3: version 4 only tells brokers to list minimum versions of 0.
+// except ApiVersions 3: version 4 only tells brokers to list minimum versions of 0; AddPartitionsToTxn 3: later ones are for
+// brokers; EndTxn 4: later ones end transactions of the second kind (KIP-890), which need no AddPartitionsToTxn and would add
+// no partition without data; OffsetCommit and OffsetFetch 9: later ones name topics by id.
 apis! {
     ProduceRequest -> ProduceResponse, 0 "Produce" 3..=13 PRODUCE |response| response.throttle_time_ms;
     FetchRequest -> FetchResponse, 1 "Fetch" 7..=18 FETCH |response| response.throttle_time_ms;
     ListOffsetsRequest -> ListOffsetsResponse, 2 "ListOffsets" 2..=10 LIST_OFFSETS |response| response.throttle_time_ms;
     MetadataRequest -> MetadataResponse, 3 "Metadata" 4..=13 METADATA |response| response.throttle_time_ms;
+    OffsetCommitRequest -> OffsetCommitResponse, 8 "OffsetCommit" 6..=9 OFFSET_COMMIT |response| response.throttle_time_ms;
+    OffsetFetchRequest -> OffsetFetchResponse, 9 "OffsetFetch" 5..=9 OFFSET_FETCH |response| response.throttle_time_ms;
+    FindCoordinatorRequest -> FindCoordinatorResponse, 10 "FindCoordinator" 1..=6 FIND_COORDINATOR |response| response.throttle_time_ms;
     ApiVersionsRequest -> ApiVersionsResponse, 18 "ApiVersions" 0..=3 API_VERSIONS |response| response.throttle_time_ms;
     CreateTopicsRequest -> CreateTopicsResponse, 19 "CreateTopics" 2..=7 CREATE_TOPICS |response| response.throttle_time_ms;
     DeleteTopicsRequest -> DeleteTopicsResponse, 20 "DeleteTopics" 1..=5 DELETE_TOPICS |response| response.throttle_time_ms;
     DeleteRecordsRequest -> DeleteRecordsResponse, 21 "DeleteRecords" 0..=2 DELETE_RECORDS |response| response.throttle_time_ms;
     InitProducerIdRequest -> InitProducerIdResponse, 22 "InitProducerId" 0..=5 INIT_PRODUCER_ID |response| response.throttle_time_ms;
     OffsetForLeaderEpochRequest -> OffsetForLeaderEpochResponse, 23 "OffsetForLeaderEpoch" 2..=4 OFFSET_FOR_LEADER_EPOCH |response| response.throttle_time_ms;
+    AddPartitionsToTxnRequest -> AddPartitionsToTxnResponse, 24 "AddPartitionsToTxn" 0..=3 ADD_PARTITIONS_TO_TXN |response| response.throttle_time_ms;
+    EndTxnRequest -> EndTxnResponse, 26 "EndTxn" 0..=4 END_TXN |response| response.throttle_time_ms;
     WriteTxnMarkersRequest -> WriteTxnMarkersResponse, 27 "WriteTxnMarkers" 1..=1 WRITE_TXN_MARKERS |_| 0;
     DescribeConfigsRequest -> DescribeConfigsResponse, 32 "DescribeConfigs" 1..=4 DESCRIBE_CONFIGS |response| response.throttle_time_ms;
     CreatePartitionsRequest -> CreatePartitionsResponse, 37 "CreatePartitions" 0..=3 CREATE_PARTITIONS |response| response.throttle_time_ms;

@@ -183,6 +183,60 @@ const METADATA_PARTITION: Kind = Kind::Struct(&[
     array("offline_replicas", &INT32).since(5),
 ]);
 
+pub(super) const OFFSET_COMMIT: Schema =
+    Schema { flexible_since: 8, fields: &[THROTTLE_TIME.since(3), array("topics", &COMMITTED_TOPIC)] };
+const COMMITTED_TOPIC: Kind = Kind::Struct(&[string("name"), array("partitions", &COMMITTED_PARTITION)]);
+const COMMITTED_PARTITION: Kind = Kind::Struct(&[int32("partition_index"), ERROR_CODE]);
+
+pub(super) const OFFSET_FETCH: Schema = Schema {
+    flexible_since: 6,
+    fields: &[
+        THROTTLE_TIME.since(3),
+        array("topics", &FETCHED_OFFSETS_TOPIC).until(7),
+        ERROR_CODE.since(2).until(7),
+        array("groups", &FETCHED_OFFSETS_GROUP).since(8),
+    ],
+};
+const FETCHED_OFFSETS_GROUP: Kind =
+    Kind::Struct(&[string("group_id"), array("topics", &FETCHED_OFFSETS_TOPIC), ERROR_CODE]);
+const FETCHED_OFFSETS_TOPIC: Kind =
+    Kind::Struct(&[string("name"), array("partitions", &FETCHED_OFFSETS_PARTITION)]);
+const FETCHED_OFFSETS_PARTITION: Kind = Kind::Struct(&[
+    int32("partition_index"),
+    int64("committed_offset"),
+    int32("committed_leader_epoch").since(5),
+    string("metadata"),
+    ERROR_CODE,
+]);
+
+pub(super) const FIND_COORDINATOR: Schema = Schema {
+    flexible_since: 3,
+    fields: &[
+        THROTTLE_TIME.since(1),
+        ERROR_CODE.until(3),
+        ERROR_MESSAGE.since(1).until(3),
+        int32("node_id").until(3),
+        string("host").until(3),
+        int32("port").until(3),
+        array("coordinators", &COORDINATOR).since(4),
+    ],
+};
+const COORDINATOR: Kind = Kind::Struct(&[
+    string("key"),
+    int32("node_id"),
+    string("host"),
+    int32("port"),
+    ERROR_CODE,
+    ERROR_MESSAGE,
+]);
+
+pub(super) const ADD_PARTITIONS_TO_TXN: Schema =
+    Schema { flexible_since: 3, fields: &[THROTTLE_TIME, array("results_by_topic", &ADDED_TOPIC)] };
+const ADDED_TOPIC: Kind = Kind::Struct(&[string("name"), array("results_by_partition", &ADDED_PARTITION)]);
+const ADDED_PARTITION: Kind = Kind::Struct(&[int32("partition_index"), ERROR_CODE]);
+
+pub(super) const END_TXN: Schema = Schema { flexible_since: 3, fields: &[THROTTLE_TIME, ERROR_CODE] };
+
 pub(super) const API_VERSIONS: Schema = Schema {
     flexible_since: 3,
     fields: &[

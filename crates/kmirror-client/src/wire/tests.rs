@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::*;
 
 mod admin;
+mod coordinators;
 
 /// Every version of `A` that this crate speaks.
 fn versions<A: Api>() -> impl Iterator<Item = i16> {
@@ -378,6 +379,11 @@ proptest! {
         check::<m::DescribeConfigsRequest>(|version| admin::describe_configs(&sample, version));
         check::<m::CreatePartitionsRequest>(|version| admin::create_partitions(&sample, version));
         check::<m::IncrementalAlterConfigsRequest>(|version| admin::alter_configs(&sample, version));
+        check::<m::OffsetCommitRequest>(|version| coordinators::commits(&sample, version));
+        check::<m::OffsetFetchRequest>(|version| coordinators::offsets(&sample, version));
+        check::<m::FindCoordinatorRequest>(|version| coordinators::coordinators(&sample, version));
+        check::<m::AddPartitionsToTxnRequest>(|version| coordinators::added(&sample, version));
+        check::<m::EndTxnRequest>(|version| coordinators::ended(&sample, version));
         check::<m::DescribeProducersRequest>(|version| describe_producers(&sample, version));
     }
 }
@@ -404,6 +410,11 @@ proptest! {
         all::<m::DescribeConfigsRequest>(&bytes);
         all::<m::CreatePartitionsRequest>(&bytes);
         all::<m::IncrementalAlterConfigsRequest>(&bytes);
+        all::<m::OffsetCommitRequest>(&bytes);
+        all::<m::OffsetFetchRequest>(&bytes);
+        all::<m::FindCoordinatorRequest>(&bytes);
+        all::<m::AddPartitionsToTxnRequest>(&bytes);
+        all::<m::EndTxnRequest>(&bytes);
         all::<m::DescribeProducersRequest>(&bytes);
     }
 }

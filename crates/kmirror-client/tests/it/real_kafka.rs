@@ -11,6 +11,7 @@ use kmirror_testkit::{KafkaCluster, KafkaRelease, real_kafka, unique_topic};
 use tokio::runtime::{Builder, Runtime};
 
 mod admin;
+mod coordinators;
 
 const PRODUCER_ID: i64 = 0x4B4D_0000_0000_0001;
 const TIMESTAMP: i64 = 1_000;
@@ -32,6 +33,8 @@ async fn every_call(bootstrap_server: String) {
     cluster.deletes_records(&topic).await;
     cluster.allocates_producer_ids().await;
     cluster.appends_once(&topic).await;
+    coordinators::commits_offsets(&cluster.client, &topic).await;
+    coordinators::runs_empty_transactions(&cluster.client, &topic).await;
     deletes_topics(&cluster.client, &topic).await;
 }
 

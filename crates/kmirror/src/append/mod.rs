@@ -7,4 +7,6 @@ pub(crate) mod sequence;
 pub(crate) mod state;
 
 #[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
 mod model;

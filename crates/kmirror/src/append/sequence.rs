@@ -6,10 +6,11 @@
 pub(crate) struct Sequence(i32);
 
 impl Sequence {
-    /// The sequence of a partition's first append: the batch's own target offset. Two owners who both start afresh choose
-    /// the same number, so only one of them succeeds.
-    pub(crate) fn of_first_append(target_offset: i64) -> Sequence {
-        Sequence((target_offset & i64::from(i32::MAX)) as i32)
+    /// The sequence of a partition's first append: the batch's own source offset. Two owners who both start afresh choose
+    /// the same number, so only one of them succeeds; also where they do not agree on its target offset, because a marker came
+    /// in between.
+    pub(crate) fn of_first_append(source_offset: i64) -> Sequence {
+        Sequence((source_offset & i64::from(i32::MAX)) as i32)
     }
 
     /// The sequence after a batch that begins at `base` and has `records` records.

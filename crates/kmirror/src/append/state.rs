@@ -29,6 +29,7 @@ pub(crate) struct AppendStart {
 
 /// The appends of one target partition: queued, in flight, and the hole being filled.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct AppendState {
     producer_id: i64,
     /// Not acknowledged yet, in offset order. The first `sent` of them are in flight.
@@ -102,6 +103,7 @@ enum Fill {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 enum Queued {
     Batch { batch: Batch, _held: Option<Bytes>, sequence: Option<Sequence> },
     Gap { first: i64, end: i64 },
@@ -173,6 +175,7 @@ pub(crate) enum Outcome {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 enum Failure {
     Again,
     TakeOver(TakeOverCause),
@@ -230,11 +233,11 @@ impl AppendState {
         {
             return None;
         }
-        let (next_sequence, delta) = (self.next_sequence, self.delta);
+        let next_sequence = self.next_sequence;
         let Some(Queued::Batch { batch, sequence, .. }) = self.queue.get_mut(self.sent) else { return None };
         let header = batch.header();
         let base_sequence = *sequence.get_or_insert_with(|| {
-            next_sequence.unwrap_or_else(|| Sequence::of_first_append(header.base_offset + delta))
+            next_sequence.unwrap_or_else(|| Sequence::of_first_append(header.base_offset))
         });
         let identity =
             Stamp { producer_id: self.producer_id, producer_epoch: 0, base_sequence: base_sequence.value() };
@@ -479,5 +482,7 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 8;
 
+#[cfg(test)]
+mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What a fetcher knows of one source partition, and what it makes of the broker's answers. Pure: no async, no clock.
 
-use kmirror_client::{FetchedPartition, KafkaError, Retry};
+use kmirror_client::{EpochEndOffset, FetchedPartition, KafkaError, Retry};
 use kmirror_codec::{Batch, BatchError, Entry, GapReason, LegacyBatch, split};
 
 use super::aborted::AbortedIndex;
@@ -105,14 +105,7 @@ impl FetchState {
         }
         if let Some(diverging) = &fetched.diverging_epoch {
             // The leader's history after this epoch is not the one that we read (`Partition.readRecords`, KIP-595).
-            return Err(FetchFault::Park(Parked::new(
-                ParkReason::SourceTruncated,
-                format!(
-                    "the source's log differs from what was read: its epoch {} ends at offset {}, and offsets up to {} were read \
-                     (an unclean leader election lost or replaced records)",
-                    diverging.epoch, diverging.end_offset, self.position
-                ),
-            )));
+            return Err(FetchFault::Park(source_truncated(diverging, self.position)));
         }
         let readable_end = match self.isolation {
             Isolation::ReadCommitted => fetched.last_stable_offset,
@@ -201,6 +194,18 @@ impl FetchState {
     }
 }
 
+/// The source's history is not the one that was read up to `position`.
+pub(crate) fn source_truncated(diverging: &EpochEndOffset, position: i64) -> Parked {
+    Parked::new(
+        ParkReason::SourceTruncated,
+        format!(
+            "offsets [{}, {position}) were read, and the source lost them: its leader epoch {} ends at offset {} now (an unclean \
+             leader election). It may hold other records there",
+            diverging.end_offset, diverging.epoch, diverging.end_offset
+        ),
+    )
+}
+
 /// Why a batch is not copied, if it is not. An empty batch (kept by the cleaner for its producer's sake, KIP-98) is no gap
 /// of its own: its offsets belong to the hole before the next surviving record.
 fn gap_reason(batch: &Batch, is_aborted: bool) -> Option<GapReason> {
@@ -216,7 +221,7 @@ fn gap_reason(batch: &Batch, is_aborted: bool) -> Option<GapReason> {
 #[cfg(test)]
 mod tests {
     use bytes::{Bytes, BytesMut};
-    use kmirror_client::{AbortedTransaction, EpochEndOffset, TopicPartition};
+    use kmirror_client::{AbortedTransaction, TopicPartition};
 
     use super::*;
     use crate::test_support::{TestBatch, TestRecord, damaged, joined, legacy_message};
@@ -412,7 +417,10 @@ mod tests {
             matches!(&fault, FetchFault::Park(parked) if parked.reason == ParkReason::SourceTruncated),
             "{fault:?}"
         );
-        assert!(fault.to_string().contains("epoch 2 ends at offset 5"), "{fault}");
+        assert!(
+            fault.to_string().contains("[5, 8)") && fault.to_string().contains("epoch 2 ends at offset 5"),
+            "{fault}"
+        );
         assert_eq!(state.position, 8);
     }
 

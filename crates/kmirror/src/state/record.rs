@@ -164,6 +164,14 @@ impl PartitionRecord {
         self.leader_epochs.drain(..surplus);
     }
 
+    /// Adds offsets that are lost; what is left of a range that is being filled is no other one.
+    pub(crate) fn add_lost(&mut self, lost: LostRange) {
+        match self.lost.last_mut() {
+            Some(last) if last.end >= lost.first => last.end = last.end.max(lost.end),
+            _ => self.lost.push(lost),
+        }
+    }
+
     /// Another topic is copied from now on, from its offset `source` to the target's `target`.
     pub(crate) fn begin_source(&mut self, source: SourceIdentity, from: Run) {
         self.earlier.push(EarlierSource {
@@ -248,6 +256,16 @@ mod tests {
         }
         assert_eq!(record.leader_epochs.len(), EPOCHS_MAX);
         assert_eq!(record.leader_epochs.last().map(|start| start.epoch), Some(999));
+    }
+
+    #[test]
+    fn a_lost_range_that_is_filled_bit_by_bit_is_one() {
+        let mut record = full();
+        let range = |first, end| LostRange { first, end };
+        for lost in [range(7, 9), range(8, 12), range(12, 13), range(20, 30)] {
+            record.add_lost(lost);
+        }
+        assert_eq!(record.lost, [range(5, 13), range(20, 30)]);
     }
 
     #[test]

@@ -48,12 +48,12 @@ pub(crate) fn records_of(
 }
 
 /// What the records of both sides say about where the target's are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Alignment {
     /// Whether at least one record stands on both sides and is equal.
     pub(crate) is_proven: bool,
-    /// A run that is not in the lineage: from here on the target is further ahead than recorded.
-    pub(crate) displaced: Option<Run>,
+    /// Runs that are not in the lineage, in order: from each on the target is further ahead than recorded.
+    pub(crate) displaced: Vec<Run>,
 }
 
 /// Why the records of both sides do not fit.
@@ -72,6 +72,8 @@ pub(crate) struct Tails<'a> {
     pub(crate) source: &'a [OwnedRecord],
     /// The flow's records on the target, at target offsets.
     pub(crate) target: &'a [OwnedRecord],
+    /// Whether both sides begin where the copy begins: then the first record must be the source's first.
+    pub(crate) is_whole: bool,
     /// The target offset after the flow's last batch; behind it there are markers only.
     pub(crate) data_end: i64,
     pub(crate) target_end: i64,
@@ -93,7 +95,7 @@ pub(crate) fn align(
 ) -> Result<Alignment, Misaligned> {
     let mut alignment = Alignment::default();
     let mut lineage = lineage.clone();
-    let mut last_matched = None;
+    let mut last_matched = tails.is_whole.then(|| lineage.first().source - 1);
     for record in tails.target {
         let expected = lineage.source_of(record.offset);
         let original = find(tails.source, expected);
@@ -123,7 +125,7 @@ pub(crate) fn align(
                         Some(_) => Misaligned::Diverged(problem.clone()),
                     })?;
                 lineage.begin(run).map_err(|error| Misaligned::Diverged(error.to_string()))?;
-                alignment.displaced = Some(run);
+                alignment.displaced.push(run);
                 last_matched = Some(run.source);
             }
         }
@@ -135,9 +137,7 @@ pub(crate) fn align(
             lineage.target_of(missing)
         )));
     }
-    if let Some(run) = surplus(&lineage, tails) {
-        alignment.displaced = Some(run);
-    }
+    alignment.displaced.extend(surplus(&lineage, tails));
     Ok(alignment)
 }
 
@@ -291,17 +291,22 @@ mod tests {
             let tails = Tails {
                 source: &source,
                 target: &target,
+                is_whole: false,
                 data_end: 3,
                 target_end,
                 readable_end: 7,
                 source_start: 0,
             };
             let alignment = align(&Lineage::beginning_at(0, 0), &tails, &PLAIN).expect("explained");
-            assert_eq!(alignment, Alignment { is_proven: true, displaced }, "{target_end}");
+            assert_eq!(
+                alignment,
+                Alignment { is_proven: true, displaced: Vec::from_iter(displaced) },
+                "{target_end}"
+            );
             let cleaned = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
             assert_eq!(
                 align(&Lineage::beginning_at(0, 0), &tails, &cleaned),
-                Ok(alignment),
+                Ok(alignment.clone()),
                 "cleaned or not"
             );
         }
@@ -309,13 +314,14 @@ mod tests {
         let tails = Tails {
             source: &target,
             target: &target,
+            is_whole: false,
             data_end: 3,
             target_end: 6,
             readable_end: 4,
             source_start: 0,
         };
         let alignment = align(&Lineage::beginning_at(0, 0), &tails, &PLAIN).expect("explained");
-        assert_eq!(alignment.displaced, Some(Run { source: 4, target: 6 }));
+        assert_eq!(alignment.displaced, [Run { source: 4, target: 6 }]);
     }
 
     #[test]
@@ -325,12 +331,37 @@ mod tests {
         let target =
             owned([TestRecord::plain(0), TestRecord::plain(1), moved(4, 2), moved(5, 2), moved(6, 3)]);
         let alignment = aligned(&source, &target, 10, PLAIN).expect("explained");
-        assert_eq!(alignment.displaced, Some(Run { source: 6, target: 9 }), "the last of two");
+        assert_eq!(alignment.displaced, [Run { source: 4, target: 6 }, Run { source: 6, target: 9 }], "both");
         let compacted = CompareRules { source_is_compacted: true, ..PLAIN };
         assert!(aligned(&source, &target, 10, compacted).is_err(), "cannot be told from repeats");
         let back = owned([TestRecord::plain(0), TestRecord::plain(1), moved(4, -1)]);
         assert!(aligned(&source, &back, 4, PLAIN).is_err(), "nothing explains a hole that is too short");
         assert!(matches!(aligned(&source, &target[2..], 10, PLAIN), Err(Misaligned::Unanchored(_))));
+    }
+
+    #[test]
+    fn the_first_record_follows_the_beginning_of_the_copy() {
+        // The hole [50, 52) of the source came out longer by one, and the copy begins at 10.
+        let lineage = Lineage::beginning_at(50, 10);
+        let source = owned([52, 53].map(TestRecord::plain));
+        let moved = |offset| TestRecord { offset: offset - 39, ..TestRecord::plain(offset) };
+        let whole = |target| Tails {
+            source: &source,
+            target,
+            is_whole: true,
+            data_end: 15,
+            target_end: 15,
+            readable_end: 54,
+            source_start: 0,
+        };
+        let target = owned([52, 53].map(moved));
+        let alignment = align(&lineage, &whole(&target), &PLAIN).expect("explained");
+        assert_eq!(alignment.displaced, [Run { source: 52, target: 13 }]);
+        let part = Tails { is_whole: false, ..whole(&target) };
+        assert!(matches!(align(&lineage, &part, &PLAIN), Err(Misaligned::Unanchored(_))));
+        let second = owned([moved(53)]);
+        let problem = align(&lineage, &whole(&second), &PLAIN);
+        assert!(matches!(problem, Err(Misaligned::Diverged(_))), "the first one is missing: {problem:?}");
     }
 
     #[test]
@@ -341,6 +372,7 @@ mod tests {
         let tails = Tails {
             source: &source,
             target: &target,
+            is_whole: false,
             data_end: 20,
             target_end: 20,
             readable_end: 60,
@@ -362,7 +394,7 @@ mod tests {
 
     const PLAIN: CompareRules =
         CompareRules { source_is_compacted: false, target_is_compacted: false, keeps_timestamps: true };
-    const PROVEN: Alignment = Alignment { is_proven: true, displaced: None };
+    const PROVEN: Alignment = Alignment { is_proven: true, displaced: Vec::new() };
 
     /// An exact target that ends with its last record.
     fn aligned(
@@ -371,8 +403,15 @@ mod tests {
         end: i64,
         rules: CompareRules,
     ) -> Result<Alignment, Misaligned> {
-        let tails =
-            Tails { source, target, data_end: end, target_end: end, readable_end: 100, source_start: 0 };
+        let tails = Tails {
+            source,
+            target,
+            is_whole: false,
+            data_end: end,
+            target_end: end,
+            readable_end: 100,
+            source_start: 0,
+        };
         align(&Lineage::beginning_at(0, 0), &tails, &rules)
     }
 

@@ -233,7 +233,7 @@ impl Situation {
                     ),
                 ));
             }
-            record.lost.push(lost);
+            record.add_lost(lost);
             expired = Some(lost);
         }
         Ok(Verdict::Resume(Resume { record, is_recorded, is_comparable, position, expired }))

@@ -320,7 +320,7 @@ impl TakeOver {
             }
             match self.align_tail(record, &tail, bounds, first, first == floor).await? {
                 Aligned::Proven(displaced, last_epoch) => {
-                    if let Some(run) = displaced {
+                    for run in displaced {
                         warn!(partition = %self.target, source_offset = run.source, target_offset = run.target,
                             "the target has offsets that the source has not: copying goes on at another distance");
                         record.lineage.begin(run).map_err(|error| {
@@ -347,7 +347,7 @@ impl TakeOver {
                     }));
                 }
                 Aligned::Unanchored(problem) if is_last_step => {
-                    return Err(self.diverged(record, bounds, &problem).await);
+                    return Err(self.diverged(record, end, &problem).await);
                 }
                 Aligned::Unanchored(_) => {}
             }
@@ -368,7 +368,18 @@ impl TakeOver {
         let end = bounds.target.high_watermark;
         let data_end = tail.data.last().map_or(first, |batch| batch.header().next_offset());
         let copied = lineage.source_of(data_end);
+        if copied > bounds.source.high_watermark && !tail.data.is_empty() {
+            return Err(TakeOverFailure::Park(Parked::new(
+                ParkReason::SourceTruncated,
+                format!(
+                    "offsets [{}, {copied}) were copied, and the source ends at {} now: it lost records (an unclean leader \
+                     election, or a cluster restored from a backup)",
+                    bounds.source.high_watermark, bounds.source.high_watermark
+                ),
+            )));
+        }
         let from = tail.data.first().map_or(first, |batch| batch.header().base_offset);
+        let from = if first == lineage.first().target { first } else { from };
         let from = lineage.source_of(from).max(bounds.source.log_start);
         let to = lineage.source_of(end).min(bounds.source.readable_end);
         let range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
@@ -380,29 +391,19 @@ impl TakeOver {
         .await
         .map_err(|error| TakeOverFailure::Again(format!("comparing was interrupted: {error}")))?
         .map_err(TakeOverFailure::Park)?;
-        let beyond = |copied: i64| copied > bounds.source.high_watermark && !tail.data.is_empty();
         match aligned {
-            // Unless offsets that are not the source's, further back, explain it.
-            Ok(Alignment { is_proven: false, .. }) if beyond(copied) => {
-                Ok(Aligned::Unanchored("the source ends before what was copied".to_owned()))
-            }
-            Ok(Alignment { displaced, .. }) if beyond(copied_by(displaced, copied, data_end)) => {
-                Err(self.diverged(record, bounds, "the source ends before what was copied").await)
-            }
-            Ok(Alignment { is_proven: false, displaced: None }) => Ok(Aligned::Open),
+            Ok(Alignment { is_proven: false, displaced }) if displaced.is_empty() => Ok(Aligned::Open),
             // Too many markers, and nothing before them shows where their hole begins.
             Ok(Alignment { is_proven: false, .. }) if !tail.data.is_empty() || !is_whole => Ok(Aligned::Open),
             Ok(Alignment { displaced, .. }) => Ok(Aligned::Proven(displaced, last_epoch)),
             Err(Misaligned::Unanchored(problem)) => Ok(Aligned::Unanchored(problem)),
-            Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, bounds, &problem).await),
+            Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, end, &problem).await),
         }
     }
 
     /// Both sides differ: whether the source is not what it was, its leader epochs tell.
-    async fn diverged(&self, record: &PartitionRecord, bounds: &Bounds, problem: &str) -> TakeOverFailure {
-        let end = bounds.target.high_watermark;
+    async fn diverged(&self, record: &PartitionRecord, end: i64, problem: &str) -> TakeOverFailure {
         let copied = record.lineage.source_of(end);
-        let source_end = bounds.source.high_watermark;
         let parked = match self.truncated_at(record, copied).await {
             Err(again) => return again,
             Ok(Some((epoch, offset))) => Parked::new(
@@ -410,13 +411,6 @@ impl TakeOver {
                 format!(
                     "offsets [{offset}, {copied}) were copied, and the source lost them: its leader epoch {epoch} ends at offset \
                      {offset} now (an unclean leader election). It holds other records there"
-                ),
-            ),
-            Ok(None) if copied > source_end => Parked::new(
-                ParkReason::SourceTruncated,
-                format!(
-                    "offsets [{source_end}, {copied}) were copied, and the source ends at {source_end} now: it lost records (an \
-                     unclean leader election, or a cluster restored from a backup)"
                 ),
             ),
             Ok(None) => Parked::new(
@@ -529,8 +523,8 @@ pub(crate) fn random_bits() -> u64 {
 /// What one part of the tail gave.
 #[derive(Debug)]
 enum Aligned {
-    /// A record was found equal; here is the run of what is displaced, and the leader epoch of the source's last batch.
-    Proven(Option<Run>, Option<i32>),
+    /// A record was found equal; here are the runs of what is displaced, and the leader epoch of the source's last batch.
+    Proven(Vec<Run>, Option<i32>),
     /// The source holds nothing to compare with.
     Open,
     /// It does not fit, but something further back may explain it.
@@ -562,6 +556,7 @@ fn align_ranges(
         source.extend(records_of(&batch, from, to, &mut workspace).map_err(corrupt)?);
     }
     let mut target = Vec::new();
+    let begin = first;
     let first = data.first().map_or(first, |batch| batch.header().base_offset);
     for batch in data {
         target.extend(records_of(batch, first, target_end, &mut workspace).map_err(corrupt)?);
@@ -569,6 +564,7 @@ fn align_ranges(
     let tails = Tails {
         source: &source,
         target: &target,
+        is_whole: Run { source: from, target: begin } == lineage.first(),
         data_end,
         target_end,
         readable_end: bounds.readable_end,
@@ -577,21 +573,12 @@ fn align_ranges(
     Ok(align(lineage, &tails, rules))
 }
 
-/// The source offset after the last record on the target, which ends at `data_end`, if a run of what is displaced says so.
-fn copied_by(displaced: Option<Run>, copied: i64, data_end: i64) -> i64 {
-    match displaced {
-        Some(run) if run.target < data_end => data_end - run.delta(),
-        Some(_) | None => copied,
-    }
-}
-
 fn foreign_writer(offset: i64, producer_id: i64) -> Parked {
     Parked::new(
         ParkReason::TargetDiverged,
         format!(
             "the target has records that this flow did not write: the batch at offset {offset} is of producer id {producer_id}. \
-             What was on the way may have been written behind it; nothing more is. `on_diverged: shift` goes on behind foreign \
-             records, at other offsets"
+             Nothing was written behind it. `on_diverged: shift` goes on behind foreign records, at other offsets"
         ),
     )
 }
@@ -623,7 +610,7 @@ mod tests {
     fn the_tail_is_compared_with_what_the_source_holds_there() {
         let whole = || vec![Sourced::Batch(TestBatch::dense(0, 4).build())];
         let target = [TestBatch::dense(0, 4).producer(1, 0).build()];
-        let proven = Ok(Ok(Alignment { is_proven: true, displaced: None }));
+        let proven = Ok(Ok(Alignment { is_proven: true, displaced: Vec::new() }));
         assert_eq!(ranges(whole(), &target, false), proven);
         // A marker where the source has one, and where it has a record.
         let parts = [TestBatch::dense(0, 2).build(), TestBatch::dense(3, 4).build()];

@@ -58,7 +58,7 @@ fn a_shifted_target_is_appended_to_at_its_own_offsets() {
     script.push_batch(100, 102);
     script.push_gap(102, 105);
     script.push_batch(105, 106);
-    assert_eq!(script.send_all(), [40], "the first sequence is the target's offset");
+    assert_eq!(script.send_all(), [100], "the first sequence is the source's offset");
     assert!(matches!(script.produced(Ok(40)), Outcome::Acknowledged { records: 2, .. }));
     assert_eq!(script.state.acknowledged(), 102);
     assert_eq!(script.control(), Some(Control::ReadEnd));
@@ -71,7 +71,7 @@ fn a_shifted_target_is_appended_to_at_its_own_offsets() {
     script.state.on_markers(Ok(()));
     assert_eq!(script.control(), Some(Control::ReadEnd));
     assert!(matches!(script.log_end(45), Outcome::Acknowledged { .. }));
-    assert_eq!((script.send_all(), script.state.acknowledged()), (vec![42], 105));
+    assert_eq!((script.send_all(), script.state.acknowledged()), (vec![102], 105));
     let displaced = TakeOverCause::Displaced { expected: 45, found: 105 };
     assert_eq!(script.produced(Ok(105)), Outcome::TakeOver(displaced));
 }

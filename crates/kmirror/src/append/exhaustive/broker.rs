@@ -1,0 +1,173 @@
+//! The two logs of the model: what the source has, and the target's leader with its rules.
+
+use std::fmt;
+
+use kmirror_codec::{Batch, BatchBuilder, Compression, GapReason, NewRecord, Workspace};
+
+use crate::append::sequence::Sequence;
+use crate::item::Item;
+use crate::lineage::{Lineage, Run};
+
+/// The source's log: a record or none at each offset.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    batches: Vec<Option<Batch>>,
+}
+
+impl Source {
+    /// `#` is a record, `.` an offset without one.
+    pub(super) fn of(picture: &str) -> Source {
+        let batches = (0..).zip(picture.chars()).map(|(offset, what)| (what == '#').then(|| batch(offset)));
+        Source { batches: batches.collect() }
+    }
+
+    pub(super) fn end(&self) -> i64 {
+        self.batches.len() as i64
+    }
+
+    pub(super) fn has(&self, offset: i64) -> bool {
+        self.batches.get(offset as usize).is_some_and(Option::is_some)
+    }
+
+    /// The first record at or after this offset.
+    pub(super) fn record_from(&self, offset: i64) -> Option<i64> {
+        (offset..self.end()).find(|offset| self.has(*offset))
+    }
+
+    /// Where the hole that begins here ends: here, if there is none.
+    pub(super) fn hole_end(&self, offset: i64) -> i64 {
+        self.record_from(offset).unwrap_or(self.end().max(offset))
+    }
+
+    /// The length of the longest hole at or after this offset.
+    pub(super) fn longest_hole_from(&self, offset: i64) -> i64 {
+        (offset..self.end()).map(|first| self.hole_end(first) - first).max().unwrap_or(0)
+    }
+
+    /// What a fetcher emits from this offset on, a record in each batch.
+    pub(super) fn items_from(&self, mut offset: i64) -> Vec<Item> {
+        let mut items = Vec::new();
+        while let Some(batch) = self.batches.get(offset as usize) {
+            let end = if batch.is_some() { offset + 1 } else { self.hole_end(offset) };
+            items.push(match batch {
+                Some(batch) => Item::Batch { batch: batch.clone(), held: None },
+                None => Item::Gap { first: offset, end, reason: GapReason::Control },
+            });
+            offset = end;
+        }
+        items
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.batches.iter().try_for_each(|batch| formatter.write_str(if batch.is_some() { "#" } else { "." }))
+    }
+}
+
+/// A batch of one record. Its timestamp is its offset, so that its header says which one it is.
+fn batch(offset: i64) -> Batch {
+    let mut builder = BatchBuilder::new(offset);
+    let record = NewRecord { offset, timestamp: offset, key: None, value: None, headers: &[] };
+    builder.push(&record).expect("fits");
+    builder.build(Compression::None, &mut Workspace::default()).expect("builds")
+}
+
+/// One offset of the target's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Entry {
+    /// A record of the flow's data producer, by its source offset.
+    Record {
+        source: i64,
+        sequence: i32,
+    },
+    Marker {
+        token: i32,
+        owner: Tenure,
+    },
+}
+
+/// Which take-over an owner's appends follow from, counted over all owners. No part of the protocol: it tells the checks who
+/// came later.
+pub(super) type Tenure = u8;
+
+/// The leader of the target partition (Kafka `ProducerAppendInfo`), replication, and what the flow has recorded of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Broker {
+    pub(super) log: Vec<Entry>,
+    /// What is replicated. The rest is lost when the leader moves, and nobody is answered before it is replicated.
+    pub(super) high_watermark: i64,
+    /// The record of the partition in the state topic.
+    pub(super) lineage: Lineage,
+}
+
+impl Broker {
+    pub(super) fn new() -> Broker {
+        Broker { log: Vec::new(), high_watermark: 0, lineage: Lineage::beginning_at(0, 0) }
+    }
+
+    pub(super) fn end(&self) -> i64 {
+        self.log.len() as i64
+    }
+
+    pub(super) fn visible(&self) -> &[Entry] {
+        &self.log[..self.high_watermark as usize]
+    }
+
+    /// The highest coordinator epoch of a marker.
+    pub(super) fn token(&self) -> i32 {
+        let token = |entry: &Entry| if let Entry::Marker { token, .. } = entry { *token } else { 0 };
+        self.log.iter().map(token).max().unwrap_or(0)
+    }
+
+    /// Appends one record, if its sequence is the next one. Its offset, or that of the first copy if it is a repeat.
+    pub(super) fn append(&mut self, source: i64, sequence: i32) -> Option<i64> {
+        let remembered = || records(&self.log).rev().take(REMEMBERED_BATCHES);
+        let (last, repeated) = (remembered().next(), remembered().find(|(_, _, last)| *last == sequence));
+        if let Some((offset, ..)) = repeated {
+            return Some(offset);
+        }
+        if last.is_some_and(|(_, _, last)| Sequence::after(last, 1).value() != sequence) {
+            return None;
+        }
+        self.log.push(Entry::Record { source, sequence });
+        Some(self.end() - 1)
+    }
+
+    /// Another replica becomes the leader: what it does not have is gone.
+    pub(super) fn fail_over(&mut self) {
+        self.log.truncate(self.high_watermark as usize);
+    }
+
+    /// Markers for which the source has no offset.
+    pub(super) fn excess(&self, source: &Source) -> i64 {
+        let (mut excess, mut markers, mut next) = (0, 0, 0);
+        let too_many = |markers: i64, next: i64| (markers - (source.hole_end(next) - next)).max(0);
+        for entry in &self.log {
+            match entry {
+                Entry::Marker { .. } => markers += 1,
+                Entry::Record { source, .. } => {
+                    excess += too_many(markers, next);
+                    (markers, next) = (0, source + 1);
+                }
+            }
+        }
+        excess + too_many(markers, next)
+    }
+
+    /// Where the last record is, before this target offset.
+    pub(super) fn last_record(&self) -> Option<Run> {
+        records(&self.log).next_back().map(|(target, source, _)| Run { source, target })
+    }
+}
+
+/// Target offset, source offset and sequence of each record.
+pub(super) fn records(log: &[Entry]) -> impl DoubleEndedIterator<Item = (i64, i64, i32)> + Clone {
+    (0..log.len()).filter_map(|offset| match log[offset] {
+        Entry::Record { source, sequence } => Some((offset as i64, source, sequence)),
+        Entry::Marker { .. } => None,
+    })
+}
+
+/// Kafka `ProducerStateEntry.NUM_BATCHES_TO_RETAIN`.
+const REMEMBERED_BATCHES: usize = 5;

@@ -1,0 +1,48 @@
+//! What tells two states apart, for the exhaustive model: it must see when it has been somewhere before.
+
+use std::hash::{Hash, Hasher};
+
+use super::{AppendState, Failure, Fill, Queued};
+
+/// Pauses are left out: in the model everything is due at any time.
+impl Hash for AppendState {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        for queued in &self.queue {
+            match queued {
+                Queued::Batch { batch, sequence, .. } => {
+                    (0, batch.header().base_offset, sequence.map(|sequence| sequence.value())).hash(hasher);
+                }
+                Queued::Gap { first, end } => (1, first, end).hash(hasher),
+            }
+        }
+        (self.sent, self.answered, self.next_item, self.acknowledged, self.delta).hash(hasher);
+        (self.next_sequence.map(|sequence| sequence.value()), self.window, self.token).hash(hasher);
+        (self.fenced, self.attempt).hash(hasher);
+        match self.fill {
+            Fill::Idle => 0.hash(hasher),
+            Fill::Look { asked, .. } => (1, asked).hash(hasher),
+            Fill::Fence => 2.hash(hasher),
+            Fill::Fencing => 3.hash(hasher),
+            Fill::Measure { asked, .. } => (4, asked).hash(hasher),
+            Fill::Write { end, measured } => (5, end, measured).hash(hasher),
+            Fill::Writing { end, measured, count } => (6, end, measured, count).hash(hasher),
+        }
+        match &self.failure {
+            None => 0.hash(hasher),
+            Some(Failure::Again) => 1.hash(hasher),
+            Some(Failure::TakeOver(cause)) => (2, format!("{cause:?}")).hash(hasher),
+            Some(Failure::Park(parked)) => (3, &parked.message).hash(hasher),
+        }
+    }
+}
+
+impl AppendState {
+    pub(in crate::append) fn token(&self) -> i32 {
+        self.token
+    }
+
+    /// Lets more than one batch be in flight before the first success.
+    pub(in crate::append) fn widen_window(&mut self) {
+        self.window = super::IN_FLIGHT_MAX;
+    }
+}

@@ -1,0 +1,212 @@
+//! What follows when a fetcher or an appender is finished with a partition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kmirror_client::{Client, TopicPartition, Topics};
+use tracing::{debug, info, warn};
+
+use super::Supervisor;
+use crate::append::state::TakeOverCause;
+use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
+use crate::fetch::fetcher::{FetcherEvent, Returned};
+use crate::fetch::state::{FetchFault, FetchState, source_truncated};
+use crate::park::{ParkReason, Parked};
+use crate::state::record::EpochStart;
+use crate::topics::{self, TopicRules};
+
+impl Supervisor {
+    pub(super) async fn on_fetch_ended(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        fault: FetchFault,
+        returned: Option<Box<Returned>>,
+    ) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        entry.fetched_from = None;
+        entry.returned = returned;
+        match fault {
+            FetchFault::Park(parked) => self.park(key, parked),
+            FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => {
+                debug!(partition = %entry.source, cause, "looking for the source's leader");
+                let topic = Arc::clone(&entry.source.topic);
+                let pause = entry.next_attempt();
+                let source = self.context.source.clone();
+                let partition = entry.source.clone();
+                let read = entry.returned.as_ref().map(|reading| reading.state.clone());
+                self.errand(async move {
+                    tokio::time::sleep(pause).await;
+                    let _ = source.refresh_metadata(Topics::Named(vec![topic])).await;
+                    let truncated = match read {
+                        Some(read) => truncated(&source, &partition, &read).await,
+                        None => None,
+                    };
+                    FlowEvent::LeaderSought { key, generation, truncated }
+                });
+            }
+            FetchFault::OutOfRange | FetchFault::Recreated => {
+                // The take-over looks at the log's bounds and tells what happened; the append state is as good as new.
+                self.release(key).await;
+                let Some(entry) = self.table.get(key) else { return };
+                let (generation, topic) = (entry.generation, Arc::clone(&entry.source.topic));
+                let source = self.context.source.clone();
+                self.errand(async move {
+                    let _ = source.refresh_metadata(Topics::Named(vec![topic])).await;
+                    FlowEvent::SourceRechecked { key, generation }
+                });
+            }
+        }
+    }
+
+    pub(super) async fn on_leader_sought(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        truncated: Option<Parked>,
+    ) {
+        if self.table.current(key, generation).is_none() {
+            return;
+        }
+        match truncated {
+            Some(parked) => self.park(key, parked),
+            None => self.start_fetching(key).await,
+        }
+    }
+
+    pub(super) async fn on_source_rechecked(&mut self, key: PartitionKey, generation: Generation) {
+        self.recheck_topic_ids().await;
+        // Another topic has begun another generation.
+        if self.table.current(key, generation).is_some_and(|entry| !entry.gauge.is_parked()) {
+            self.take_over(key);
+        }
+    }
+
+    /// Remembers the source's leader epochs: by them it is told later whether a source that lost its end was the one that was
+    /// copied.
+    pub(super) fn on_epochs_began(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        epochs: Vec<EpochStart>,
+    ) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        let Some(record) = &mut entry.record else { return };
+        let known = record.leader_epochs.clone();
+        epochs.into_iter().for_each(|epoch| record.add_epoch(epoch));
+        if record.leader_epochs == known {
+            return;
+        }
+        let (recorded, target) = (self.state.put(&entry.target, record.clone()), entry.target.clone());
+        self.errands.spawn(async move {
+            if let Err(error) = recorded.await {
+                warn!(partition = %target, %error, "the source's leader epochs could not be recorded");
+            }
+        });
+    }
+
+    pub(super) async fn on_append_ended(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        end: AppendEnd,
+    ) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        entry.appender = None;
+        let fetched_from = entry.fetched_from.take();
+        if entry.gauge.is_parked() {
+            return; // by its fetcher: what was read before that is not worth a take-over
+        }
+        match end {
+            AppendEnd::Park(parked) if parked.reason == ParkReason::TooLarge => self.read_limit(key, parked),
+            AppendEnd::Park(parked) => self.park(key, parked),
+            AppendEnd::TakeOver(cause) => {
+                debug!(partition = %entry.target, ?cause, "take-over");
+                if let TakeOverCause::Fenced { token } = cause {
+                    entry.token_refused = entry.token_refused.max(token);
+                }
+                if cause == TakeOverCause::OutOfOrder && entry.attempts > OUT_OF_ORDER_MAX {
+                    self.park(
+                        key,
+                        Parked::new(
+                            ParkReason::TargetDiverged,
+                            "the target refuses the next sequence again and again: the producer state of the partition is not \
+                             what its log says",
+                        ),
+                    );
+                } else {
+                    self.take_over_because(key, &cause);
+                }
+            }
+        }
+        if let Some(fetcher) = fetched_from.and_then(|broker| self.fetchers.get(&broker)) {
+            let _ = fetcher.send(FetcherEvent::Remove(key)).await;
+        }
+    }
+
+    /// A batch was refused for its size: the limit may have been lowered since it was read, and then the batch is divided.
+    fn read_limit(&mut self, key: PartitionKey, parked: Parked) {
+        let Some(entry) = self.table.get(key) else { return };
+        entry.generation += 1;
+        let (generation, topic) = (entry.generation, Arc::clone(&entry.target.topic));
+        let (flow, target) = (self.context.flow.clone(), self.context.target.clone());
+        self.errand(async move {
+            let rules = topics::rules(&flow, &target, std::slice::from_ref(&topic)).await;
+            let rules = rules.ok().and_then(|rules| rules.get(&topic).copied());
+            FlowEvent::LimitRead { key, generation, rules, parked }
+        });
+    }
+
+    pub(super) fn on_limit_read(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        rules: Option<TopicRules>,
+        parked: Parked,
+    ) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        match rules {
+            Some(rules) if rules.batches.batch_bytes_max < entry.rules.batches.batch_bytes_max => {
+                let bytes_max = rules.batches.batch_bytes_max;
+                info!(partition = %entry.target, bytes_max, "the target takes smaller batches than before");
+                entry.apply_rules(rules);
+                self.take_over(key);
+            }
+            _ => self.park(key, parked),
+        }
+    }
+
+    pub(super) fn take_over_because(&mut self, key: PartitionKey, cause: &TakeOverCause) {
+        match cause {
+            // What the broker had read already may still be executed; a moment later the tail shows it.
+            TakeOverCause::AnswerLost(_) => self.take_over_after(key, ANSWER_LOST_PAUSE),
+            TakeOverCause::LeaderUnknown(_) => self.take_over(key),
+            TakeOverCause::Displaced { expected, found } => {
+                if let Some(entry) = self.table.get(key) {
+                    warn!(partition = %entry.target, expected, found, "the target's log is longer than what was written");
+                    entry.reads_state = true;
+                }
+                self.take_over(key);
+            }
+            TakeOverCause::OutOfOrder | TakeOverCause::Overtaken | TakeOverCause::Fenced { .. } => {
+                if let Some(entry) = self.table.get(key) {
+                    entry.reads_state = true;
+                    entry.standby.refused();
+                }
+                self.stand_by(key);
+            }
+        }
+    }
+}
+
+/// Whether the source's new leader has another history than the one that was read. Since Kafka 2.7 a leader says so in the answer to
+/// a fetch; earlier ones must be asked (KIP-320).
+async fn truncated(source: &Client, partition: &TopicPartition, read: &FetchState) -> Option<Parked> {
+    let asked = [(partition.clone(), read.last_fetched_epoch?)];
+    let (_, end) = source.epoch_end_offsets(&asked).await.into_iter().next()?;
+    let end = end.ok()??;
+    (end.end_offset < read.position).then(|| source_truncated(&end, read.position))
+}
+
+const OUT_OF_ORDER_MAX: u32 = 10;
+const ANSWER_LOST_PAUSE: Duration = Duration::from_millis(100);

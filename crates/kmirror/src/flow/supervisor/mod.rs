@@ -1,0 +1,228 @@
+//! The supervisor's loop, and what it does on each event.
+
+mod ends;
+mod heads;
+mod pumps;
+mod take_over;
+mod topics;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kmirror_client::BrokerId;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tracing::error;
+
+use crate::append::appender::AppenderEvent;
+use crate::budget::Budget;
+use crate::error::Error;
+use crate::event::{FlowEvent, PartitionKey};
+use crate::fetch::fetcher::FetcherEvent;
+use crate::flow::FlowContext;
+use crate::flow::discovery::Discovery;
+use crate::flow::heads::HeldTopic;
+use crate::flow::table::Table;
+use crate::identity::ProducerIds;
+use crate::park::Parked;
+use crate::rewrite_pool::RewritePool;
+use crate::state::store::StateStore;
+use crate::status::PartitionState;
+
+/// Runs a flow until it is stopped or, if it runs once, until it has copied what was there when it started.
+pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "bounded by the partitions, each with an event or two on the way"
+    )]
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let stop = context.stop.clone();
+    let state = {
+        let flow = &context.flow;
+        let (topic, replication_factor) = (&flow.state_topic, flow.state_replication_factor);
+        tokio::select! {
+            state = StateStore::open(&context.target, &flow.target, topic, replication_factor) => state?,
+            () = stop.cancelled() => return Ok(()),
+        }
+    };
+    let mut supervisor = Supervisor::new(context, state, events);
+    let found = tokio::select! {
+        found = supervisor.discovery.clone().run(HashMap::new()) => found?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let start = supervisor.context.flow.start;
+    supervisor.start(found, start);
+    let mut settled = tokio::time::interval(SETTLED_INTERVAL);
+    let mut refresh = tokio::time::interval(supervisor.context.flow.metadata_refresh_interval);
+    refresh.reset();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(event) = inbox.recv() => supervisor.on_event(event).await,
+            _ = refresh.tick() => supervisor.on_event(FlowEvent::Refresh).await,
+            _ = settled.tick(), if supervisor.context.once => {
+                if supervisor.context.shared.is_settled() {
+                    break;
+                }
+            }
+        }
+    }
+    supervisor.shut_down(inbox).await;
+    Ok(())
+}
+
+struct Supervisor {
+    context: FlowContext,
+    ids: ProducerIds,
+    source_cluster_id: String,
+    discovery: Discovery,
+    /// Whether a look at the clusters is under way.
+    is_looking: bool,
+    /// Whether the last look failed.
+    is_blind: bool,
+    table: Table,
+    /// Compacted topics of which heads may have to be filled first, by their name on the target.
+    held: HashMap<Arc<str>, HeldTopic>,
+    state: StateStore,
+    /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
+    events: mpsc::UnboundedSender<FlowEvent>,
+    fetchers: HashMap<BrokerId, mpsc::Sender<FetcherEvent>>,
+    appenders: HashMap<BrokerId, mpsc::Sender<AppenderEvent>>,
+    budget: Budget,
+    rewrites: RewritePool,
+    /// Fetchers and appenders: they end when their inboxes are closed.
+    pumps: JoinSet<()>,
+    /// Take-overs and look-ups: they end with the flow.
+    errands: JoinSet<()>,
+    /// How many take-overs read at the same time.
+    take_overs: Arc<Semaphore>,
+}
+
+impl Supervisor {
+    fn new(context: FlowContext, state: StateStore, events: mpsc::UnboundedSender<FlowEvent>) -> Supervisor {
+        let cluster_id = context.source.cluster_id().unwrap_or_default();
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let discovery = Discovery {
+            flow: context.flow.clone(),
+            matcher: context.matcher.clone(),
+            source: context.source.clone(),
+            target: context.target.clone(),
+            once: context.once,
+        };
+        Supervisor {
+            ids: ProducerIds::of_flow(&cluster_id),
+            source_cluster_id: cluster_id,
+            discovery,
+            is_looking: false,
+            is_blind: false,
+            budget: Budget::new(context.flow.buffer_bytes_max),
+            context,
+            table: Table::default(),
+            held: HashMap::new(),
+            state,
+            events,
+            fetchers: HashMap::new(),
+            appenders: HashMap::new(),
+            rewrites: RewritePool::new(workers),
+            pumps: JoinSet::new(),
+            errands: JoinSet::new(),
+            take_overs: Arc::new(Semaphore::new(TAKE_OVERS_MAX)),
+        }
+    }
+
+    async fn on_event(&mut self, event: FlowEvent) {
+        match event {
+            FlowEvent::TakenOver { key, generation, taken } => {
+                self.on_taken_over(key, generation, taken).await
+            }
+            FlowEvent::FetchEnded { key, generation, fault, returned } => {
+                self.on_fetch_ended(key, generation, fault, returned).await;
+            }
+            FlowEvent::HeadFilled { key, generation, filled } => self.on_head_filled(key, generation, filled),
+            FlowEvent::PolicyRestored { topic, restored } => self.on_policy_restored(&topic, restored),
+            FlowEvent::EpochsBegan { key, generation, epochs } => {
+                self.on_epochs_began(key, generation, epochs)
+            }
+            FlowEvent::AppendEnded { key, generation, end } => {
+                self.on_append_ended(key, generation, end).await
+            }
+            FlowEvent::LeaderSought { key, generation, truncated } => {
+                self.on_leader_sought(key, generation, truncated).await;
+            }
+            FlowEvent::SourceRechecked { key, generation } => self.on_source_rechecked(key, generation).await,
+            FlowEvent::LimitRead { key, generation, rules, parked } => {
+                self.on_limit_read(key, generation, rules, parked);
+            }
+            FlowEvent::SourceBrokerLost | FlowEvent::Refresh => self.look(),
+            FlowEvent::Reconsidered { key, generation, rules } => {
+                self.on_reconsidered(key, generation, rules)
+            }
+            FlowEvent::Looked(found) => self.on_looked(found).await,
+        }
+        while self.errands.try_join_next().is_some() {}
+    }
+
+    /// Takes a partition away from its fetcher and appender, if it has them.
+    async fn release(&mut self, key: PartitionKey) {
+        let Some(entry) = self.table.get(key) else { return };
+        entry.generation += 1;
+        if let Some((appender, _)) = entry.appender.take() {
+            let _ = appender.send(AppenderEvent::Remove(key)).await;
+        }
+        if let Some(fetcher) = entry.fetched_from.take().and_then(|broker| self.fetchers.get(&broker)) {
+            let _ = fetcher.send(FetcherEvent::Remove(key)).await;
+        }
+    }
+
+    fn park(&mut self, key: PartitionKey, parked: Parked) {
+        let Some(entry) = self.table.get(key) else { return };
+        error!(partition = %entry.source, target = %entry.target, position = entry.gauge.position(), %parked, "parked");
+        entry.parked_at = parked.reason.may_pass().then(Instant::now);
+        entry.gauge.set_state(PartitionState::Parked(parked));
+        entry.returned = None;
+        let topic = Arc::clone(&entry.target.topic);
+        if let Some(held) = self.held.get_mut(&topic) {
+            let done = held.parked(key);
+            self.on_heads_done(&topic, done);
+        }
+    }
+
+    fn set_waiting(&mut self, key: PartitionKey, cause: &str) {
+        if let Some(entry) = self.table.get(key) {
+            entry.gauge.set_state(PartitionState::Waiting(cause.to_owned()));
+        }
+    }
+
+    /// Does something in a task of its own that ends in an event.
+    fn errand(&mut self, errand: impl Future<Output = FlowEvent> + Send + 'static) {
+        let events = self.events.clone();
+        self.errands.spawn(async move {
+            let event = errand.await;
+            let _ = events.send(event);
+        });
+    }
+
+    /// Stops reading, lets the appenders have the answers to what they have sent, and ends.
+    async fn shut_down(mut self, mut inbox: mpsc::UnboundedReceiver<FlowEvent>) {
+        self.errands.shutdown().await;
+        self.fetchers.clear();
+        self.appenders.clear();
+        for (_, entry) in self.table.iter_mut() {
+            entry.appender = None;
+        }
+        let ended = async { while self.pumps.join_next().await.is_some() {} };
+        let drained = async { while inbox.recv().await.is_some() {} };
+        tokio::select! {
+            () = ended => {}
+            () = drained => {}
+            () = tokio::time::sleep(SHUT_DOWN_MAX) => {}
+        }
+    }
+}
+
+const TAKE_OVERS_MAX: usize = 32;
+const SETTLED_INTERVAL: Duration = Duration::from_millis(20);
+const SHUT_DOWN_MAX: Duration = Duration::from_secs(3);

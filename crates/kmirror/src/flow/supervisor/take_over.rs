@@ -1,0 +1,208 @@
+//! Taking partitions over, and handing them to an appender and a fetcher.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kmirror_client::Topics;
+use kmirror_codec::GapReason;
+use tracing::{debug, info, warn};
+
+use super::Supervisor;
+use crate::append::appender::{AppendPartition, AppenderEvent};
+use crate::append::state::AppendState;
+use crate::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
+use crate::fetch::fetcher::{FetchPartition, FetcherEvent, Returned};
+use crate::fetch::state::FetchState;
+use crate::flow::heads::HeldTopic;
+use crate::item::Item;
+use crate::planner::Planner;
+use crate::queue::QueueGauge;
+use crate::state::record::SourceIdentity;
+use crate::status::PartitionState;
+use crate::takeover::{TakeOver, TakenOver, random_bits};
+
+impl Supervisor {
+    /// Reads the target's tail in a task of its own, after a pause that grows while nothing comes of it.
+    pub(super) fn take_over(&mut self, key: PartitionKey) {
+        self.take_over_after(key, Duration::ZERO);
+    }
+
+    pub(super) fn take_over_after(&mut self, key: PartitionKey, pause_min: Duration) {
+        let Some(entry) = self.table.get(key) else { return };
+        entry.generation += 1;
+        let generation = entry.generation;
+        let pause = entry.next_attempt().max(pause_min);
+        let (needs_metadata, partition) = (entry.attempts > 1, entry.target.clone());
+        entry.gauge.set_state(PartitionState::Starting);
+        let flow = &self.context.flow;
+        let take_over = TakeOver {
+            source_client: self.context.source.clone(),
+            target_client: self.context.target.clone(),
+            source: entry.source.clone(),
+            target: entry.target.clone(),
+            source_identity: SourceIdentity {
+                cluster_id: self.source_cluster_id.clone(),
+                topic: entry.source.topic.to_string(),
+                topic_id: entry.source_topic_id,
+            },
+            target_topic_id: entry.target_topic_id,
+            state: self.state.clone(),
+            reads_state: std::mem::take(&mut entry.reads_state),
+            ids: self.ids,
+            isolation: flow.isolation,
+            offsets: flow.offsets,
+            start: entry.start,
+            policies: flow.policies,
+            head_fill_offsets_max: flow.head_fill_offsets_max,
+            token_refused: entry.token_refused,
+            rules: entry.compare_rules,
+            compaction_policy: entry.rules.compaction_policy(),
+        };
+        let take_overs = Arc::clone(&self.take_overs);
+        let target = self.context.target.clone();
+        self.errand(async move {
+            tokio::time::sleep(pause).await;
+            let _turn = take_overs.acquire_owned().await;
+            if needs_metadata {
+                let _ = target.refresh_metadata(Topics::Named(vec![partition.topic])).await;
+            }
+            FlowEvent::TakenOver { key, generation, taken: take_over.run().await.map(Box::new) }
+        });
+    }
+
+    pub(super) async fn on_taken_over(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        taken: Result<Box<TakenOver>, TakeOverFailure>,
+    ) {
+        match taken {
+            Ok(taken) => {
+                let Some(entry) = self.table.current(key, generation) else { return };
+                entry.gauge.set_lineage(taken.record.lineage.clone());
+                let topic = Arc::clone(&entry.target.topic);
+                let policy = taken.record.cleanup_policy_after_seeding.clone();
+                entry.record = Some(taken.record.clone());
+                if policy.is_some() {
+                    self.held.entry(Arc::clone(&topic)).or_insert_with(|| HeldTopic::new([key]));
+                }
+                if let Some(held) = self.held.get_mut(&topic) {
+                    let done = held.taken_over(key, taken.head.is_some(), policy.as_deref());
+                    if taken.head.is_none() {
+                        self.set_waiting(key, "the heads of the topic's other partitions come first");
+                        return self.on_heads_done(&topic, done);
+                    }
+                }
+                if let Some(head) = taken.head {
+                    return self.fill_head(key, generation, head, taken.source_end, policy.is_some());
+                }
+                let Some(entry) = self.table.current(key, generation) else { return };
+                if entry.standby.look(taken.append.position, taken.source_end) {
+                    self.install(key, generation, *taken).await;
+                } else {
+                    entry.gauge.position.store(taken.append.position, Ordering::Relaxed);
+                    entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
+                    self.stand_by(key);
+                }
+            }
+            Err(TakeOverFailure::Park(parked)) => {
+                if self.table.current(key, generation).is_some() {
+                    self.park(key, parked);
+                }
+            }
+            Err(TakeOverFailure::Again(cause)) => {
+                let Some(entry) = self.table.current(key, generation) else { return };
+                debug!(partition = %entry.target, cause, "take-over did not come to an end");
+                self.take_over(key);
+                if let Some(entry) = self.table.get(key) {
+                    entry.gauge.set_state(PartitionState::Waiting(cause));
+                }
+            }
+        }
+    }
+
+    /// Looks at the log again after a while; a little sooner or later than another instance that does the same.
+    pub(super) fn stand_by(&mut self, key: PartitionKey) {
+        let pause = STANDBY_PAUSE + Duration::from_millis(random_bits() % STANDBY_PAUSE_SPREAD_MS);
+        self.take_over_after(key, pause);
+        self.set_waiting(key, "another instance appends to this partition");
+    }
+
+    /// Hands the partition to the appender of its target leader and the fetcher of its source leader.
+    pub(super) async fn install(&mut self, key: PartitionKey, generation: Generation, taken: TakenOver) {
+        let (isolation, data_producer_id) = (self.context.flow.isolation, self.ids.data);
+        let metadata = self.context.target.metadata();
+        let Some(entry) = self.table.current(key, generation) else { return };
+        let Some(leader) = metadata.leader(&entry.target) else {
+            self.take_over(key);
+            return self.set_waiting(key, "the target partition has no leader");
+        };
+        let queue = Arc::<QueueGauge>::default();
+        let mut append = AppendState::new(data_producer_id, taken.append);
+        let mut position = taken.append.position;
+        if let Some(lost) = taken.expired {
+            warn!(partition = %entry.source, first = lost.first, end = lost.end,
+                "these offsets expired before they were copied; they are filled with markers");
+            let gap = Item::Gap { first: lost.first, end: lost.end, reason: GapReason::Expired };
+            self.context.shared.counters.count_gap(&gap);
+            if let Err(parked) = append.push(gap) {
+                return self.park(key, parked);
+            }
+            position = lost.end;
+        }
+        let Some(entry) = self.table.current(key, generation) else { return };
+        let planner = Planner::new(position, entry.rules.batches);
+        let state = FetchState::new(position, None, taken.last_fetched_epoch, isolation);
+        entry.gauge.set_lineage(taken.record.lineage.clone());
+        entry.record = Some(taken.record);
+        entry.returned = Some(Box::new(Returned { state, planner }));
+        entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
+        entry.gauge.set_state(PartitionState::Copying);
+        info!(partition = %entry.target, position = taken.append.position, "copying");
+        let partition = AppendPartition {
+            key,
+            generation,
+            target: entry.target.clone(),
+            topic_id: entry.target_topic_id,
+            state: append,
+            gauge: Arc::clone(&entry.gauge),
+            queue: Arc::clone(&queue),
+        };
+        let appender = self.appender(leader);
+        let _ = appender.send(AppenderEvent::Add(Box::new(partition))).await;
+        if let Some(entry) = self.table.get(key) {
+            entry.appender = Some((appender, queue));
+        }
+        self.start_fetching(key).await;
+    }
+
+    /// Hands the partition to the fetcher of its source leader. Without a leader it waits for the next metadata.
+    pub(super) async fn start_fetching(&mut self, key: PartitionKey) {
+        let metadata = self.context.source.metadata();
+        let Some(entry) = self.table.get(key) else { return };
+        let Some(leader) = metadata.leader(&entry.source) else {
+            return self.set_waiting(key, "the source partition has no leader");
+        };
+        let Some((appender, queue)) = entry.appender.clone() else { return };
+        let Some(mut reading) = entry.returned.take() else { return };
+        reading.state.leader_epoch =
+            metadata.partition(&entry.source).and_then(|partition| partition.leader_epoch);
+        entry.fetched_from = Some(leader);
+        entry.gauge.set_state(PartitionState::Copying);
+        let partition = FetchPartition {
+            key,
+            generation: entry.generation,
+            source: entry.source.clone(),
+            topic_id: entry.source_topic_id,
+            reading: *reading,
+            gauge: Arc::clone(&entry.gauge),
+            queue,
+            appender,
+        };
+        let _ = self.fetcher(leader).send(FetcherEvent::Add(Box::new(partition))).await;
+    }
+}
+
+const STANDBY_PAUSE: Duration = Duration::from_millis(1_000);
+const STANDBY_PAUSE_SPREAD_MS: u64 = 1_000;

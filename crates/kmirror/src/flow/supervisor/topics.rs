@@ -1,0 +1,206 @@
+//! Topics and partitions that appear, change, or are looked at again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use kmirror_client::TopicPartition;
+use tracing::{debug, info, warn};
+
+use super::Supervisor;
+use crate::config::Start;
+use crate::error::Error;
+use crate::event::{FlowEvent, Generation, PartitionKey};
+use crate::fetch::fetcher::FetcherEvent;
+use crate::flow::Published;
+use crate::flow::discovery::FoundTopic;
+use crate::flow::heads::HeldTopic;
+use crate::flow::standby::Standby;
+use crate::flow::table::Entry;
+use crate::park::{ParkReason, Parked};
+use crate::status::PartitionGauge;
+use crate::topics;
+use crate::topics::TopicRules;
+
+impl Supervisor {
+    /// Starts the partitions that were found. `start`: where those begin that were never copied.
+    pub(super) fn start(&mut self, found: Vec<FoundTopic>, start: Start) {
+        for topic in found {
+            let numbers = topic.first_partition..topic.pair.partitions;
+            let keys: Vec<_> = numbers.map(|number| (number, self.enter(&topic, number, start))).collect();
+            if topic.may_need_heads {
+                let held = HeldTopic::new(keys.iter().map(|(_, key)| *key));
+                self.held.insert(Arc::clone(&topic.pair.target), held);
+            }
+            for (number, key) in keys {
+                if number < topic.target_partitions {
+                    self.take_over(key);
+                } else {
+                    let message = format!(
+                        "the source topic has {} partitions, the target topic only {}; add partitions to it",
+                        topic.pair.partitions, topic.target_partitions
+                    );
+                    self.park(key, Parked::new(ParkReason::Rejected, message));
+                }
+            }
+        }
+    }
+
+    pub(super) fn enter(&mut self, topic: &FoundTopic, number: i32, start: Start) -> PartitionKey {
+        let gauge = PartitionGauge::new();
+        self.context.shared.publish(Published {
+            source_topic: Arc::clone(&topic.pair.source),
+            target_topic: Arc::clone(&topic.pair.target),
+            partition: number,
+            goal: topic.goals.get(&number).copied(),
+            gauge: Arc::clone(&gauge),
+        });
+        self.table.insert(Entry {
+            source: TopicPartition::new(Arc::clone(&topic.pair.source), number),
+            target: TopicPartition::new(Arc::clone(&topic.pair.target), number),
+            source_topic_id: topic.source_topic_id,
+            target_topic_id: topic.target_topic_id,
+            rules: topic.rules,
+            compare_rules: topic.source_rules.compared_with(&topic.rules),
+            start,
+            record: None,
+            reads_state: false,
+            parked_at: None,
+            gauge,
+            generation: 0,
+            fetched_from: None,
+            appender: None,
+            returned: None,
+            standby: Standby::default(),
+            token_refused: 0,
+            attempts: 0,
+            attempted_at: -1,
+        })
+    }
+
+    /// Looks at both clusters again, in a task of its own: a cluster that does not answer must not hold up the flow.
+    pub(super) fn look(&mut self) {
+        if self.is_looking {
+            return;
+        }
+        self.is_looking = true;
+        let (discovery, known) = (self.discovery.clone(), self.table.partition_counts());
+        self.errand(async move { FlowEvent::Looked(discovery.run(known).await) });
+    }
+
+    /// New topics and partitions, moved leaders, topics created again.
+    pub(super) async fn on_looked(&mut self, found: Result<Vec<FoundTopic>, Error>) {
+        self.is_looking = false;
+        match found {
+            Ok(found) => {
+                if std::mem::take(&mut self.is_blind) {
+                    info!(flow = self.context.flow.name(), "both clusters answer again");
+                }
+                // What appears while the flow runs is copied from its first record.
+                self.start(found, Start::Earliest);
+            }
+            // Said once, not every few seconds for as long as a cluster is away.
+            Err(error) if self.is_blind => {
+                debug!(flow = self.context.flow.name(), %error, "still not answered")
+            }
+            Err(error) => {
+                self.is_blind = true;
+                warn!(flow = self.context.flow.name(), %error, "could not look at the clusters; trying again");
+            }
+        }
+        self.recheck_topic_ids().await;
+        self.reconsider_parked();
+        let metadata = self.context.source.metadata();
+        let mut waiting = Vec::new();
+        let mut moved = Vec::new();
+        for (key, entry) in self.table.iter() {
+            let Some(leader) = metadata.leader(&entry.source) else { continue };
+            match entry.fetched_from {
+                Some(broker) if broker != leader => moved.push((key, broker)),
+                None if entry.returned.is_some() && !entry.gauge.is_parked() => waiting.push(key),
+                _ => {}
+            }
+        }
+        for key in waiting {
+            self.start_fetching(key).await;
+        }
+        for (key, broker) in moved {
+            if let Some(fetcher) = self.fetchers.get(&broker) {
+                let _ = fetcher.send(FetcherEvent::GiveBack(key)).await;
+            }
+        }
+    }
+
+    /// Finds topics that were deleted and created again on either side (KIP-516). What becomes of another source topic is the
+    /// policy's to say; another target topic parks, for nobody should delete what is being written to.
+    pub(super) async fn recheck_topic_ids(&mut self) {
+        let source = self.context.source.metadata();
+        let target = self.context.target.metadata();
+        let (mut others, mut recreated) = (Vec::new(), Vec::new());
+        for (key, entry) in self.table.iter().filter(|(_, entry)| !entry.gauge.is_parked()) {
+            let source_topic = source.topic(&entry.source.topic).filter(|topic| topic.error.is_none());
+            let target_topic = target.topic(&entry.target.topic).filter(|topic| topic.error.is_none());
+            match (source_topic, target_topic) {
+                (Some(topic), _) if topic.id != entry.source_topic_id => others.push((key, topic.id)),
+                (_, Some(topic)) if topic.id != entry.target_topic_id => {
+                    recreated.push((key, entry.target.topic.clone(), entry.gauge.position()));
+                }
+                _ => {}
+            }
+        }
+        for (key, topic_id) in others {
+            self.release(key).await;
+            if let Some(entry) = self.table.get(key) {
+                entry.source_topic_id = topic_id;
+            }
+            self.take_over(key);
+        }
+        for (key, topic, position) in recreated {
+            let message = format!(
+                "the target topic {topic} was deleted and created again while source offsets up to {position} were on it; \
+                 restart kmirror to have it copied anew"
+            );
+            self.release(key).await;
+            self.park(key, Parked::new(ParkReason::TargetRecreated, message));
+        }
+    }
+
+    /// Looks again at partitions that are parked for something that an operator may have changed meanwhile: a limit, a
+    /// permission, a partition that was missing.
+    pub(super) fn reconsider_parked(&mut self) {
+        let now = Instant::now();
+        let interval = self.context.flow.parked_retry_interval;
+        let metadata = self.context.target.metadata();
+        let due: Vec<_> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| entry.gauge.is_parked() && metadata.partition(&entry.target).is_some())
+            .filter(|(_, entry)| entry.parked_at.is_some_and(|at| now.duration_since(at) >= interval))
+            .map(|(key, entry)| (key, entry.generation, Arc::clone(&entry.target.topic)))
+            .collect();
+        for (key, generation, topic) in due {
+            if let Some(entry) = self.table.get(key) {
+                entry.parked_at = Some(now);
+            }
+            let (flow, target) = (self.context.flow.clone(), self.context.target.clone());
+            self.errand(async move {
+                let rules = topics::rules(&flow, &target, std::slice::from_ref(&topic)).await;
+                let rules = rules.ok().and_then(|rules| rules.get(&topic).copied());
+                FlowEvent::Reconsidered { key, generation, rules }
+            });
+        }
+    }
+
+    pub(super) fn on_reconsidered(
+        &mut self,
+        key: PartitionKey,
+        generation: Generation,
+        rules: Option<TopicRules>,
+    ) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        if let Some(rules) = rules {
+            entry.apply_rules(rules);
+        }
+        info!(partition = %entry.target, "a parked partition is tried again");
+        self.take_over(key);
+    }
+}
