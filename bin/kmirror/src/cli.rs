@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Read both sides and compare every record
     Verify(VerifyArguments),
+    /// Show what `run` would do with each partition; changes nothing
+    Plan(PlanArguments),
     /// Show where source offsets are on the target, partition by partition
     Lineage(LineageArguments),
     /// Say where one offset is on the other side
@@ -59,6 +61,15 @@ pub(crate) struct VerifyArguments {
     /// Only a part of each partition, spread evenly: 0.01 is one per cent
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub(crate) sample: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ClusterConfig, Flow};
 use crate::error::{ConfigError, Error};
 use crate::flow::{self, FlowContext, FlowShared};
+use crate::plan::{self, PartitionPlan};
 use crate::selection::TopicMatcher;
 use crate::state;
 use crate::state::lineages::PartitionLineage;
@@ -99,6 +100,19 @@ impl Mirror {
             report.partitions.extend(partitions);
         }
         Ok(report)
+    }
+
+    /// Says what would be done with every partition if the mirror were started now. Changes nothing.
+    pub async fn plan(&self) -> Result<Vec<PartitionPlan>, Error> {
+        let clients = self.connect().await?;
+        let mut plans = Vec::new();
+        for (flow, matcher) in &self.flows {
+            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
+                continue;
+            };
+            plans.extend(plan::of_flow(flow, matcher, source, target).await?);
+        }
+        Ok(plans)
     }
 
     /// Reads where the source's records are on the target, for every flow and partition. Changes nothing.

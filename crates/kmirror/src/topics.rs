@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::config::Flow;
 use crate::error::Error;
+use crate::park::{ParkReason, Parked};
 use crate::planner::TargetRules;
 use crate::selection::TopicMatcher;
 use crate::takeover::CompareRules;
@@ -89,6 +90,20 @@ pub(crate) fn pair(
 /// How many partitions a topic has.
 pub(crate) fn partition_count(topic: &TopicMetadata) -> i32 {
     i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)
+}
+
+/// What becomes of a partition that the target topic does not have.
+pub(crate) fn missing_partition(pair: &TopicPair, number: i32) -> Option<Parked> {
+    let partitions = pair.target_partitions?;
+    (number >= partitions).then(|| {
+        Parked::new(
+            ParkReason::Rejected,
+            format!(
+                "the source topic has {} partitions, the target topic only {partitions}; add partitions to it",
+                pair.partitions
+            ),
+        )
+    })
 }
 
 /// Creates the target topics that do not exist, with the source's partition count and the configuration that is set on the

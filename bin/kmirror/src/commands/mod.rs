@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod lineage;
+pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod translate;
 pub(crate) mod verify;

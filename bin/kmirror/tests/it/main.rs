@@ -6,6 +6,7 @@ mod bad_input;
 mod copies;
 mod follows;
 mod kmirror;
+mod looks;
 mod scene;
 mod schedule;
 mod start_up;

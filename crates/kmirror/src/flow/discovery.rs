@@ -28,8 +28,6 @@ pub(crate) struct FoundTopic {
     pub(crate) pair: TopicPair,
     /// Its first partition that was not known.
     pub(crate) first_partition: i32,
-    /// The target's partition count.
-    pub(crate) target_partitions: i32,
     pub(crate) source_topic_id: TopicId,
     pub(crate) target_topic_id: TopicId,
     pub(crate) rules: TopicRules,
@@ -69,7 +67,6 @@ impl Discovery {
                 let target_topic = target.topic(&pair.target)?;
                 Some(FoundTopic {
                     first_partition: known.get(&pair.source).copied().unwrap_or(0),
-                    target_partitions: topics::partition_count(target_topic),
                     source_topic_id: source.topic(&pair.source)?.id,
                     target_topic_id: target_topic.id,
                     rules: rules.get(&pair.target).copied()?,

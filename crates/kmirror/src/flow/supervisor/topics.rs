@@ -32,14 +32,9 @@ impl Supervisor {
                 self.held.insert(Arc::clone(&topic.pair.target), held);
             }
             for (number, key) in keys {
-                if number < topic.target_partitions {
-                    self.take_over(key);
-                } else {
-                    let message = format!(
-                        "the source topic has {} partitions, the target topic only {}; add partitions to it",
-                        topic.pair.partitions, topic.target_partitions
-                    );
-                    self.park(key, Parked::new(ParkReason::Rejected, message));
+                match topics::missing_partition(&topic.pair, number) {
+                    None => self.take_over(key),
+                    Some(parked) => self.park(key, parked),
                 }
             }
         }

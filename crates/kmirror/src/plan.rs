@@ -1,0 +1,250 @@
+//! What a flow would do with each partition if it were started now. Nothing is created and nothing is changed.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicId, TopicPartition, Topics};
+
+use crate::config::{Flow, Start};
+use crate::error::Error;
+use crate::park::Parked;
+use crate::selection::TopicMatcher;
+use crate::state::record::SourceIdentity;
+use crate::state::store::{self, Recorded};
+use crate::takeover::judge::{Situation, SourceBounds, Verdict};
+use crate::topics::{self, TopicPair};
+
+/// What would be done with one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionPlan {
+    /// `source->target`.
+    pub flow: String,
+    /// The topic on the source.
+    pub source_topic: String,
+    /// The topic on the target.
+    pub target_topic: String,
+    /// The partition, the same on both sides.
+    pub partition: i32,
+    /// Whether the target topic would be created.
+    pub creates_topic: bool,
+    /// What would be done.
+    pub step: PlanStep,
+    /// Where the source ends under the flow's isolation.
+    pub source_end: i64,
+}
+
+/// What would be done first. Before a copy goes on its last records are compared with the source, which a plan does not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlanStep {
+    /// Copy from this source offset on, to this target offset: nothing was copied yet.
+    Begin {
+        /// The source offset.
+        source: i64,
+        /// The target offset.
+        target: i64,
+    },
+    /// Fill the target's head, offsets `[from, to)`, and cut it off; then copy from source offset `to` on.
+    FillHead {
+        /// Where the target ends now.
+        from: i64,
+        /// Where the source's log begins.
+        to: i64,
+    },
+    /// Go on at this source offset.
+    Resume {
+        /// The source offset.
+        source: i64,
+        /// Source offsets `[first, end)` that expired and would be filled with markers first, by policy.
+        expired: Option<(i64, i64)>,
+    },
+    /// Park.
+    Park(Parked),
+}
+
+impl fmt::Display for PlanStep {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanStep::Begin { source, target } if source == target => {
+                write!(formatter, "copy from offset {source}")
+            }
+            PlanStep::Begin { source, target } => {
+                write!(formatter, "copy from source offset {source} to target offset {target}")
+            }
+            PlanStep::FillHead { from, to } => {
+                write!(formatter, "fill the head [{from}, {to}), then copy from offset {to}")
+            }
+            PlanStep::Resume { source, expired: None } => write!(formatter, "go on at offset {source}"),
+            PlanStep::Resume { source, expired: Some((first, end)) } => {
+                write!(formatter, "fill expired offsets [{first}, {end}), go on at offset {source}")
+            }
+            PlanStep::Park(parked) => write!(formatter, "park: {parked}"),
+        }
+    }
+}
+
+/// Plans a flow.
+pub(crate) async fn of_flow(
+    flow: &Flow,
+    matcher: &TopicMatcher,
+    source: &Client,
+    target: &Client,
+) -> Result<Vec<PartitionPlan>, Error> {
+    let refresh = async |client: &Client| {
+        client.refresh_metadata(Topics::All).await.map_err(|error| Error::cluster(client.alias(), error))
+    };
+    let (source_metadata, target_metadata) = (refresh(source).await?, refresh(target).await?);
+    let pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata)?;
+    let mut recorded = store::read(target, &flow.state_topic).await?;
+    let source_ends = Ends::of_source(flow, source, &pairs).await?;
+    let target_ends = Ends::of_target(target, &pairs).await?;
+    let cluster_id = source.cluster_id().unwrap_or_default();
+    let mut plans = Vec::new();
+    for (pair, number) in pairs.iter().flat_map(|pair| (0..pair.partitions).map(move |number| (pair, number)))
+    {
+        let at_source = TopicPartition::new(pair.source.clone(), number);
+        let at_target = TopicPartition::new(pair.target.clone(), number);
+        let Some(bounds) = source_ends.bounds(&at_source) else { continue };
+        let (target_start, target_end) = target_ends.range(&at_target);
+        let situation = Situation {
+            recorded: recorded.remove(&at_target).unwrap_or(Recorded::Nothing),
+            source: SourceIdentity {
+                cluster_id: cluster_id.to_string(),
+                topic: pair.source.to_string(),
+                topic_id: topic_id(&source_metadata, &pair.source),
+            },
+            bounds,
+            beginning: source_ends.beginning(&at_source, flow.start, &bounds),
+            target_topic_id: topic_id(&target_metadata, &pair.target),
+            target_start,
+            target_end,
+            offsets: flow.offsets,
+            policies: flow.policies,
+            head_fill_offsets_max: flow.head_fill_offsets_max,
+        };
+        plans.push(PartitionPlan {
+            flow: flow.name(),
+            source_topic: pair.source.to_string(),
+            target_topic: pair.target.to_string(),
+            partition: number,
+            creates_topic: pair.target_partitions.is_none(),
+            step: match topics::missing_partition(pair, number) {
+                Some(parked) => PlanStep::Park(parked),
+                None => situation.judge().map_or_else(PlanStep::Park, PlanStep::of),
+            },
+            source_end: bounds.readable_end,
+        });
+    }
+    Ok(plans)
+}
+
+impl PlanStep {
+    fn of(verdict: Verdict) -> PlanStep {
+        match verdict {
+            Verdict::Begin(record) | Verdict::BeginBehind(record) => {
+                let first = record.lineage.first();
+                PlanStep::Begin { source: first.source, target: first.target }
+            }
+            Verdict::FillHead(_, head) => PlanStep::FillHead { from: head.from, to: head.to },
+            Verdict::Resume(resume) => PlanStep::Resume {
+                source: resume.expired.map_or(resume.position, |expired| expired.end),
+                expired: resume.expired.map(|expired| (expired.first, expired.end)),
+            },
+        }
+    }
+}
+
+/// A topic that does not exist yet has no id.
+fn topic_id(metadata: &ClusterMetadata, topic: &str) -> TopicId {
+    metadata.topic(topic).map_or(TopicId::NONE, |topic| topic.id)
+}
+
+/// Where the logs of one cluster begin and end.
+#[derive(Debug, Default)]
+struct Ends {
+    start: HashMap<TopicPartition, i64>,
+    readable_end: HashMap<TopicPartition, i64>,
+    high_watermark: HashMap<TopicPartition, i64>,
+    at_timestamp: HashMap<TopicPartition, i64>,
+}
+
+impl Ends {
+    async fn of_source(flow: &Flow, client: &Client, pairs: &[TopicPair]) -> Result<Ends, Error> {
+        let partitions = partitions(pairs, |pair| (pair.source.as_ref(), pair.partitions));
+        let isolation = flow.isolation.for_client();
+        let at_timestamp = match flow.start {
+            Start::Timestamp(timestamp) => {
+                list(client, &partitions, OffsetSpec::Timestamp(timestamp), isolation).await?
+            }
+            Start::Earliest | Start::Latest => HashMap::new(),
+        };
+        Ok(Ends {
+            start: list(client, &partitions, OffsetSpec::Earliest, Isolation::ReadUncommitted).await?,
+            readable_end: list(client, &partitions, OffsetSpec::Latest, isolation).await?,
+            high_watermark: list(client, &partitions, OffsetSpec::Latest, Isolation::ReadUncommitted).await?,
+            at_timestamp,
+        })
+    }
+
+    async fn of_target(client: &Client, pairs: &[TopicPair]) -> Result<Ends, Error> {
+        let partitions = partitions(pairs, |pair| {
+            (pair.target.as_ref(), pair.target_partitions.unwrap_or(0).min(pair.partitions))
+        });
+        let uncommitted = Isolation::ReadUncommitted;
+        Ok(Ends {
+            start: list(client, &partitions, OffsetSpec::Earliest, uncommitted).await?,
+            high_watermark: list(client, &partitions, OffsetSpec::Latest, uncommitted).await?,
+            ..Ends::default()
+        })
+    }
+
+    fn bounds(&self, partition: &TopicPartition) -> Option<SourceBounds> {
+        Some(SourceBounds {
+            log_start: *self.start.get(partition)?,
+            readable_end: *self.readable_end.get(partition)?,
+            high_watermark: *self.high_watermark.get(partition)?,
+        })
+    }
+
+    fn beginning(&self, partition: &TopicPartition, start: Start, bounds: &SourceBounds) -> i64 {
+        let beginning = match start {
+            Start::Earliest => bounds.log_start,
+            Start::Latest => bounds.readable_end,
+            Start::Timestamp(_) => self.at_timestamp.get(partition).copied().unwrap_or(bounds.readable_end),
+        };
+        beginning.max(bounds.log_start)
+    }
+
+    /// A partition that does not exist yet is empty.
+    fn range(&self, partition: &TopicPartition) -> (i64, i64) {
+        let of = |offsets: &HashMap<TopicPartition, i64>| offsets.get(partition).copied().unwrap_or(0);
+        (of(&self.start), of(&self.high_watermark))
+    }
+}
+
+fn partitions<'a>(
+    pairs: &'a [TopicPair],
+    of: impl Fn(&'a TopicPair) -> (&'a str, i32),
+) -> Vec<TopicPartition> {
+    let of_pair = |pair| {
+        let (topic, count) = of(pair);
+        (0..count).map(move |number| TopicPartition::new(topic, number))
+    };
+    pairs.iter().flat_map(of_pair).collect()
+}
+
+async fn list(
+    client: &Client,
+    partitions: &[TopicPartition],
+    spec: OffsetSpec,
+    isolation: Isolation,
+) -> Result<HashMap<TopicPartition, i64>, Error> {
+    let asked: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
+    let mut offsets = HashMap::new();
+    for (partition, listed) in client.list_offsets(&asked, isolation).await {
+        let listed = listed.map_err(|error| Error::cluster(client.alias(), error))?;
+        offsets.extend(listed.offset.map(|offset| (partition, offset)));
+    }
+    Ok(offsets)
+}
