@@ -347,7 +347,7 @@ impl TakeOver {
                     }));
                 }
                 Aligned::Unanchored(problem) if is_last_step => {
-                    return Err(self.diverged(record, end, &problem).await);
+                    return Err(self.diverged(record, bounds, &problem).await);
                 }
                 Aligned::Unanchored(_) => {}
             }
@@ -368,16 +368,6 @@ impl TakeOver {
         let end = bounds.target.high_watermark;
         let data_end = tail.data.last().map_or(first, |batch| batch.header().next_offset());
         let copied = lineage.source_of(data_end);
-        if copied > bounds.source.high_watermark && !tail.data.is_empty() {
-            return Err(TakeOverFailure::Park(Parked::new(
-                ParkReason::SourceTruncated,
-                format!(
-                    "offsets [{}, {copied}) were copied, and the source ends at {} now: it lost records (an unclean leader \
-                     election, or a cluster restored from a backup)",
-                    bounds.source.high_watermark, bounds.source.high_watermark
-                ),
-            )));
-        }
         let from = tail.data.first().map_or(first, |batch| batch.header().base_offset);
         let from = if first == lineage.first().target { first } else { from };
         let from = lineage.source_of(from).max(bounds.source.log_start);
@@ -391,19 +381,29 @@ impl TakeOver {
         .await
         .map_err(|error| TakeOverFailure::Again(format!("comparing was interrupted: {error}")))?
         .map_err(TakeOverFailure::Park)?;
+        let is_beyond = |copied: i64| copied > bounds.source.high_watermark && !tail.data.is_empty();
         match aligned {
+            // Unless offsets that are not the source's, further back, explain it.
+            Ok(Alignment { is_proven: false, .. }) if is_beyond(copied) => {
+                Ok(Aligned::Unanchored("the source ends before what was copied".to_owned()))
+            }
+            Ok(Alignment { displaced, .. }) if is_beyond(copied_by(&displaced, copied, data_end)) => {
+                Err(self.diverged(record, bounds, "the source ends before what was copied").await)
+            }
             Ok(Alignment { is_proven: false, displaced }) if displaced.is_empty() => Ok(Aligned::Open),
             // Too many markers, and nothing before them shows where their hole begins.
             Ok(Alignment { is_proven: false, .. }) if !tail.data.is_empty() || !is_whole => Ok(Aligned::Open),
             Ok(Alignment { displaced, .. }) => Ok(Aligned::Proven(displaced, last_epoch)),
             Err(Misaligned::Unanchored(problem)) => Ok(Aligned::Unanchored(problem)),
-            Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, end, &problem).await),
+            Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, bounds, &problem).await),
         }
     }
 
     /// Both sides differ: whether the source is not what it was, its leader epochs tell.
-    async fn diverged(&self, record: &PartitionRecord, end: i64, problem: &str) -> TakeOverFailure {
+    async fn diverged(&self, record: &PartitionRecord, bounds: &Bounds, problem: &str) -> TakeOverFailure {
+        let end = bounds.target.high_watermark;
         let copied = record.lineage.source_of(end);
+        let source_end = bounds.source.high_watermark;
         let parked = match self.truncated_at(record, copied).await {
             Err(again) => return again,
             Ok(Some((epoch, offset))) => Parked::new(
@@ -411,6 +411,13 @@ impl TakeOver {
                 format!(
                     "offsets [{offset}, {copied}) were copied, and the source lost them: its leader epoch {epoch} ends at offset \
                      {offset} now (an unclean leader election). It holds other records there"
+                ),
+            ),
+            Ok(None) if copied > source_end => Parked::new(
+                ParkReason::SourceTruncated,
+                format!(
+                    "offsets [{source_end}, {copied}) were copied, and the source ends at {source_end} now: it lost records (an \
+                     unclean leader election, or a cluster restored from a backup)"
                 ),
             ),
             Ok(None) => Parked::new(
@@ -573,12 +580,19 @@ fn align_ranges(
     Ok(align(lineage, &tails, rules))
 }
 
+/// The source offset after the last record on the target, which ends at `data_end`, as the displaced runs say.
+fn copied_by(displaced: &[Run], copied: i64, data_end: i64) -> i64 {
+    let run = displaced.iter().rfind(|run| run.target < data_end);
+    run.map_or(copied, |run| data_end - run.delta())
+}
+
 fn foreign_writer(offset: i64, producer_id: i64) -> Parked {
     Parked::new(
         ParkReason::TargetDiverged,
         format!(
             "the target has records that this flow did not write: the batch at offset {offset} is of producer id {producer_id}. \
-             Nothing was written behind it. `on_diverged: shift` goes on behind foreign records, at other offsets"
+             What was on the way may have been written behind it; nothing more is. `on_diverged: shift` goes on behind foreign \
+             records, at other offsets"
         ),
     )
 }
