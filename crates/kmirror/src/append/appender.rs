@@ -162,7 +162,7 @@ impl Appender {
     /// Sends what may be sent: one request takes a batch of each ready partition, and several requests are in flight.
     async fn submit(&mut self) {
         let now = Instant::now();
-        self.demand_controls(now);
+        self.demand_controls(now).await;
         while self.produces.len() < REQUESTS_IN_FLIGHT_MAX && !self.ready.is_empty() {
             let connection = match &self.link {
                 Link::Up(connection) => connection.clone(),
@@ -287,7 +287,8 @@ impl Appender {
     }
 
     /// Collects what the holes at the front of partitions need, and asks for it in one request for all of them.
-    fn demand_controls(&mut self, now: Instant) {
+    async fn demand_controls(&mut self, now: Instant) {
+        let mut leaving = Vec::new();
         for key in self.ready.iter() {
             let Some(partition) = self.partitions.get_mut(&key) else { continue };
             let generation = partition.generation;
@@ -296,8 +297,12 @@ impl Appender {
                     self.markers_wanted.push((key, generation, count, token))
                 }
                 Some(Control::ReadEnd) => self.log_ends_wanted.push((key, generation)),
+                Some(Control::MakeUp) => leaving.push(key),
                 None => {}
             }
+        }
+        for key in leaving {
+            self.end(key, AppendEnd::TakeOver(TakeOverCause::CanMakeUp)).await;
         }
         if self.markers.is_none() && !self.markers_wanted.is_empty() {
             self.markers = Some(self.write_markers());

@@ -151,6 +151,7 @@ impl Log {
         self.is_exact(source, self.end()).then(|| AppendStart {
             position: self.end(),
             delta: 0,
+            surplus: 0,
             next_sequence: self.batches.last().map(|(_, last, _)| Sequence::after(*last, 1)),
             token: self.token() + 1 + token_step,
         })
@@ -301,6 +302,7 @@ impl World {
                 owner.requests.push_back(Request::Markers { count, token });
             }
             Some(Control::ReadEnd) => owner.requests.push_back(Request::ReadEnd),
+            Some(Control::MakeUp) => panic!("there is nothing to make up for"),
             None => {}
         }
     }

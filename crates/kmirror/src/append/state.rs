@@ -21,6 +21,9 @@ pub(crate) struct AppendStart {
     pub(crate) position: i64,
     /// How far the target's offsets are ahead of the source's from here on: the delta of the lineage's last run.
     pub(crate) delta: i64,
+    /// How many offsets of that are too many: holes that came out longer than the source's. At the next hole of at least as
+    /// many offsets that is made up for.
+    pub(crate) surplus: i64,
     /// The sequence of the next data batch; `None` where the flow has not appended data yet.
     pub(crate) next_sequence: Option<Sequence>,
     /// The coordinator epoch of our markers: higher than any that the log has seen for the flow's marker id.
@@ -43,6 +46,9 @@ pub(crate) struct AppendState {
     acknowledged: i64,
     /// What makes a source offset one of the target.
     delta: i64,
+    surplus: i64,
+    /// Where this owner took over, as a source offset.
+    began_at: i64,
     next_sequence: Option<Sequence>,
     /// How many batches may be in flight.
     window: usize,
@@ -69,6 +75,7 @@ pub(crate) struct AppendState {
 ///    │                                 ▼  │                                                                     │   │
 ///    │◀─ answer, no need to measure ─ Writing ────────────────────────────────────── answer ────────────────────┼───┘
 ///    └─────────────────────────────────────────────────────────────────────────────────── end where the hole ends
+///      a hole in which a surplus is made up for: MakeUp ──▶ Leaving
 /// ```
 ///
 /// Until a marker with our token is in the log, an earlier owner's late request may add markers; so the first marker goes
@@ -100,6 +107,10 @@ enum Fill {
         measured: bool,
         count: u32,
     },
+    /// The hole is long enough to make up for the surplus. Where the records behind it are must be recorded before they are
+    /// appended, and only a take-over does that.
+    MakeUp,
+    Leaving,
 }
 
 #[derive(Debug)]
@@ -123,6 +134,8 @@ pub(crate) enum Control {
     WriteMarkers { count: u32, token: i32 },
     /// Read high watermark and log end offset.
     ReadEnd,
+    /// Take the partition over: the hole that comes next makes up for one that came out too long. This state is finished.
+    MakeUp,
 }
 
 /// Why an append was refused, by what follows from it.
@@ -159,6 +172,8 @@ pub(crate) enum TakeOverCause {
     AnswerLost(String),
     /// Another broker leads the partition, or none.
     LeaderUnknown(String),
+    /// The next hole is long enough to make up for one that came out too long.
+    CanMakeUp,
 }
 
 /// What an answer led to.
@@ -192,6 +207,8 @@ impl AppendState {
             next_item: start.position,
             acknowledged: start.position,
             delta: start.delta,
+            surplus: start.surplus,
+            began_at: start.position,
             next_sequence: start.next_sequence,
             window: 1,
             token: start.token,
@@ -269,9 +286,16 @@ impl AppendState {
                 self.fill = Fill::Measure { asked: true, not_before };
                 Some(Control::ReadEnd)
             }
-            Fill::Idle | Fill::Look { .. } | Fill::Fencing | Fill::Measure { .. } | Fill::Writing { .. } => {
-                None
+            Fill::MakeUp => {
+                self.fill = Fill::Leaving;
+                Some(Control::MakeUp)
             }
+            Fill::Idle
+            | Fill::Look { .. }
+            | Fill::Fencing
+            | Fill::Measure { .. }
+            | Fill::Writing { .. }
+            | Fill::Leaving => None,
         }
     }
 
@@ -328,7 +352,13 @@ impl AppendState {
                 }
                 self.fill = Fill::Write { end, measured: false };
             }
-            Fill::Idle | Fill::Look { .. } | Fill::Fence | Fill::Measure { .. } | Fill::Write { .. } => {}
+            Fill::Idle
+            | Fill::Look { .. }
+            | Fill::Fence
+            | Fill::Measure { .. }
+            | Fill::Write { .. }
+            | Fill::MakeUp
+            | Fill::Leaving => {}
         }
         Outcome::Going
     }
@@ -406,8 +436,12 @@ impl AppendState {
         if self.fill != Fill::Idle || self.sent > 0 || self.failure.is_some() {
             return;
         }
-        if let Some(Queued::Gap { end, .. }) = self.queue.front() {
-            self.fill = if self.fenced {
+        if let Some(Queued::Gap { first, end }) = self.queue.front() {
+            // The take-over has looked at a hole at its own position already.
+            let makes_up = self.surplus > 0 && *first > self.began_at && end - first >= self.surplus;
+            self.fill = if makes_up {
+                Fill::MakeUp
+            } else if self.fenced {
                 Fill::Write { end: *end, measured: false }
             } else {
                 Fill::Look { asked: false, not_before: None }

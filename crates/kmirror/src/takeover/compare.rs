@@ -176,6 +176,15 @@ fn surplus(lineage: &Lineage, tails: &Tails<'_>) -> Option<Run> {
     (hole_end < position).then_some(Run { source: hole_end, target: tails.target_end })
 }
 
+/// The run that makes up for offsets which the target has too many, where the source has a hole of at least as many at
+/// `position`, which is what the target's end belongs to: as many markers fewer are written there. `hole_end`: the next offset at
+/// which the source has a record, or where it ends.
+pub(crate) fn make_up(lineage: &Lineage, position: i64, hole_end: i64) -> Option<Run> {
+    let surplus = lineage.surplus();
+    (surplus > 0 && hole_end - position >= surplus)
+        .then(|| Run { source: position + surplus, target: lineage.target_of(position) })
+}
+
 fn find(records: &[OwnedRecord], offset: i64) -> Option<&OwnedRecord> {
     records.binary_search_by_key(&offset, |record| record.offset).ok().and_then(|index| records.get(index))
 }
@@ -362,6 +371,20 @@ mod tests {
         let second = owned([moved(53)]);
         let problem = align(&lineage, &whole(&second), &PLAIN);
         assert!(matches!(problem, Err(Misaligned::Diverged(_))), "the first one is missing: {problem:?}");
+    }
+
+    #[test]
+    fn a_hole_of_at_least_the_surplus_makes_up_for_it() {
+        // Two offsets too many since the source's offset 12, in a copy that began 100 further ahead.
+        let mut lineage = Lineage::beginning_at(0, 100);
+        assert_eq!(make_up(&lineage, 0, 50), None, "there is nothing to make up for");
+        lineage.begin(Run { source: 12, target: 114 }).expect("in order");
+        for (hole_end, expected) in [(30, None), (31, None), (32, Some(32)), (40, Some(32))] {
+            let run = make_up(&lineage, 30, hole_end);
+            assert_eq!(run, expected.map(|source| Run { source, target: 132 }), "{hole_end}");
+        }
+        lineage.begin(Run { source: 32, target: 132 }).expect("in order");
+        assert_eq!((lineage.surplus(), lineage.source_of(132)), (0, 32));
     }
 
     #[test]

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use kmirror_client::{Client, OffsetSpec, TopicId, TopicPartition};
 use kmirror_codec::{Batch, Limits, Workspace};
-use tracing::warn;
+use tracing::{info, warn};
 
 pub(crate) use self::compare::CompareRules;
-use self::compare::{Alignment, Misaligned, OwnedRecord, Tails, align, records_of};
+use self::compare::{Alignment, Misaligned, OwnedRecord, Tails, align, make_up, records_of};
 use self::ends::LogEnds;
 use self::judge::{Head, Resume, Situation, SourceBounds, Verdict};
 use self::read::{SourceRange, failure, source_range};
@@ -129,7 +129,13 @@ impl TakeOver {
     ) -> Result<TakenOver, TakeOverFailure> {
         let (next_sequence, token) = self.producers(&Found::default(), bounds.target).await?;
         let run = record.lineage.last();
-        let append = AppendStart { position: run.source, delta: run.delta(), next_sequence, token };
+        let append = AppendStart {
+            position: run.source,
+            delta: run.delta(),
+            surplus: record.lineage.surplus(),
+            next_sequence,
+            token,
+        };
         let source_end = bounds.source.readable_end;
         Ok(TakenOver { append, record, head, expired: None, last_fetched_epoch: None, source_end })
     }
@@ -200,10 +206,46 @@ impl TakeOver {
                 ),
             )));
         }
-        let delta = record.lineage.last().delta();
-        let append = AppendStart { position, delta, next_sequence, token };
-        let (last_fetched_epoch, source_end) = (found.last_epoch, bounds.source.readable_end);
+        let mut last_fetched_epoch = found.last_epoch;
+        if expired.is_none() {
+            last_fetched_epoch = self.make_up(&mut record, position, bounds).await?.or(last_fetched_epoch);
+        }
+        let append = AppendStart {
+            position: record.lineage.source_of(end),
+            delta: record.lineage.last().delta(),
+            surplus: record.lineage.surplus(),
+            next_sequence,
+            token,
+        };
+        let source_end = bounds.source.readable_end;
         Ok(TakenOver { append, record, head: None, expired, last_fetched_epoch, source_end })
+    }
+
+    /// Where holes came out longer than the source's, and the source has a hole of as many offsets at `position`, the copy goes
+    /// on behind that: the records there are at the right distance again. `Some`: the leader epoch of the source's last batch
+    /// before.
+    async fn make_up(
+        &self,
+        record: &mut PartitionRecord,
+        position: i64,
+        bounds: &Bounds,
+    ) -> Result<Option<i32>, TakeOverFailure> {
+        let end = position + record.lineage.surplus();
+        if end <= position || position < bounds.source.log_start || end > bounds.source.readable_end {
+            return Ok(None);
+        }
+        let range = source_range(&self.source_client, &self.source, self.isolation, position, end).await?;
+        let (last_epoch, read_to) = (range.last_epoch, range.position);
+        let records = decoded(range, [position, end]).map_err(TakeOverFailure::Park)?;
+        // What was not read may be anything: a broker that throttles answers with nothing.
+        let hole_end = records.first().map_or(read_to, |record| record.offset);
+        let Some(run) = make_up(&record.lineage, position, hole_end) else { return Ok(None) };
+        info!(partition = %self.target, source_offset = run.source, target_offset = run.target,
+            "a hole makes up for one that came out too long: copying goes on at the distance it began with");
+        record.lineage.begin(run).map_err(|error| {
+            TakeOverFailure::Park(Parked::new(ParkReason::TargetDiverged, error.to_string()))
+        })?;
+        Ok(last_epoch)
     }
 
     /// Records what was found, before anything is appended by it.
@@ -549,19 +591,9 @@ fn align_ranges(
     bounds: &SourceBounds,
     rules: &CompareRules,
 ) -> Result<Result<Alignment, Misaligned>, Parked> {
-    let corrupt = |error: kmirror_codec::BatchError| {
-        Parked::new(ParkReason::CorruptBatch, format!("a batch near offset {from} cannot be read: {error}"))
-    };
+    let source = decoded(range, [from, to])?;
+    let corrupt = |error| corrupt(from, &error);
     let mut workspace = Workspace::default();
-    let mut source: Vec<OwnedRecord> = Vec::new();
-    for piece in range.pieces {
-        let batch = match piece {
-            Sourced::Batch(batch) => batch,
-            Sourced::Legacy(legacy) => legacy.convert(&Limits::default(), &mut workspace).map_err(corrupt)?,
-            Sourced::Gap { .. } => continue,
-        };
-        source.extend(records_of(&batch, from, to, &mut workspace).map_err(corrupt)?);
-    }
     let mut target = Vec::new();
     let begin = first;
     let first = data.first().map_or(first, |batch| batch.header().base_offset);
@@ -584,6 +616,26 @@ fn align_ranges(
 fn copied_by(displaced: &[Run], copied: i64, data_end: i64) -> i64 {
     let run = displaced.iter().rfind(|run| run.target < data_end);
     run.map_or(copied, |run| data_end - run.delta())
+}
+
+/// The source's records in `[from, to)`.
+fn decoded(range: SourceRange, [from, to]: [i64; 2]) -> Result<Vec<OwnedRecord>, Parked> {
+    let corrupt = |error| corrupt(from, &error);
+    let mut workspace = Workspace::default();
+    let mut records = Vec::new();
+    for piece in range.pieces {
+        let batch = match piece {
+            Sourced::Batch(batch) => batch,
+            Sourced::Legacy(legacy) => legacy.convert(&Limits::default(), &mut workspace).map_err(corrupt)?,
+            Sourced::Gap { .. } => continue,
+        };
+        records.extend(records_of(&batch, from, to, &mut workspace).map_err(corrupt)?);
+    }
+    Ok(records)
+}
+
+fn corrupt(from: i64, error: &kmirror_codec::BatchError) -> Parked {
+    Parked::new(ParkReason::CorruptBatch, format!("a batch near offset {from} cannot be read: {error}"))
 }
 
 fn foreign_writer(offset: i64, producer_id: i64) -> Parked {
@@ -682,7 +734,7 @@ mod tests {
             keeps_timestamps: true,
         };
         let bounds = SourceBounds { log_start: 0, readable_end: 4, high_watermark: 4 };
-        let range = SourceRange { pieces, last_epoch: None };
+        let range = SourceRange { pieces, last_epoch: None, position: 4 };
         align_ranges(range, target, &Lineage::beginning_at(0, 0), [0, 4], [0, 4, 4], &bounds, &rules)
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct SourceRange {
     pub(crate) pieces: Vec<Sourced>,
     /// The leader epoch of the last batch that begins before `end`.
     pub(crate) last_epoch: Option<i32>,
+    /// How far it was read: to `end` or behind it, unless a broker had nothing to say.
+    pub(crate) position: i64,
 }
 
 /// Reads a range of the source.
@@ -91,6 +93,7 @@ pub(crate) async fn source_range(
             break; // nothing to read up to the end: cleaned, or not readable yet
         }
     }
+    range.position = state.position;
     Ok(range)
 }
 

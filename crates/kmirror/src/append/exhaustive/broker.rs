@@ -99,11 +99,13 @@ pub(super) struct Broker {
     pub(super) high_watermark: i64,
     /// The record of the partition in the state topic.
     pub(super) lineage: Lineage,
+    /// How often it was written.
+    pub(super) version: u8,
 }
 
 impl Broker {
     pub(super) fn new() -> Broker {
-        Broker { log: Vec::new(), high_watermark: 0, lineage: Lineage::beginning_at(0, 0) }
+        Broker { log: Vec::new(), high_watermark: 0, lineage: Lineage::beginning_at(0, 0), version: 0 }
     }
 
     pub(super) fn end(&self) -> i64 {

@@ -97,7 +97,7 @@ impl World {
         }
         let (position, surplus) = first;
         let could_heal = surplus > 0 && rules.source.longest_hole_from(position) >= surplus;
-        if rules.heals && could_heal && lineage.surplus() > 0 {
+        if could_heal && lineage.surplus() > 0 {
             return Err(Violation::ShiftNotHealed { surplus: lineage.surplus() });
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! In every state that can be reached no record is lost, doubled or out of order. Offsets that the source does not have get into
 //! the log in one window only: the first marker of an owner was on its way while somebody else filled the same hole. An owner that
 //! is told of an append elsewhere than expected reads the log again, and records where the records are before it appends more; so
-//! the lineage is true whenever an owner goes on, and whoever comes last finishes.
+//! the lineage is true whenever an owner goes on, and whoever comes last finishes. A later hole that is long enough makes up for it.
 //!
 //! Each rule of the protocol is there because the model breaks without it: [`Omit`]. Two habits of the engine are not needed for
 //! any of this, and the model is without them: a take-over waits until the log is at rest, and whoever was refused stands by.
@@ -31,8 +31,6 @@ struct Rules {
     source: Source,
     omit: Option<Omit>,
     bounds: Bounds,
-    /// Whether a hole that came out too long is made up for at a later one.
-    heals: bool,
     now: Instant,
 }
 
@@ -58,6 +56,10 @@ enum Omit {
     OneRead,
     /// A run that is not in the lineage is recorded before anything is appended.
     RecordFirst,
+    /// What is recorded replaces what its owner has read, and nothing else.
+    CompareAndRecord,
+    /// A hole that came out too long is made up for at a later one.
+    MakeUp,
     /// All owners that start afresh choose the same first sequence.
     SameFirstSequence,
     /// It is the source offset, whatever the distance.
@@ -86,19 +88,24 @@ enum Omit {
     NoSecondMarkers,
 }
 
+const THREE_TAKE_OVERS: Bounds =
+    Bounds { take_overs: 3, losses: 1, fail_overs: 0, refusals: 0, in_flight: 2 };
+
 impl Rules {
     fn of(source: &str) -> Rules {
         let bounds = Bounds { take_overs: 2, losses: 1, fail_overs: 1, refusals: 1, in_flight: 2 };
-        Rules { source: Source::of(source), omit: None, bounds, heals: false, now: Instant::now() }
+        Rules { source: Source::of(source), omit: None, bounds, now: Instant::now() }
     }
 }
 
 /// No record is lost, doubled or out of order, and every shift is in its window, noticed and recorded.
 #[test]
 fn every_interleaving_is_safe() {
-    for source in ["#", "###", "#.#", ".#", "..#", "#..", "#..#", "##.#", ".#.", "#.#.", "...#"] {
+    for source in ["#", "###", "#.#", ".#", "..#", "#..", "#..#", "##.#", ".#.", "#.#.", "...#", ".#..#"] {
         is_safe(Rules::of(source));
     }
+    // A third take-over of each owner, and what is recorded by one of them comes too late.
+    is_safe(Rules { bounds: THREE_TAKE_OVERS, ..Rules::of(".#") });
 }
 
 /// The same with more of everything, some ten million states:
@@ -124,6 +131,18 @@ fn every_interleaving_of_larger_logs_is_safe() {
 #[test]
 fn without_the_comparison_a_crash_in_a_shift_loses_a_record() {
     assert_eq!(violation(Omit::Comparison, ".#"), Violation::NotCopied);
+}
+
+#[test]
+fn a_record_that_comes_late_replaces_a_newer_lineage() {
+    let rules = Rules { bounds: THREE_TAKE_OVERS, ..Rules::of(".#") };
+    let violation = violation_of(Rules { omit: Some(Omit::CompareAndRecord), ..rules });
+    assert_eq!(violation, Violation::ShiftNotNoticed { source: 1, target: 3 });
+}
+
+#[test]
+fn a_shift_that_is_not_made_up_for_stays() {
+    assert_eq!(violation(Omit::MakeUp, ".#."), Violation::ShiftNotHealed { surplus: 1 });
 }
 
 #[test]
@@ -222,9 +241,12 @@ fn is_safe(rules: Rules) {
 
 /// What the model finds without a rule, by the shortest schedule, which is printed.
 fn violation(omit: Omit, source: &str) -> Violation {
-    let rules = Rules { omit: Some(omit), ..Rules::of(source) };
+    violation_of(Rules { omit: Some(omit), ..Rules::of(source) })
+}
+
+fn violation_of(rules: Rules) -> Violation {
     let schedule = explore(&rules).expect_err("the rule is needed");
-    println!("without {omit:?}, {source}: {}", schedule.replay(&rules));
+    println!("without {:?}, {}: {}", rules.omit, rules.source, schedule.replay(&rules));
     schedule.violation
 }
 

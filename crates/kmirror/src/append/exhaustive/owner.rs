@@ -13,7 +13,7 @@ use crate::append::sequence::Sequence;
 use crate::append::state::{AppendState, Control};
 use crate::lineage::Lineage;
 use crate::takeover::CompareRules;
-use crate::takeover::compare::{Alignment, Misaligned, OwnedRecord, Tails, align};
+use crate::takeover::compare::{Alignment, Misaligned, OwnedRecord, Tails, align, make_up};
 
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Owner {
@@ -30,10 +30,12 @@ pub(super) enum Phase {
     /// It has read what is recorded; the target's tail comes next.
     Reading {
         lineage: Lineage,
+        version: u8,
     },
     /// Only where [`Omit::OneRead`]: it has read a position, and reads the sequence next.
     HalfRead {
         lineage: Lineage,
+        version: u8,
         found: Found,
     },
     /// It has found a run that is not recorded yet.
@@ -56,6 +58,8 @@ pub(super) struct Appending {
     pub(super) sent_markers: u32,
     /// The log end at the last look at it.
     pub(super) looked: Option<i64>,
+    /// A take-over comes next, by its own wish.
+    pub(super) leaves: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,8 +84,10 @@ pub(super) enum Request {
         in_place: bool,
     },
     ReadEnd,
+    /// `version`: what it is to replace.
     Record {
         lineage: Lineage,
+        version: u8,
     },
 }
 
@@ -104,6 +110,8 @@ pub(super) enum Answer {
         log_end: i64,
     },
     Recorded,
+    /// Somebody else has recorded something meanwhile.
+    NotRecorded,
 }
 
 /// What a take-over found: where appending goes on, and the runs as they are in the log.
@@ -182,6 +190,10 @@ impl Appending {
                 None
             }
             Control::ReadEnd => Some(Request::ReadEnd),
+            Control::MakeUp => {
+                self.leaves = true;
+                None
+            }
             Control::WriteMarkers { count, token } => {
                 let is_first = self.sent_markers == 0;
                 let hole = (rules.source.hole_end(position) - position) as u32;
@@ -196,7 +208,10 @@ impl Appending {
 
 /// Compares the tail of the visible log with the source, as `takeover/mod.rs` does: backwards in growing steps until a record fits,
 /// and then forwards. `None`: it is not the source's.
-pub(super) fn compare(source: &Source, recorded: &Lineage, visible: &[Entry]) -> Option<Found> {
+///
+/// A hole at the end that is long enough makes up for one that came out too long.
+pub(super) fn compare(rules: &Rules, recorded: &Lineage, visible: &[Entry]) -> Option<Found> {
+    let source = &rules.source;
     let (end, floor) = (visible.len() as i64, recorded.first().target);
     let mut lineage = recorded.clone();
     lineage.truncate(end);
@@ -214,6 +229,12 @@ pub(super) fn compare(source: &Source, recorded: &Lineage, visible: &[Entry]) ->
         }
     };
     for run in displaced {
+        lineage.begin(run).ok()?;
+    }
+    let position = lineage.source_of(end);
+    if rules.omit != Some(Omit::MakeUp)
+        && let Some(run) = make_up(&lineage, position, source.hole_end(position))
+    {
         lineage.begin(run).ok()?;
     }
     let next_sequence = records(visible).next_back().map(|(_, _, last)| Sequence::after(last, 1).value());

@@ -169,9 +169,9 @@ impl World {
         match step {
             Step::Begin => {}
             Step::ReadLineage { owner } => {
-                let lineage = self.broker.lineage.clone();
+                let (lineage, version) = (self.broker.lineage.clone(), self.broker.version);
                 self.owners[owner].take_overs += 1;
-                self.owners[owner].phase = Phase::Reading { lineage };
+                self.owners[owner].phase = Phase::Reading { lineage, version };
             }
             Step::ReadTail { owner, token } => self.read_tail(owner, token, rules),
             Step::ReadSequence { owner, token } => self.read_sequence(owner, token, rules),
@@ -198,20 +198,20 @@ impl World {
     }
 
     fn read_tail(&mut self, index: usize, token: i32, rules: &Rules) {
-        let Phase::Reading { lineage } = &self.owners[index].phase else { return };
+        let Phase::Reading { lineage, version } = &self.owners[index].phase else { return };
         let visible = self.broker.visible();
         let found = if rules.omit == Some(Omit::Comparison) {
-            let found = compare(&rules.source, lineage, visible);
+            let found = compare(rules, lineage, visible);
             let position = self.broker.high_watermark - lineage.last().delta();
             found.map(|found| Found { position, lineage: lineage.clone(), ..found })
         } else {
-            compare(&rules.source, lineage, visible)
+            compare(rules, lineage, visible)
         };
         match found {
             None => self.owners[index].phase = Phase::Parked,
             Some(found) if rules.omit == Some(Omit::OneRead) => {
-                let lineage = lineage.clone();
-                self.owners[index].phase = Phase::HalfRead { lineage, found };
+                let (lineage, version) = (lineage.clone(), *version);
+                self.owners[index].phase = Phase::HalfRead { lineage, version, found };
             }
             Some(found) => self.taken_over(index, found, token, rules),
         }
@@ -229,12 +229,15 @@ impl World {
     fn taken_over(&mut self, index: usize, found: Found, token: i32, rules: &Rules) {
         self.take_overs += 1;
         let tenure = self.take_overs;
-        let (Phase::Reading { lineage } | Phase::HalfRead { lineage, .. }) = &self.owners[index].phase else {
+        let (Phase::Reading { lineage, version } | Phase::HalfRead { lineage, version, .. }) =
+            &self.owners[index].phase
+        else {
             return;
         };
         let is_recorded = *lineage == found.lineage;
         if !is_recorded {
-            self.owners[index].send(Request::Record { lineage: found.lineage.clone() });
+            let (lineage, version) = (found.lineage.clone(), *version);
+            self.owners[index].send(Request::Record { lineage, version });
         }
         if is_recorded || rules.omit == Some(Omit::RecordFirst) {
             self.install(index, found, token, tenure, rules);
@@ -263,6 +266,7 @@ impl World {
         let start = AppendStart {
             position: found.position,
             delta,
+            surplus: if rules.omit == Some(Omit::MakeUp) { 0 } else { found.lineage.surplus() },
             next_sequence: next_sequence.map(|next| Sequence::after(next, 0)),
             token,
         };
@@ -274,8 +278,14 @@ impl World {
             state.push(item).expect("contiguous");
         }
         let lineage = found.lineage;
-        self.owners[index].phase =
-            Phase::Appending(Box::new(Appending { state, lineage, tenure, sent_markers: 0, looked: None }));
+        self.owners[index].phase = Phase::Appending(Box::new(Appending {
+            state,
+            lineage,
+            tenure,
+            sent_markers: 0,
+            looked: None,
+            leaves: false,
+        }));
     }
 
     /// What was sent is executed later, or never.
@@ -335,7 +345,13 @@ impl World {
     fn on_leader(&mut self, request: &Request, rules: &Rules) -> Result<Answer, Violation> {
         match request {
             Request::ReadEnd => Ok(Answer::End { log_end: self.broker.end() }),
-            Request::Record { lineage } => {
+            Request::Record { version, .. }
+                if *version != self.broker.version && rules.omit != Some(Omit::CompareAndRecord) =>
+            {
+                Ok(Answer::NotRecorded)
+            }
+            Request::Record { lineage, .. } => {
+                self.broker.version += 1;
                 self.broker.lineage = lineage.clone();
                 Ok(Answer::Recorded)
             }
@@ -415,6 +431,10 @@ impl World {
                 self.install(index, found, token, tenure, rules);
                 Outcome::Going
             }
+            (_, Request::Record { .. }, Answer::NotRecorded) => {
+                self.forget(index);
+                Outcome::Going
+            }
             (Phase::Appending(appending), Request::Data { source, expected, .. }, answer) => {
                 let produced = match answer {
                     Answer::Appended { .. } if rules.omit == Some(Omit::AcknowledgedOffsets) => Ok(expected),
@@ -481,7 +501,11 @@ impl World {
                 requests.push_back(InFlight { request, answer: None });
             }
         }
-        appending.state.acknowledged() > before
+        let (leaves, goes_on) = (appending.leaves, appending.state.acknowledged() > before);
+        if leaves {
+            self.forget(index);
+        }
+        goes_on && !leaves
     }
 }
 

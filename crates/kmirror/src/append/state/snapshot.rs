@@ -17,7 +17,7 @@ impl Hash for AppendState {
         }
         (self.sent, self.answered, self.next_item, self.acknowledged, self.delta).hash(hasher);
         (self.next_sequence.map(|sequence| sequence.value()), self.window, self.token).hash(hasher);
-        (self.fenced, self.attempt).hash(hasher);
+        (self.fenced, self.attempt, self.surplus, self.began_at).hash(hasher);
         match self.fill {
             Fill::Idle => 0.hash(hasher),
             Fill::Look { asked, .. } => (1, asked).hash(hasher),
@@ -26,6 +26,8 @@ impl Hash for AppendState {
             Fill::Measure { asked, .. } => (4, asked).hash(hasher),
             Fill::Write { end, measured } => (5, end, measured).hash(hasher),
             Fill::Writing { end, measured, count } => (6, end, measured, count).hash(hasher),
+            Fill::MakeUp => 7.hash(hasher),
+            Fill::Leaving => 8.hash(hasher),
         }
         match &self.failure {
             None => 0.hash(hasher),

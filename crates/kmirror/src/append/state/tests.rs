@@ -208,6 +208,7 @@ fn long_holes_take_several_requests() {
                 script.state.on_markers(Ok(()));
             }
             Control::ReadEnd => drop(script.log_end(end)),
+            Control::MakeUp => panic!("there is nothing to make up for"),
         }
     }
     assert_eq!(counts, [1, 10_000, 10_000, 4_999]);
@@ -303,6 +304,33 @@ fn neighbouring_gaps_are_filled_as_one_until_filling_begins() {
 }
 
 #[test]
+fn a_hole_of_at_least_the_surplus_is_left_to_a_take_over() {
+    for (length, expected) in [(1, false), (2, true), (5, true)] {
+        for is_fenced in [false, true] {
+            let start = AppendStart { position: 9, delta: 2, surplus: 2, next_sequence: None, token: 4 };
+            let mut script = Script::starting(start);
+            if is_fenced {
+                script.push_gap(9, 10);
+                script.fence_at(11);
+            } else {
+                script.push_batch(9, 10);
+                script.send_all();
+                script.produced(Ok(11));
+            }
+            script.push_gap(10, 10 + length);
+            assert_eq!(script.control() == Some(Control::MakeUp), expected, "{length}");
+            script.push_batch(10 + length, 20);
+            assert_eq!((script.control(), script.send_all()), (None, vec![]), "each demand is made once");
+        }
+    }
+    // The take-over that led here has looked at this one.
+    let start = AppendStart { position: 9, delta: 2, surplus: 2, next_sequence: None, token: 4 };
+    let mut script = Script::starting(start);
+    script.push_gap(9, 19);
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+}
+
+#[test]
 fn markers_are_never_sent_twice() {
     let parked = Parked::new(ParkReason::Unauthorized, "no permission");
     let fenced = TakeOverCause::Fenced { token: 4 };
@@ -343,11 +371,11 @@ struct Script {
 
 impl Script {
     fn new(position: i64, next_sequence: Option<Sequence>) -> Script {
-        Script::starting(AppendStart { position, delta: 0, next_sequence, token: 4 })
+        Script::starting(AppendStart { position, delta: 0, surplus: 0, next_sequence, token: 4 })
     }
 
     fn shifted(position: i64, delta: i64) -> Script {
-        Script::starting(AppendStart { position, delta, next_sequence: None, token: 4 })
+        Script::starting(AppendStart { position, delta, surplus: 0, next_sequence: None, token: 4 })
     }
 
     fn starting(start: AppendStart) -> Script {
@@ -402,6 +430,16 @@ impl Script {
         self.state.on_log_end(self.now, log_end, log_end)
     }
 
+    /// Fills a hole of one offset with the first marker. The target's log ends at `log_end`.
+    fn fence_at(&mut self, log_end: i64) {
+        assert_eq!(self.control(), Some(Control::ReadEnd));
+        self.log_end(log_end);
+        assert_eq!(self.control(), Some(Control::WriteMarkers { count: 1, token: 4 }));
+        self.state.on_markers(Ok(()));
+        assert_eq!(self.control(), Some(Control::ReadEnd));
+        assert!(matches!(self.log_end(log_end + 1), Outcome::Acknowledged { .. }));
+    }
+
     /// Gets the first marker into the log.
     fn fence(&mut self) {
         assert_eq!(self.control(), Some(Control::ReadEnd));
@@ -421,6 +459,7 @@ impl Script {
                     self.state.on_markers(Ok(()));
                 }
                 Control::ReadEnd => drop(self.log_end(log_end)),
+                Control::MakeUp => panic!("there is nothing to make up for"),
             }
         }
         assert_eq!(self.state.acknowledged(), end);

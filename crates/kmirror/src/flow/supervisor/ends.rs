@@ -188,6 +188,12 @@ impl Supervisor {
                 }
                 self.take_over(key);
             }
+            TakeOverCause::CanMakeUp => {
+                if let Some(entry) = self.table.get(key) {
+                    entry.reads_state = true;
+                }
+                self.take_over(key);
+            }
             TakeOverCause::OutOfOrder | TakeOverCause::Overtaken | TakeOverCause::Fenced { .. } => {
                 if let Some(entry) = self.table.get(key) {
                     entry.reads_state = true;
