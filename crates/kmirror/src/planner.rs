@@ -158,13 +158,15 @@ impl Planner {
     }
 
     fn park(&self, error: BatchError) -> Parked {
-        let reason = match error {
-            BatchError::RecordTooLarge { .. } => ParkReason::TooLarge,
-            _ => ParkReason::CorruptBatch,
+        let (reason, advice) = match error {
+            BatchError::RecordTooLarge { .. } => {
+                (ParkReason::TooLarge, "; raise max.message.bytes of the target topic")
+            }
+            _ => (ParkReason::CorruptBatch, ""),
         };
         Parked::new(
             reason,
-            format!("the source's batch at or after offset {} cannot be copied: {error}", self.next),
+            format!("the source's batch at or after offset {} cannot be copied: {error}{advice}", self.next),
         )
     }
 }

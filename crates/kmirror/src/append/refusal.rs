@@ -21,9 +21,20 @@ pub(crate) fn of_data(error: KafkaError, detail: Option<&str>) -> Refusal {
             ParkReason::CorruptBatch,
             format!("the target answers {text}: the batch was damaged on the source or on the way"),
         )),
-        KafkaError::INVALID_RECORD
-        | KafkaError::INVALID_TIMESTAMP
-        | KafkaError::UNSUPPORTED_COMPRESSION_TYPE => {
+        KafkaError::INVALID_RECORD => Refusal::Park(Parked::new(
+            ParkReason::Rejected,
+            format!(
+                "the target answers {text}; with compact in its cleanup.policy a topic takes no record without a key"
+            ),
+        )),
+        KafkaError::INVALID_TIMESTAMP => Refusal::Park(Parked::new(
+            ParkReason::Rejected,
+            format!(
+                "the target answers {text}; raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of the target \
+                 topic"
+            ),
+        )),
+        KafkaError::UNSUPPORTED_COMPRESSION_TYPE => {
             Refusal::Park(Parked::new(ParkReason::Rejected, format!("the target answers {text}")))
         }
         KafkaError::UNKNOWN_TOPIC_ID | KafkaError::INCONSISTENT_TOPIC_ID => {

@@ -314,11 +314,19 @@ impl AppendState {
             },
             Err(Refusal::Again(_)) => Failure::Again,
             Err(Refusal::TakeOver(cause)) => Failure::TakeOver(cause),
-            Err(Refusal::Park(parked)) => Failure::Park(parked),
+            Err(Refusal::Park(parked)) => Failure::Park(self.with_offsets(parked)),
         };
         self.failure = Some(failure);
         self.answered = 1;
         self.settle(now)
+    }
+
+    /// Says which offsets the oldest batch in flight holds: one of its records was refused.
+    fn with_offsets(&self, parked: Parked) -> Parked {
+        let Some(Queued::Batch { batch, .. }) = self.queue.front() else { return parked };
+        let header = batch.header();
+        let range = format!("source offsets [{}, {}): ", header.base_offset, header.next_offset());
+        Parked::new(parked.reason, range + &parked.message)
     }
 
     /// Whether the oldest batch in flight was appended at another offset than the expected one.

@@ -87,8 +87,12 @@ pub(crate) async fn source_range(
                 TakeOverFailure::Again(format!("the source does not hold offset {before} any more"))
             }
         })?;
-        range.last_epoch = state.last_fetched_epoch.or(range.last_epoch);
-        range.pieces.extend(fetched.pieces);
+        let begun = fetched.epochs.iter().rfind(|epoch| epoch.start_offset < end);
+        range.last_epoch = begun.map(|begun| begun.epoch).or(range.last_epoch);
+        // A batch behind the range may be damaged, or of records that are none of the comparison's business.
+        let is_behind =
+            |piece: &Sourced| matches!(piece, Sourced::Batch(batch) if batch.header().base_offset >= end);
+        range.pieces.extend(fetched.pieces.into_iter().filter(|piece| !is_behind(piece)));
         if state.position == before {
             break; // nothing to read up to the end: cleaned, or not readable yet
         }
