@@ -5,8 +5,10 @@
 mod bad_input;
 mod copies;
 mod follows;
+mod heads;
 mod kmirror;
 mod looks;
+mod refusals;
 mod scene;
 mod schedule;
 mod start_up;

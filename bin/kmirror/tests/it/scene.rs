@@ -21,14 +21,26 @@ pub(crate) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// With two topics that do not exist yet. `settings`: of the flow, one a line.
     pub(crate) fn new(pair: &'a ClusterPair, name: &str, settings: &str) -> Scene<'a> {
-        Scene {
-            source: &pair.source,
-            target: &pair.target,
+        Scene::between(&pair.source, &pair.target, name, settings)
+    }
+
+    /// The same between any two clusters.
+    pub(crate) fn between(
+        source: &'a KafkaEndpoint,
+        target: &'a KafkaEndpoint,
+        name: &str,
+        settings: &str,
+    ) -> Scene<'a> {
+        let mut scene = Scene {
+            source,
+            target,
             topic: unique_topic(name),
             neighbour: unique_topic("neighbour"),
             state_topic: unique_topic("__state"),
-            settings: settings.lines().map(|line| format!("    {line}\n")).collect(),
-        }
+            settings: String::new(),
+        };
+        scene.set(settings);
+        scene
     }
 
     /// The same with 100 records in each topic, all of them copied.
@@ -45,6 +57,11 @@ impl<'a> Scene<'a> {
         Kmirror::mirroring(self.source, self.target, &[&self.topic, &self.neighbour], &more)
     }
 
+    /// Gives the flow other settings.
+    pub(crate) fn set(&mut self, settings: &str) {
+        self.settings = settings.lines().map(|line| format!("    {line}\n")).collect();
+    }
+
     /// Forgets what is recorded: the next run finds an empty state topic.
     pub(crate) fn lose_state(&mut self) {
         self.state_topic = unique_topic("__state");
@@ -57,8 +74,13 @@ impl<'a> Scene<'a> {
 
     /// The same, with a workload that is made of an empty one.
     pub(crate) fn write_with(&self, records: impl FnOnce(Workload) -> Workload) {
-        let neighbour = Workload::new(&self.neighbour).records(20);
-        self.source.produce(&[records(Workload::new(&self.topic)), neighbour]).unwrap();
+        self.source.produce(&[records(Workload::new(&self.topic))]).unwrap();
+        self.write_to_neighbour(20);
+    }
+
+    /// Writes records to the neighbour alone.
+    pub(crate) fn write_to_neighbour(&self, records: u64) {
+        self.source.produce(&[Workload::new(&self.neighbour).records(records)]).unwrap();
     }
 
     /// The records of the topic on the target.
@@ -106,7 +128,7 @@ impl<'a> Scene<'a> {
         for words in words {
             assert!(line.contains(words), "no {words:?} in {line}");
         }
-        self.source.produce(&[Workload::new(&self.neighbour).records(10)]).unwrap();
+        self.write_to_neighbour(10);
         await_that("the neighbour goes on", || self.ends_are_equal(&self.neighbour));
         self.neighbour_is_copied();
     }
