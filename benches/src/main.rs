@@ -4,6 +4,7 @@
 //! simple beside kmirror, in the same minute, and prints the ratio.
 
 mod cpu;
+mod holes;
 mod measured;
 mod relay;
 
@@ -22,6 +23,8 @@ struct Arguments {
 enum Measurement {
     /// CPU seconds per gigabyte on the wire and peak memory of `kmirror run --once`, beside a bare relay.
     Cpu(cpu::CpuArguments),
+    /// How fast logs with holes are copied: transactions of ten records, and a compacted log with few survivors.
+    Holes(holes::HolesArguments),
     /// The relay's own process: reads, hashes and writes bytes between two sockets.
     #[command(hide = true)]
     Relay(relay::RelayArguments),
@@ -30,6 +33,7 @@ enum Measurement {
 fn main() -> ExitCode {
     let result = match Arguments::parse().measurement {
         Measurement::Cpu(arguments) => cpu::run(&arguments),
+        Measurement::Holes(arguments) => holes::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -253,6 +253,7 @@ public final class Workload {
         private final long keySkew = number("key_skew", 1);
         private final long nullKeyEvery = number("null_key_every", 0);
         private final long tombstoneEvery = number("tombstone_every", 0);
+        private final long loneKeyEvery = number("lone_key_every", 0);
         private final int valueBytesMin = (int) number("value_bytes_min", 100);
         private final int valueBytesMax = (int) number("value_bytes_max", 100);
         private final boolean json = options.getOrDefault("values", "random").equals("json");
@@ -262,6 +263,12 @@ public final class Workload {
 
         ProducerRecord<byte[], byte[]> record(String topic, int partition, long index) {
             SplittableRandom random = new SplittableRandom(seed * 0x9E3779B97F4A7C15L + index);
+            if (loneKeyEvery > 0) {
+                boolean lone = random.nextLong(loneKeyEvery) == 0;
+                byte[] key = lone ? text("lone-" + index) : text("key-" + random.nextLong(Math.max(1, keys)));
+                Long time = timestamp < 0 ? null : (Long) (timestamp + index * timestampStep);
+                return new ProducerRecord<>(topic, partition, time, key, lone ? value(random, index) : new byte[0]);
+            }
             byte[] key = key(random, index);
             byte[] value = every(tombstoneEvery, index) ? null : value(random, index);
             Long time = timestamp < 0 ? null : (Long) (timestamp + index * timestampStep);

@@ -96,6 +96,13 @@ impl Workload {
         self.set("key_skew", skew)
     }
 
+    /// About one record of n, by chance, has a key of its own, and so survives compaction where it stands. The others share
+    /// the keys and have empty values.
+    #[must_use]
+    pub fn lone_key_every(self, n: u32) -> Workload {
+        self.set("lone_key_every", n)
+    }
+
     /// Every n-th key is null.
     #[must_use]
     pub fn null_key_every(self, n: u32) -> Workload {

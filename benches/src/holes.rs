@@ -1,0 +1,179 @@
+//! How fast logs with holes are copied: each hole costs the target at least one append of its own kind.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kmirror_testkit::{ClusterPair, KafkaCluster, KafkaRelease, Workload, real_kafka, unique_topic};
+
+use crate::measured::measure;
+
+#[derive(clap::Args)]
+pub(crate) struct HolesArguments {
+    /// Partitions of the transactional topic.
+    #[arg(long, default_value_t = 4)]
+    partitions: u32,
+    /// Transactions in each of them, of ten records each; none leaves the workload out.
+    #[arg(long, default_value_t = 5_000)]
+    transactions: u32,
+    /// Offsets of the compacted log; none leaves the workload out.
+    #[arg(long, default_value_t = 20_000_000)]
+    offsets: u64,
+    /// One record of so many survives, with a value of 200 bytes.
+    #[arg(long, default_value_t = 20)]
+    survivor_every: u32,
+    /// How often each topic is copied, each time under another name: the first copies also warm the brokers up, whose code
+    /// is compiled while they run.
+    #[arg(long, default_value_t = 3)]
+    copies: u32,
+    /// The program that is measured.
+    #[arg(long, default_value = "target/release/kmirror")]
+    program: String,
+    /// Whether the result is verified.
+    #[arg(long)]
+    verify: bool,
+}
+
+/// Preloads each workload, then copies it with `kmirror run --once`.
+pub(crate) fn run(arguments: &HolesArguments) -> Result<(), Box<dyn Error>> {
+    let _turn = real_kafka("holes").ok_or("Java and Maven are needed, for the workload and the clusters")?;
+    let start = || {
+        let builder = KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
+        // The cleaner is to take all keys in at once.
+        let builder = builder.property("log.cleaner.dedupe.buffer.size", "134217728");
+        // Kafka's default: the testkit's own would have the target clean while it is copied to.
+        let builder = builder.property("log.cleaner.backoff.ms", "15000");
+        builder.java_option("-Xmx1g").java_option("-XX:TieredStopAtLevel=4").start()
+    };
+    let pair = ClusterPair::of(start()?, start()?);
+    if arguments.transactions > 0 {
+        transactions(arguments, &pair)?;
+    }
+    if arguments.offsets > 0 {
+        compacted(arguments, &pair)?;
+    }
+    Ok(())
+}
+
+fn transactions(arguments: &HolesArguments, pair: &ClusterPair) -> Result<(), Box<dyn Error>> {
+    let topic = unique_topic("transactions");
+    let records = u64::from(arguments.transactions) * u64::from(arguments.partitions) * TRANSACTION_RECORDS;
+    let load =
+        Workload::new(&topic).partitions(arguments.partitions).partition_run(TRANSACTION_RECORDS as u32);
+    let load = load.transactions(TRANSACTION_RECORDS as u32).linger_ms(0).records(records);
+    pair.source.produce(&[load])?;
+    for number in 1..=arguments.copies {
+        let seconds = copy(arguments, pair, &topic, number)?;
+        println!(
+            "transactional: {} partitions of {} transactions of {TRANSACTION_RECORDS} records in {seconds:.1} s: {:.0} transactions/s and partition",
+            arguments.partitions,
+            arguments.transactions,
+            f64::from(arguments.transactions) / seconds,
+        );
+    }
+    Ok(())
+}
+
+fn compacted(arguments: &HolesArguments, pair: &ClusterPair) -> Result<(), Box<dyn Error>> {
+    let topic = unique_topic("compacted");
+    let write = Workload::new(&topic).keys(1_000).value_bytes(200, 200).timestamps(FIRST_TIMESTAMP, 1);
+    let write = write.batch_bytes(65_536).linger_ms(20);
+    // Segments roll by the records' own timestamps; the newest one, which is never cleaned, holds the last record only.
+    let create = Workload::new(&topic).topic_property("segment.ms", &(arguments.offsets / 10).to_string());
+    let many = write.clone().records(arguments.offsets - 1).lone_key_every(arguments.survivor_every);
+    let last = write.first(arguments.offsets * 2).records(1);
+    let produced = pair.source.produce(&[create, many, last])?;
+    let survivors = arguments.offsets / u64::from(arguments.survivor_every);
+    println!(
+        "compacted:     {} records written; the cleaner begins",
+        produced.iter().map(|one| one.records).sum::<u64>()
+    );
+    compact(pair, &topic, survivors)?;
+    for number in 1..=arguments.copies {
+        let seconds = copy(arguments, pair, &topic, number)?;
+        println!(
+            "compacted:     {} offsets with about {survivors} survivors in {seconds:.1} s: {:.0} survivors/s, {:.2} million offsets/s",
+            arguments.offsets,
+            survivors as f64 / seconds,
+            arguments.offsets as f64 / seconds / 1e6,
+        );
+    }
+    Ok(())
+}
+
+/// Lets the cleaner through the whole topic, and waits until it has nothing more to do.
+fn compact(pair: &ClusterPair, topic: &str, survivors: u64) -> Result<(), Box<dyn Error>> {
+    let policy = "cleanup.policy=compact,min.cleanable.dirty.ratio=0.01";
+    let alter = ["configs", "--alter", "--topic", topic, "--add-config", policy];
+    pair.source.tool(&alter)?.success()?;
+    let (source, _) = pair.clusters().ok_or("the clusters are not ours")?;
+    let folder = source.node(1)?.log_dir().join(format!("{topic}-0"));
+    let deadline = Instant::now() + CLEANER_PATIENCE;
+    let mut before = 0;
+    loop {
+        thread::sleep(Duration::from_secs(3));
+        let now = log_bytes(&folder)?;
+        if now == before && now < survivors * SURVIVOR_BYTES_MAX {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Err(format!("the cleaner left {now} bytes in {}", folder.display()).into());
+        }
+        before = now;
+    }
+    // The target is to clean as any topic does, not all the time.
+    let usual = ["configs", "--alter", "--topic", topic, "--delete-config", "min.cleanable.dirty.ratio"];
+    pair.source.tool(&usual)?.success()?;
+    Ok(())
+}
+
+fn log_bytes(folder: &Path) -> Result<u64, Box<dyn Error>> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            // The cleaner removes files between the listing and this.
+            bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        }
+    }
+    Ok(bytes)
+}
+
+/// The seconds from the start to the end of the program.
+fn copy(
+    arguments: &HolesArguments,
+    pair: &ClusterPair,
+    topic: &str,
+    number: u32,
+) -> Result<f64, Box<dyn Error>> {
+    let folder = Path::new("target/kmirror-bench");
+    fs::create_dir_all(folder)?;
+    let path = folder.join("holes.yaml");
+    let configuration = format!(
+        "clusters:\n  source: {{ bootstrap_servers: \"{}\" }}\n  target: {{ bootstrap_servers: \"{}\" }}\nflows:\n  - source: source\n    target: target\n    topics: {{ include: [\"{topic}\"] }}\n    naming: {{ template: \"{{topic}}-{number}\" }}\n",
+        pair.source.bootstrap_servers(),
+        pair.target.bootstrap_servers(),
+    );
+    fs::write(&path, configuration)?;
+    let measured = measure(Command::new(&arguments.program).arg("run").arg("-c").arg(&path).arg("--once"))?;
+    if !measured.status.success() {
+        return Err(format!("{} failed: {}", arguments.program, measured.status).into());
+    }
+    println!("               {:.1} CPU seconds of kmirror", measured.cpu.as_secs_f64());
+    if arguments.verify {
+        let verified = Command::new(&arguments.program).arg("verify").arg("-c").arg(&path).status()?;
+        if !verified.success() {
+            return Err(format!("verify: {verified}").into());
+        }
+    }
+    Ok(measured.wall.as_secs_f64())
+}
+
+const TRANSACTION_RECORDS: u64 = 10;
+const FIRST_TIMESTAMP: i64 = 1_700_000_000_000;
+/// More than a survivor takes with its share of a batch, far less than what it stood among.
+const SURVIVOR_BYTES_MAX: u64 = 280;
+const CLEANER_PATIENCE: Duration = Duration::from_secs(600);
