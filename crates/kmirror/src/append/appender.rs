@@ -183,7 +183,6 @@ impl Appender {
                 Ok(pending) => self.produces.push_back(ProduceInFlight { pending, sent }),
                 Err(error) => {
                     self.lose_connection(&error).await;
-                    self.take_over_all(sent, &error).await;
                     return;
                 }
             }
@@ -227,7 +226,6 @@ impl Appender {
             Ok(answers) => answers,
             Err(error) => {
                 self.lose_connection(&error).await;
-                self.take_over_all(sent, &error).await;
                 return;
             }
         };
@@ -254,20 +252,16 @@ impl Appender {
         }
     }
 
-    /// The connection is given up. Whatever was in flight on it may or may not have been executed.
+    /// The connection is given up. Whatever was in flight on it may or may not have been executed, and whatever was not may meet a
+    /// log that is not what it was: after an unclean election, or after so long a silence that the broker has forgotten the flow's
+    /// producer and takes any sequence. So all partitions are taken over.
     async fn lose_connection(&mut self, error: &ClientError) {
         debug!(broker = %self.context.broker, %error, "produce connection lost");
         self.link = Link::Down;
-        for request in std::mem::take(&mut self.produces) {
-            self.take_over_all(request.sent, error).await;
-        }
-    }
-
-    async fn take_over_all(&mut self, sent: Vec<Sent>, error: &ClientError) {
-        for sent in sent {
-            if self.partition(sent.key, sent.generation).is_some() {
-                self.end(sent.key, AppendEnd::TakeOver(TakeOverCause::AnswerLost(error.to_string()))).await;
-            }
+        self.produces.clear();
+        let keys: Vec<_> = self.partitions.keys().copied().collect();
+        for key in keys {
+            self.end(key, AppendEnd::TakeOver(TakeOverCause::AnswerLost(error.to_string()))).await;
         }
     }
 

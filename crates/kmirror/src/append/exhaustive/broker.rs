@@ -101,11 +101,20 @@ pub(super) struct Broker {
     pub(super) lineage: Lineage,
     /// How often it was written.
     pub(super) version: u8,
+    /// What was appended before this offset is too long ago for the leader to remember its producers
+    /// (`producer.id.expiration.ms`).
+    remembered_from: i64,
 }
 
 impl Broker {
     pub(super) fn new() -> Broker {
-        Broker { log: Vec::new(), high_watermark: 0, lineage: Lineage::beginning_at(0, 0), version: 0 }
+        Broker {
+            log: Vec::new(),
+            high_watermark: 0,
+            lineage: Lineage::beginning_at(0, 0),
+            version: 0,
+            remembered_from: 0,
+        }
     }
 
     pub(super) fn end(&self) -> i64 {
@@ -116,18 +125,31 @@ impl Broker {
         &self.log[..self.high_watermark as usize]
     }
 
-    /// The highest coordinator epoch of a marker.
+    /// The highest coordinator epoch of a marker, as far as the leader remembers.
     pub(super) fn token(&self) -> i32 {
         let token = |entry: &Entry| if let Entry::Marker { token, .. } = entry { *token } else { 0 };
-        self.log.iter().map(token).max().unwrap_or(0)
+        self.remembered().iter().map(token).max().unwrap_or(0)
+    }
+
+    fn remembered(&self) -> &[Entry] {
+        self.log.get(self.remembered_from as usize..).unwrap_or_default()
+    }
+
+    /// Nothing was appended for so long that the leader forgets the flow's producers.
+    pub(super) fn forget_producers(&mut self) {
+        self.remembered_from = self.end();
+    }
+
+    pub(super) fn remembers_anything(&self) -> bool {
+        !self.remembered().is_empty()
     }
 
     /// Appends one record, if its sequence is the next one. Its offset, or that of the first copy if it is a repeat.
     pub(super) fn append(&mut self, source: i64, sequence: i32) -> Option<i64> {
-        let remembered = || records(&self.log).rev().take(REMEMBERED_BATCHES);
+        let remembered = || records(self.remembered()).rev().take(REMEMBERED_BATCHES);
         let (last, repeated) = (remembered().next(), remembered().find(|(_, _, last)| *last == sequence));
         if let Some((offset, ..)) = repeated {
-            return Some(offset);
+            return Some(self.remembered_from + offset);
         }
         if last.is_some_and(|(_, _, last)| Sequence::after(last, 1).value() != sequence) {
             return None;
@@ -136,9 +158,11 @@ impl Broker {
         Some(self.end() - 1)
     }
 
-    /// Another replica becomes the leader: what it does not have is gone.
-    pub(super) fn fail_over(&mut self) {
-        self.log.truncate(self.high_watermark as usize);
+    /// Another replica becomes the leader, which has the log up to `end`: the rest is gone.
+    pub(super) fn fail_over(&mut self, end: i64) {
+        self.log.truncate(end as usize);
+        self.high_watermark = self.high_watermark.min(end);
+        self.remembered_from = self.remembered_from.min(end);
     }
 
     /// Markers for which the source has no offset.

@@ -43,6 +43,10 @@ struct Bounds {
     losses: u8,
     fail_overs: u8,
     refusals: u8,
+    /// Replicas that were not in sync become the leader.
+    unclean_elections: u8,
+    /// The leader forgets the flow's producers.
+    expiries: u8,
     /// Data batches of an owner.
     in_flight: usize,
 }
@@ -72,6 +76,8 @@ enum Omit {
     AcknowledgedOffsets,
     /// A hole is filled only when everything before it is acknowledged.
     WaitForAppends,
+    /// An owner that has lost its connection takes over, whether anything was in flight or not.
+    EndWithConnection,
     /// The log end is read before the first marker of an owner.
     LookBeforeFirstMarker,
     /// The first marker of an owner goes alone.
@@ -88,13 +94,20 @@ enum Omit {
     NoSecondMarkers,
 }
 
-const THREE_TAKE_OVERS: Bounds =
-    Bounds { take_overs: 3, losses: 1, fail_overs: 0, refusals: 0, in_flight: 2 };
+const BOUNDS: Bounds = Bounds {
+    take_overs: 2,
+    losses: 1,
+    fail_overs: 1,
+    refusals: 1,
+    unclean_elections: 0,
+    expiries: 0,
+    in_flight: 2,
+};
+const THREE_TAKE_OVERS: Bounds = Bounds { take_overs: 3, losses: 1, fail_overs: 0, refusals: 0, ..BOUNDS };
 
 impl Rules {
     fn of(source: &str) -> Rules {
-        let bounds = Bounds { take_overs: 2, losses: 1, fail_overs: 1, refusals: 1, in_flight: 2 };
-        Rules { source: Source::of(source), omit: None, bounds, now: Instant::now() }
+        Rules { source: Source::of(source), omit: None, bounds: BOUNDS, now: Instant::now() }
     }
 }
 
@@ -125,6 +138,24 @@ fn every_interleaving_of_larger_logs_is_safe() {
         is_safe(Rules { bounds: Bounds { take_overs: 3, ..rules.bounds }, ..rules.clone() });
         is_safe(Rules { bounds: Bounds { losses: 2, fail_overs: 2, ..rules.bounds }, ..rules.clone() });
         is_safe(Rules { bounds: Bounds { refusals: 2, in_flight: 3, ..rules.bounds }, ..rules });
+    }
+}
+
+/// What was acknowledged may be gone: it is copied again.
+#[test]
+fn an_unclean_election_costs_offsets_at_most() {
+    let bounds = Bounds { unclean_elections: 1, fail_overs: 0, refusals: 0, ..BOUNDS };
+    for source in ["###", ".#", "#.#", "#..#", "##.#"] {
+        is_safe(Rules { bounds, ..Rules::of(source) });
+    }
+}
+
+/// A leader that has forgotten the flow takes any sequence and any token: the ones that the log shows are the right ones.
+#[test]
+fn producers_that_are_forgotten_go_on_by_what_the_log_shows() {
+    let bounds = Bounds { expiries: 1, fail_overs: 0, losses: 2, refusals: 0, ..BOUNDS };
+    for source in ["##", ".#", "#.#", "..#", "#..#"] {
+        is_safe(Rules { bounds, ..Rules::of(source) });
     }
 }
 
@@ -185,6 +216,13 @@ fn a_second_batch_before_the_first_success_overtakes_a_failed_first() {
 fn without_a_look_at_acknowledged_offsets_a_shift_is_not_noticed() {
     let violation = violation(Omit::AcknowledgedOffsets, ".#");
     assert_eq!(violation, Violation::ShiftNotNoticed { source: 1, target: 2 });
+}
+
+#[test]
+fn an_owner_that_goes_on_over_a_new_connection_appends_to_a_log_that_has_lost_everything() {
+    let bounds = Bounds { unclean_elections: 1, ..BOUNDS };
+    let rules = Rules { omit: Some(Omit::EndWithConnection), bounds, ..Rules::of("##") };
+    assert_eq!(violation_of(rules), Violation::LostOrDoubled { source: 1, target: 0 });
 }
 
 #[test]

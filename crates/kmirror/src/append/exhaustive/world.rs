@@ -20,6 +20,8 @@ pub(super) struct World {
     losses: u8,
     fail_overs: u8,
     refusals: u8,
+    pub(super) unclean_elections: u8,
+    expiries: u8,
 }
 
 /// What happens next. What an owner does by itself follows at once: it takes in the answers that it can get, and sends what it may.
@@ -62,6 +64,14 @@ pub(super) enum Step {
     },
     /// Another replica leads; what it does not have is gone.
     FailOver,
+    /// All replicas in sync are gone, and with them every connection to the leader. Another one leads, or the same after a loss of
+    /// power: what lies behind `end` is gone, though it was acknowledged.
+    ElectUncleanly {
+        end: i64,
+    },
+    /// Nothing was appended for so long that the leader forgets the flow's producers. No connection lives that long without a
+    /// request (`connections.max.idle.ms`).
+    ForgetProducers,
 }
 
 /// Owners are alike, and requests that are late have no order.
@@ -78,6 +88,7 @@ impl Hash for World {
         late.sort_unstable();
         (owners, late, &self.broker).hash(hasher);
         (self.take_overs, self.losses, self.fail_overs, self.refusals).hash(hasher);
+        (self.unclean_elections, self.expiries).hash(hasher);
     }
 }
 
@@ -91,6 +102,8 @@ impl World {
             losses: 0,
             fail_overs: 0,
             refusals: 0,
+            unclean_elections: 0,
+            expiries: 0,
         }
     }
 
@@ -110,6 +123,16 @@ impl World {
             if self.fail_overs < rules.bounds.fail_overs {
                 steps.push(Step::FailOver);
             }
+        }
+        if self.unclean_elections < rules.bounds.unclean_elections {
+            steps.extend((0..self.broker.high_watermark).map(|end| Step::ElectUncleanly { end }));
+        }
+        let is_quiet = self.late.is_empty()
+            && self.broker.high_watermark == self.broker.end()
+            && self.broker.remembers_anything()
+            && self.owners.iter().all(|owner| matches!(owner.phase, Phase::Away));
+        if is_quiet && self.expiries < rules.bounds.expiries {
+            steps.push(Step::ForgetProducers);
         }
         steps
     }
@@ -192,6 +215,18 @@ impl World {
             Step::FailOver => {
                 self.fail_overs += 1;
                 self.fail_over();
+            }
+            Step::ElectUncleanly { end } => {
+                self.unclean_elections += 1;
+                self.broker.fail_over(end);
+                if rules.omit != Some(Omit::EndWithConnection) {
+                    (0..self.owners.len()).for_each(|owner| self.forget(owner));
+                    self.late.clear();
+                }
+            }
+            Step::ForgetProducers => {
+                self.expiries += 1;
+                self.broker.forget_producers();
             }
         }
         (0..self.owners.len()).try_for_each(|owner| self.go_on(owner, rules))
@@ -300,7 +335,7 @@ impl World {
 
     /// Who waits for an answer to something that is gone does not get it.
     fn fail_over(&mut self) {
-        self.broker.fail_over();
+        self.broker.fail_over(self.broker.high_watermark);
         let end = self.broker.end();
         for index in 0..self.owners.len() {
             let waits = self.owners[index].requests.iter().any(|sent| match &sent.answer {
