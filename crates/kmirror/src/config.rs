@@ -122,6 +122,16 @@ pub struct Policies {
     pub on_diverged: OnDiverged,
 }
 
+/// Who decides where the target's logs begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// The target's own retention.
+    #[default]
+    Own,
+    /// The source: when its log start moves, the target's is moved along.
+    Follow,
+}
+
 /// The name of a source topic on the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Naming {
@@ -169,6 +179,12 @@ pub struct Flow {
     /// The most offsets of an expired head that are filled per partition, so that the target's log begins where the source's
     /// does. Default: 1 000 000 000, a few minutes' work.
     pub head_fill_offsets_max: i64,
+    /// Who decides where the target's logs begin. Default: the target's own retention. Control markers carry the target's clock, so
+    /// on back-filled history retention by time keeps segments with markers longer than the source does.
+    pub retention: Retention,
+    /// The consumer group on the source to which the flow's positions are committed, every five seconds and at the end, for tools
+    /// that show lag. The flow itself does not read them. Default: none.
+    pub commit_group: Option<String>,
     /// The topic on the target that holds what its logs cannot tell. Default: `__kmirror_state`.
     pub state_topic: String,
     /// The replication factor it is created with; -1 for the cluster's default, which is the default.
@@ -198,6 +214,8 @@ impl Flow {
             isolation: Isolation::default(),
             policies: Policies::default(),
             head_fill_offsets_max: 1_000_000_000,
+            retention: Retention::default(),
+            commit_group: None,
             state_topic: "__kmirror_state".to_owned(),
             state_replication_factor: -1,
             buffer_bytes_max: 48 << 20,

@@ -23,6 +23,7 @@
 
 mod append;
 mod budget;
+mod commit_group;
 mod config;
 mod error;
 mod event;
@@ -36,6 +37,7 @@ mod park;
 mod plan;
 mod planner;
 mod queue;
+mod retention;
 mod rewrite_pool;
 mod seed;
 mod selection;
@@ -48,7 +50,8 @@ mod topics;
 mod verify;
 
 pub use config::{
-    ClusterConfig, Flow, Isolation, Naming, Offsets, OnDiverged, OnExpired, OnRecreated, Policies, Start,
+    ClusterConfig, Flow, Isolation, Naming, Offsets, OnDiverged, OnExpired, OnRecreated, Policies, Retention,
+    Start,
 };
 pub use error::{ConfigError, Error};
 pub use lineage::{Lineage, LineageError, Run};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use kmirror::{
     ClusterConfig, Flow, Isolation, Mirror, Naming, Offsets, OnDiverged, OnExpired, OnRecreated, Policies,
-    Start,
+    Retention, Start,
 };
 
 use self::raw::{RawCluster, RawConfig, RawFlow};
@@ -121,6 +121,11 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     if let Some(offsets) = raw.head_fill_max {
         flow.head_fill_offsets_max = offsets.0;
     }
+    flow.retention = match raw.retention {
+        raw::RetentionWord::Own => Retention::Own,
+        raw::RetentionWord::Follow => Retention::Follow,
+    };
+    flow.commit_group = raw.commit_group.as_ref().map(|group| group.0.clone());
     if let Some(topic) = &raw.state_topic {
         flow.state_topic.clone_from(&topic.0);
     }

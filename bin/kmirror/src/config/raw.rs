@@ -53,6 +53,10 @@ pub(crate) struct RawFlow {
     pub(crate) on_diverged: OnDivergedWord,
     /// The most offsets of an expired head that are filled per partition.
     pub(crate) head_fill_max: Option<Count>,
+    #[serde(default)]
+    pub(crate) retention: RetentionWord,
+    /// The group on the source to which positions are committed.
+    pub(crate) commit_group: Option<Text>,
     pub(crate) state_topic: Option<Text>,
     pub(crate) state_replication_factor: Option<i16>,
     pub(crate) parked_retry_interval: Option<Interval>,
@@ -112,6 +116,14 @@ pub(crate) enum Start {
 pub(crate) enum StartWord {
     Earliest,
     Latest,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RetentionWord {
+    #[default]
+    Own,
+    Follow,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

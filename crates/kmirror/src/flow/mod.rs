@@ -1,6 +1,7 @@
 //! A flow: one direction of copying. Its supervisor is one loop over one enum of events, and the only one that starts,
 //! moves and stops the tasks of the flow.
 
+mod beside;
 pub(crate) mod discovery;
 mod heads;
 mod standby;
@@ -56,6 +57,11 @@ impl FlowShared {
 
     pub(crate) fn publish(&self, partition: Published) {
         self.partitions.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(partition);
+    }
+
+    /// The partitions that were made known so far.
+    pub(crate) fn published(&self) -> Vec<Published> {
+        self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Everything that can be seen of the flow now.

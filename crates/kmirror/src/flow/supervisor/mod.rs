@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::event::{FlowEvent, PartitionKey};
 use crate::fetch::fetcher::FetcherEvent;
 use crate::flow::FlowContext;
+use crate::flow::beside::Beside;
 use crate::flow::discovery::Discovery;
 use crate::flow::heads::HeldTopic;
 use crate::flow::table::Table;
@@ -48,6 +49,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
             () = stop.cancelled() => return Ok(()),
         }
     };
+    let beside = Beside::start(&context);
     let mut supervisor = Supervisor::new(context, state, events);
     let found = tokio::select! {
         found = supervisor.discovery.clone().run(HashMap::new()) => found?,
@@ -71,6 +73,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         }
     }
     supervisor.shut_down(inbox).await;
+    beside.finish().await;
     Ok(())
 }
 

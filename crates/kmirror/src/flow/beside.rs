@@ -1,0 +1,50 @@
+//! What a flow does beside copying. Nothing of it holds up the copy, and it learns no more than what the flow lets others see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::FlowContext;
+use crate::commit_group::CommitGroup;
+use crate::config::Retention;
+use crate::retention::LogStartFollower;
+
+/// The tasks beside a flow. They end when this is dropped.
+pub(crate) struct Beside {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Beside {
+    /// Starts what the flow's configuration asks for.
+    pub(crate) fn start(context: &FlowContext) -> Beside {
+        let mut tasks = JoinSet::new();
+        let stop = CancellationToken::new();
+        if let Some(group) = &context.flow.commit_group {
+            let commits =
+                CommitGroup::new(group.clone(), context.source.clone(), Arc::clone(&context.shared));
+            tasks.spawn(commits.run(stop.clone()));
+        }
+        if context.flow.retention == Retention::Follow {
+            let follower = LogStartFollower::new(
+                context.source.clone(),
+                context.target.clone(),
+                Arc::clone(&context.shared),
+                context.flow.metadata_refresh_interval,
+            );
+            tasks.spawn(follower.run(stop.clone()));
+        }
+        Beside { tasks, stop }
+    }
+
+    /// Lets the tasks do their last work, now that the copy has ended, for a moment.
+    pub(crate) async fn finish(mut self) {
+        self.stop.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FINISH_MAX, ended).await;
+    }
+}
+
+const FINISH_MAX: Duration = Duration::from_secs(5);
