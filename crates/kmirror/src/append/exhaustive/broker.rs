@@ -10,37 +10,37 @@ use crate::lineage::{Lineage, Run};
 
 /// The source's log: a record or none at each offset.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(in crate::append) struct Source {
     batches: Vec<Option<Batch>>,
 }
 
 impl Source {
     /// `#` is a record, `.` an offset without one.
-    pub(super) fn of(picture: &str) -> Source {
+    pub(in crate::append) fn of(picture: &str) -> Source {
         let batches = (0..).zip(picture.chars()).map(|(offset, what)| (what == '#').then(|| batch(offset)));
         Source { batches: batches.collect() }
     }
 
-    pub(super) fn end(&self) -> i64 {
+    pub(in crate::append) fn end(&self) -> i64 {
         self.batches.len() as i64
     }
 
-    pub(super) fn has(&self, offset: i64) -> bool {
+    pub(in crate::append) fn has(&self, offset: i64) -> bool {
         self.batches.get(offset as usize).is_some_and(Option::is_some)
     }
 
     /// The first record at or after this offset.
-    pub(super) fn record_from(&self, offset: i64) -> Option<i64> {
+    pub(in crate::append) fn record_from(&self, offset: i64) -> Option<i64> {
         (offset..self.end()).find(|offset| self.has(*offset))
     }
 
     /// Where the hole that begins here ends: here, if there is none.
-    pub(super) fn hole_end(&self, offset: i64) -> i64 {
+    pub(in crate::append) fn hole_end(&self, offset: i64) -> i64 {
         self.record_from(offset).unwrap_or(self.end().max(offset))
     }
 
     /// The length of the longest hole at or after this offset.
-    pub(super) fn longest_hole_from(&self, offset: i64) -> i64 {
+    pub(in crate::append) fn longest_hole_from(&self, offset: i64) -> i64 {
         (offset..self.end()).map(|first| self.hole_end(first) - first).max().unwrap_or(0)
     }
 
@@ -75,7 +75,7 @@ fn batch(offset: i64) -> Batch {
 
 /// One offset of the target's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Entry {
+pub(in crate::append) enum Entry {
     /// A record of the flow's data producer, by its source offset.
     Record {
         source: i64,
@@ -89,7 +89,7 @@ pub(super) enum Entry {
 
 /// Which take-over an owner's appends follow from, counted over all owners. No part of the protocol: it tells the checks who
 /// came later.
-pub(super) type Tenure = u8;
+pub(in crate::append) type Tenure = u8;
 
 /// The leader of the target partition (Kafka `ProducerAppendInfo`), replication, and what the flow has recorded of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -188,7 +188,7 @@ impl Broker {
 }
 
 /// Target offset, source offset and sequence of each record.
-pub(super) fn records(log: &[Entry]) -> impl DoubleEndedIterator<Item = (i64, i64, i32)> + Clone {
+pub(in crate::append) fn records(log: &[Entry]) -> impl DoubleEndedIterator<Item = (i64, i64, i32)> + Clone {
     (0..log.len()).filter_map(|offset| match log[offset] {
         Entry::Record { source, sequence } => Some((offset as i64, source, sequence)),
         Entry::Marker { .. } => None,

@@ -13,10 +13,10 @@
 //!
 //! [`AppendState`]: super::state::AppendState
 
-mod broker;
+pub(super) mod broker;
 mod checks;
 mod explore;
-mod owner;
+pub(super) mod owner;
 mod world;
 
 use std::time::Instant;

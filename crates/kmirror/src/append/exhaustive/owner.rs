@@ -116,10 +116,10 @@ pub(super) enum Answer {
 
 /// What a take-over found: where appending goes on, and the runs as they are in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Found {
-    pub(super) position: i64,
-    pub(super) lineage: Lineage,
-    pub(super) next_sequence: Option<i32>,
+pub(in crate::append) struct Found {
+    pub(in crate::append) position: i64,
+    pub(in crate::append) lineage: Lineage,
+    pub(in crate::append) next_sequence: Option<i32>,
 }
 
 impl Owner {
@@ -210,8 +210,12 @@ impl Appending {
 /// and then forwards. `None`: it is not the source's.
 ///
 /// A hole at the end that is long enough makes up for one that came out too long.
-pub(super) fn compare(rules: &Rules, recorded: &Lineage, visible: &[Entry]) -> Option<Found> {
-    let source = &rules.source;
+pub(in crate::append) fn compare(
+    source: &Source,
+    makes_up: bool,
+    recorded: &Lineage,
+    visible: &[Entry],
+) -> Option<Found> {
     let (end, floor) = (visible.len() as i64, recorded.first().target);
     let mut lineage = recorded.clone();
     lineage.truncate(end);
@@ -232,9 +236,7 @@ pub(super) fn compare(rules: &Rules, recorded: &Lineage, visible: &[Entry]) -> O
         lineage.begin(run).ok()?;
     }
     let position = lineage.source_of(end);
-    if rules.omit != Some(Omit::MakeUp)
-        && let Some(run) = make_up(&lineage, position, source.hole_end(position))
-    {
+    if makes_up && let Some(run) = make_up(&lineage, position, source.hole_end(position)) {
         lineage.begin(run).ok()?;
     }
     let next_sequence = records(visible).next_back().map(|(_, _, last)| Sequence::after(last, 1).value());

@@ -236,11 +236,11 @@ impl World {
         let Phase::Reading { lineage, version } = &self.owners[index].phase else { return };
         let visible = self.broker.visible();
         let found = if rules.omit == Some(Omit::Comparison) {
-            let found = compare(rules, lineage, visible);
+            let found = compare(&rules.source, rules.omit != Some(Omit::MakeUp), lineage, visible);
             let position = self.broker.high_watermark - lineage.last().delta();
             found.map(|found| Found { position, lineage: lineage.clone(), ..found })
         } else {
-            compare(rules, lineage, visible)
+            compare(&rules.source, rules.omit != Some(Omit::MakeUp), lineage, visible)
         };
         match found {
             None => self.owners[index].phase = Phase::Parked,
