@@ -3,4 +3,5 @@
 
 mod arrows;
 mod beside;
+mod embedded;
 mod library;

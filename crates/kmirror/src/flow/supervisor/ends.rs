@@ -46,6 +46,7 @@ impl Supervisor {
                 });
             }
             FetchFault::OutOfRange | FetchFault::Recreated => {
+                debug!(partition = %entry.source, %fault, "looking at the source again");
                 // The take-over looks at the log's bounds and tells what happened; the append state is as good as new.
                 self.release(key).await;
                 let Some(entry) = self.table.get(key) else { return };

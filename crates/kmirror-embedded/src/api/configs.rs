@@ -1,0 +1,110 @@
+//! DescribeConfigs and IncrementalAlterConfigs (`ConfigHelper`, `ConfigurationControlManager`).
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult,
+};
+use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::{
+    DescribeConfigsRequest, DescribeConfigsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+};
+
+use super::{Context, text};
+use crate::state::{DEFAULT_CONFIGS, alter_config};
+
+pub(super) fn describe(
+    request: DescribeConfigsRequest,
+    context: &mut Context<'_>,
+) -> DescribeConfigsResponse {
+    let results = request.resources.into_iter().map(|resource| describe_one(resource, context));
+    DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) -> DescribeConfigsResult {
+    let result = DescribeConfigsResult::default()
+        .with_resource_type(resource.resource_type)
+        .with_resource_name(resource.resource_name.clone());
+    let set = match resource.resource_type {
+        TOPIC => match context.state.topics.get(resource.resource_name.as_str()) {
+            Some(topic) => topic.configs.clone(),
+            None => {
+                return result
+                    .with_error_code(ResponseError::UnknownTopicOrPartition.code())
+                    .with_error_message(Some(text("This server does not host this topic-partition.")));
+            }
+        },
+        BROKER => std::collections::BTreeMap::new(),
+        _ => return result.with_error_code(ResponseError::InvalidRequest.code()),
+    };
+    let is_wanted = |name: &str| {
+        resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
+    };
+    let defaults = DEFAULT_CONFIGS.iter().filter(|(name, _)| !set.contains_key(*name));
+    let entries = defaults
+        .map(|(name, value)| (*name, *value, DEFAULT))
+        .chain(set.iter().map(|(name, value)| (name.as_str(), value.as_str(), DYNAMIC_TOPIC)))
+        .filter(|(name, ..)| is_wanted(name))
+        .map(|(name, value, source)| {
+            DescribeConfigsResourceResult::default()
+                .with_name(text(name))
+                .with_value(Some(text(value)))
+                .with_config_source(source)
+        });
+    result.with_configs(entries.collect())
+}
+
+pub(super) fn alter(
+    request: IncrementalAlterConfigsRequest,
+    context: &mut Context<'_>,
+) -> IncrementalAlterConfigsResponse {
+    let validate_only = request.validate_only;
+    let responses = request.resources.into_iter().map(|resource| alter_one(resource, validate_only, context));
+    IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+fn alter_one(
+    resource: AlterConfigsResource,
+    validate_only: bool,
+    context: &mut Context<'_>,
+) -> AlterConfigsResourceResponse {
+    let response = AlterConfigsResourceResponse::default()
+        .with_resource_type(resource.resource_type)
+        .with_resource_name(resource.resource_name.clone());
+    let topic = context.state.topics.get_mut(resource.resource_name.as_str());
+    let Some(topic) = topic.filter(|_| resource.resource_type == TOPIC) else {
+        return response.with_error_code(ResponseError::UnknownTopicOrPartition.code());
+    };
+    // All of it or nothing.
+    let mut altered = topic.clone();
+    for config in &resource.configs {
+        let value = match config.config_operation {
+            SET => config.value.as_ref().map(|value| value.as_str()),
+            DELETE => None,
+            _ => {
+                return response
+                    .with_error_code(ResponseError::InvalidConfig.code())
+                    .with_error_message(Some(text("only SET and DELETE are understood here")));
+            }
+        };
+        if let Err((error, message)) = alter_config(&mut altered, &config.name, value) {
+            return response.with_error_code(error.code()).with_error_message(Some(text(message)));
+        }
+    }
+    if !validate_only {
+        topic.configs = altered.configs;
+    }
+    response
+}
+
+/// `ConfigResource.Type`.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+/// `DescribeConfigsResponse.ConfigSource`.
+const DYNAMIC_TOPIC: i8 = 1;
+const DEFAULT: i8 = 5;
+/// `AlterConfigOp.OpType`.
+const SET: i8 = 0;
+const DELETE: i8 = 1;

@@ -1,0 +1,99 @@
+//! Metadata and DescribeCluster (`KafkaApis.handleTopicMetadataRequest`): brokers, topics, leaders.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{
+    BrokerId, DescribeClusterRequest, DescribeClusterResponse, MetadataRequest, MetadataResponse, TopicName,
+};
+use uuid::Uuid;
+
+use super::{Context, text};
+use crate::state::{Partition, State, Topic};
+
+pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> MetadataResponse {
+    let state = &*context.state;
+    let all = || state.topics.iter().map(|(name, topic)| describe(name, topic, state)).collect();
+    let topics = match request.topics {
+        None => all(),
+        Some(topics) if topics.is_empty() && context.version == 0 => all(),
+        Some(topics) => topics
+            .iter()
+            .map(|wanted| match &wanted.name {
+                Some(name) if wanted.topic_id.is_nil() => match state.topics.get(name.as_str()) {
+                    Some(topic) => describe(name, topic, state),
+                    None => missing(Some(name.clone()), Uuid::nil(), ResponseError::UnknownTopicOrPartition),
+                },
+                _ => match state
+                    .topic_name("", wanted.topic_id)
+                    .and_then(|name| state.topics.get_key_value(&name))
+                {
+                    Some((name, topic)) => describe(name, topic, state),
+                    None => missing(None, wanted.topic_id, ResponseError::UnknownTopicId),
+                },
+            })
+            .collect(),
+    };
+    MetadataResponse::default()
+        .with_brokers(
+            up(state)
+                .map(|(id, host, port)| {
+                    MetadataResponseBroker::default().with_node_id(id).with_host(host).with_port(port)
+                })
+                .collect(),
+        )
+        .with_cluster_id(Some(text(state.cluster_id.clone())))
+        .with_controller_id(up(state).next().map_or(BrokerId(-1), |(id, _, _)| id))
+        .with_topics(topics)
+}
+
+pub(super) fn describe_cluster(
+    _: DescribeClusterRequest,
+    context: &mut Context<'_>,
+) -> DescribeClusterResponse {
+    let state = &*context.state;
+    DescribeClusterResponse::default()
+        .with_cluster_id(text(state.cluster_id.clone()))
+        .with_controller_id(up(state).next().map_or(BrokerId(-1), |(id, _, _)| id))
+        .with_brokers(
+            up(state)
+                .map(|(id, host, port)| {
+                    DescribeClusterBroker::default().with_broker_id(id).with_host(host).with_port(port)
+                })
+                .collect(),
+        )
+}
+
+/// The brokers that are up.
+fn up(state: &State) -> impl Iterator<Item = (BrokerId, kafka_protocol::protocol::StrBytes, i32)> {
+    let up = state.brokers.iter().filter(|(_, broker)| broker.is_up);
+    up.map(|(id, broker)| (BrokerId(*id), text(broker.host.clone()), i32::from(broker.port)))
+}
+
+fn missing(name: Option<TopicName>, id: Uuid, error: ResponseError) -> MetadataResponseTopic {
+    MetadataResponseTopic::default().with_error_code(error.code()).with_name(name).with_topic_id(id)
+}
+
+fn describe(name: &str, topic: &Topic, state: &State) -> MetadataResponseTopic {
+    let partition = |(index, partition): (i32, &Partition)| {
+        let replicas: Vec<_> = partition.replicas.iter().copied().map(BrokerId).collect();
+        let is_up = |id: &&BrokerId| state.brokers.get(&id.0).is_some_and(|broker| broker.is_up);
+        let (in_sync, offline): (Vec<_>, Vec<_>) = replicas.iter().partition(is_up);
+        let error = if partition.leader.is_none() { ResponseError::LeaderNotAvailable.code() } else { 0 };
+        MetadataResponsePartition::default()
+            .with_error_code(error)
+            .with_partition_index(index)
+            .with_leader_id(BrokerId(partition.leader.unwrap_or(-1)))
+            .with_leader_epoch(partition.leader_epoch)
+            .with_replica_nodes(replicas)
+            .with_isr_nodes(in_sync)
+            .with_offline_replicas(offline)
+    };
+    MetadataResponseTopic::default()
+        .with_name(Some(TopicName(text(name))))
+        .with_topic_id(topic.id)
+        .with_is_internal(name == "__consumer_offsets" || name == "__transaction_state")
+        .with_partitions((0..).zip(&topic.partitions).map(partition).collect())
+}

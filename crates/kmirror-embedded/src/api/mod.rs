@@ -1,0 +1,197 @@
+//! Requests by their kind. One file for each API, headed with the rule's source in Kafka.
+
+mod api_versions;
+mod configs;
+mod delete_records;
+mod describe_producers;
+mod fetch;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+mod topics;
+mod write_txn_markers;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request as Message, StrBytes};
+
+use crate::cluster::Shared;
+use crate::state::State;
+
+/// A request whose header was understood.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: Bytes,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// A whole frame, length included.
+    Answer(Bytes),
+    /// It wants no answer.
+    Nothing,
+    /// It cannot be understood, and Kafka closes the connection.
+    HangUp,
+}
+
+/// What a handler works with.
+pub(crate) struct Context<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) broker: i32,
+    pub(crate) version: i16,
+    /// The error that every partition is to be answered with.
+    pub(crate) injected: Option<ResponseError>,
+}
+
+/// The APIs that are served.
+pub(crate) const SERVED: [ApiKey; 16] = [
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::Metadata,
+    ApiKey::ApiVersions,
+    ApiKey::CreateTopics,
+    ApiKey::DeleteTopics,
+    ApiKey::DeleteRecords,
+    ApiKey::InitProducerId,
+    ApiKey::OffsetForLeaderEpoch,
+    ApiKey::WriteTxnMarkers,
+    ApiKey::DescribeConfigs,
+    ApiKey::IncrementalAlterConfigs,
+    ApiKey::CreatePartitions,
+    ApiKey::DescribeProducers,
+    ApiKey::DescribeCluster,
+];
+
+impl Request {
+    /// Reads the header of a request. `None`: Kafka would close the connection.
+    pub(crate) fn parse(mut frame: Bytes) -> Option<Request> {
+        // The decoder trusts that there is room for key, version and correlation id.
+        let (key, rest) = frame.split_first_chunk::<2>()?;
+        let version = i16::from_be_bytes(*rest.first_chunk::<2>()?);
+        if frame.len() < HEADER_BYTES_MIN {
+            return None;
+        }
+        let api = ApiKey::try_from(i16::from_be_bytes(*key)).ok()?;
+        let header_version = api.request_header_version(version);
+        let header = RequestHeader::decode(&mut frame, header_version).ok()?;
+        Some(Request { api, version, correlation_id: header.correlation_id, body: frame })
+    }
+
+    /// Answers it.
+    pub(crate) async fn answer(self, shared: &Shared, broker: i32, injected: Option<ResponseError>) -> Reply {
+        let offered = SERVED.contains(&self.api).then(|| shared.lock().profile.versions(self.api)).flatten();
+        let is_offered = offered.is_some_and(|(min, max)| (min..=max).contains(&self.version));
+        if self.api == ApiKey::ApiVersions && !is_offered {
+            return self.frame(0, &api_versions::unsupported());
+        }
+        if !is_offered {
+            return Reply::HangUp;
+        }
+        let takes_errors = matches!(
+            self.api,
+            ApiKey::Produce
+                | ApiKey::Fetch
+                | ApiKey::ListOffsets
+                | ApiKey::OffsetForLeaderEpoch
+                | ApiKey::WriteTxnMarkers
+        );
+        if injected.is_some() && !takes_errors {
+            return Reply::HangUp;
+        }
+        match self.api {
+            ApiKey::Produce => self.produce(shared, broker, injected).await,
+            ApiKey::Fetch => self.fetch(shared, broker, injected).await,
+            ApiKey::ListOffsets => self.at_once(shared, broker, injected, list_offsets::handle),
+            ApiKey::Metadata => self.at_once(shared, broker, injected, metadata::handle),
+            ApiKey::DescribeCluster => self.at_once(shared, broker, injected, metadata::describe_cluster),
+            ApiKey::ApiVersions => self.at_once(shared, broker, injected, api_versions::handle),
+            ApiKey::CreateTopics => self.at_once(shared, broker, injected, topics::create),
+            ApiKey::DeleteTopics => self.at_once(shared, broker, injected, topics::delete),
+            ApiKey::CreatePartitions => self.at_once(shared, broker, injected, topics::add_partitions),
+            ApiKey::DeleteRecords => self.at_once(shared, broker, injected, delete_records::handle),
+            ApiKey::InitProducerId => self.at_once(shared, broker, injected, init_producer_id::handle),
+            ApiKey::OffsetForLeaderEpoch => {
+                self.at_once(shared, broker, injected, offset_for_leader_epoch::handle)
+            }
+            ApiKey::WriteTxnMarkers => self.at_once(shared, broker, injected, write_txn_markers::handle),
+            ApiKey::DescribeConfigs => self.at_once(shared, broker, injected, configs::describe),
+            ApiKey::IncrementalAlterConfigs => self.at_once(shared, broker, injected, configs::alter),
+            ApiKey::DescribeProducers => self.at_once(shared, broker, injected, describe_producers::handle),
+            _ => Reply::HangUp,
+        }
+    }
+
+    /// Answers a request that waits for nothing.
+    fn at_once<Q: Message>(
+        self,
+        shared: &Shared,
+        broker: i32,
+        injected: Option<ResponseError>,
+        handle: impl FnOnce(Q, &mut Context<'_>) -> Q::Response,
+    ) -> Reply {
+        let Some(request) = self.decode::<Q>() else { return Reply::HangUp };
+        let response = {
+            let mut state = shared.lock();
+            handle(request, &mut Context { state: &mut state, broker, version: self.version, injected })
+        };
+        shared.changed();
+        self.frame(self.version, &response)
+    }
+
+    async fn produce(self, shared: &Shared, broker: i32, injected: Option<ResponseError>) -> Reply {
+        let Some(request) = self.decode() else { return Reply::HangUp };
+        match produce::handle(request, shared, broker, self.version, injected).await {
+            Some(response) => self.frame(self.version, &response),
+            None => Reply::Nothing,
+        }
+    }
+
+    async fn fetch(self, shared: &Shared, broker: i32, injected: Option<ResponseError>) -> Reply {
+        let Some(request) = self.decode() else { return Reply::HangUp };
+        let response = fetch::handle(request, shared, broker, self.version, injected).await;
+        self.frame(self.version, &response)
+    }
+
+    fn decode<Q: Message>(&self) -> Option<Q> {
+        Q::decode(&mut self.body.clone(), self.version).ok()
+    }
+
+    /// The answer as a frame. ApiVersions is answered with the oldest header, so that clients of any age understand it.
+    fn frame<R: Encodable + HeaderVersion>(&self, version: i16, response: &R) -> Reply {
+        let mut frame = BytesMut::new();
+        frame.put_i32(0);
+        let header = ResponseHeader::default().with_correlation_id(self.correlation_id);
+        let header_version = if self.api == ApiKey::ApiVersions { 0 } else { R::header_version(version) };
+        let encoded =
+            header.encode(&mut frame, header_version).and_then(|()| response.encode(&mut frame, version));
+        if encoded.is_err() {
+            return Reply::HangUp;
+        }
+        let length = i32::try_from(frame.len() - 4).unwrap_or(i32::MAX);
+        if let Some(field) = frame.first_chunk_mut::<4>() {
+            *field = length.to_be_bytes();
+        }
+        Reply::Answer(frame.freeze())
+    }
+}
+
+/// The code of an error; 0 for none.
+pub(crate) fn code<T>(result: &Result<T, ResponseError>) -> i16 {
+    result.as_ref().err().map_or(0, ResponseError::code)
+}
+
+/// Text for a response.
+pub(crate) fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
+/// Key, version and correlation id.
+const HEADER_BYTES_MIN: usize = 8;

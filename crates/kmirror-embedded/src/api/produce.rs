@@ -1,0 +1,201 @@
+//! Produce (`KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`): one batch for each partition, acknowledged when all
+//! in-sync replicas have it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::text;
+use crate::cluster::Shared;
+use crate::log::{AppendedAt, Origin, Refused};
+use crate::state::State;
+
+/// `None`: the producer wants no answer.
+pub(super) async fn handle(
+    request: ProduceRequest,
+    shared: &Shared,
+    broker: i32,
+    version: i16,
+    injected: Option<ResponseError>,
+) -> Option<ProduceResponse> {
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let deadline = Instant::now() + timeout;
+    let acks = request.acks;
+    let mut appends = append_all(request, &mut shared.lock(), broker, version, injected);
+    shared.changed();
+    if acks == 0 {
+        return None;
+    }
+    if acks == -1 {
+        replicated(&mut appends, shared, deadline).await;
+    }
+    Some(response(appends, &shared.lock(), version))
+}
+
+/// One partition's append, and what came of it.
+struct Append {
+    topic: String,
+    topic_id: Uuid,
+    partition: i32,
+    result: Result<AppendedAt, Refused>,
+}
+
+fn append_all(
+    request: ProduceRequest,
+    state: &mut State,
+    broker: i32,
+    version: i16,
+    injected: Option<ResponseError>,
+) -> Vec<Append> {
+    let acks = request.acks;
+    let mut appends = Vec::new();
+    for topic in request.topic_data {
+        let id = if version >= 13 { topic.topic_id } else { Uuid::nil() };
+        let name = state.topic_name(&topic.name, id);
+        for data in topic.partition_data {
+            let result = match (&injected, &name) {
+                (Some(error), _) => Err(Refused::new(*error, "injected")),
+                (None, None) => Err(Refused::new(ResponseError::UnknownTopicId, "There is no such topic")),
+                (None, Some(_)) if !matches!(acks, -1..=1) => {
+                    Err(Refused::new(ResponseError::InvalidRequiredAcks, "acks must be -1, 0 or 1"))
+                }
+                (None, Some(name)) => {
+                    let records = data.records.unwrap_or_default();
+                    append(state, broker, version, name, data.index, &records)
+                }
+            };
+            let topic = name.clone().unwrap_or_default();
+            appends.push(Append { topic, topic_id: id, partition: data.index, result });
+        }
+    }
+    appends
+}
+
+fn append(
+    state: &mut State,
+    broker: i32,
+    version: i16,
+    topic: &str,
+    number: i32,
+    records: &Bytes,
+) -> Result<AppendedAt, Refused> {
+    let now_ms = state.now_ms();
+    let bytes_max = state.partition_bytes_max;
+    let (partition, rules) = state.led_by(broker, topic, number).map_err(|error| Refused::new(error, ""))?;
+    let origin = Origin { version, leader_epoch: partition.leader_epoch, now_ms };
+    let appended = partition.log.append(records, &rules, origin)?;
+    partition.replicate();
+    if let Some(bytes_max) = bytes_max {
+        partition.log.retain_bytes(bytes_max);
+    }
+    Ok(appended)
+}
+
+/// Waits until everything is replicated; what is not in time was appended all the same (`DelayedProduce`).
+async fn replicated(appends: &mut [Append], shared: &Shared, deadline: Instant) {
+    let mut changes = shared.changes();
+    loop {
+        if appends.iter().all(|append| is_replicated(append, &shared.lock())) {
+            return;
+        }
+        if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
+            break;
+        }
+    }
+    let state = shared.lock();
+    for append in appends.iter_mut().filter(|append| !is_replicated(append, &state)) {
+        append.result =
+            Err(Refused::new(ResponseError::RequestTimedOut, "The replicas did not answer in time"));
+    }
+}
+
+fn is_replicated(append: &Append, state: &State) -> bool {
+    let Ok(appended) = &append.result else { return true };
+    let partitions = state.topics.get(&append.topic).map(|topic| &topic.partitions);
+    let index = usize::try_from(append.partition).ok();
+    let partition = partitions.zip(index).and_then(|(partitions, index)| partitions.get(index));
+    partition.is_none_or(|partition| partition.log.high_watermark() >= appended.next_offset)
+}
+
+fn response(appends: Vec<Append>, state: &State, version: i16) -> ProduceResponse {
+    let mut topics: Vec<TopicProduceResponse> = Vec::new();
+    let mut moved = false;
+    for append in appends {
+        let is_same = |topic: &&mut TopicProduceResponse| {
+            if version >= 13 { topic.topic_id == append.topic_id } else { *topic.name.0 == *append.topic }
+        };
+        let partition = partition_response(&append, state, version);
+        moved |= partition.error_code == ResponseError::NotLeaderOrFollower.code();
+        match topics.iter_mut().find(is_same) {
+            Some(topic) => topic.partition_responses.push(partition),
+            None => {
+                let topic = TopicProduceResponse::default().with_partition_responses(vec![partition]);
+                topics.push(if version >= 13 {
+                    topic.with_topic_id(append.topic_id)
+                } else {
+                    topic.with_name(TopicName(text(append.topic)))
+                });
+            }
+        }
+    }
+    let response = ProduceResponse::default().with_responses(topics);
+    if moved && version >= 10 { response.with_node_endpoints(endpoints(state)) } else { response }
+}
+
+fn partition_response(append: &Append, state: &State, version: i16) -> PartitionProduceResponse {
+    let partition = PartitionProduceResponse::default().with_index(append.partition);
+    match &append.result {
+        Ok(appended) => {
+            partition.with_base_offset(appended.base_offset).with_log_append_time_ms(appended.append_time)
+        }
+        Err(refused) => {
+            let mut partition = partition
+                .with_error_code(refused.error.code())
+                .with_base_offset(-1)
+                .with_log_append_time_ms(-1)
+                .with_log_start_offset(-1);
+            if version >= 8 {
+                let records = refused.records.iter().map(|(index, message)| {
+                    BatchIndexAndErrorMessage::default()
+                        .with_batch_index(*index)
+                        .with_batch_index_error_message(Some(text(message.clone())))
+                });
+                partition = partition
+                    .with_record_errors(records.collect())
+                    .with_error_message(Some(text(refused.message.clone())));
+            }
+            let leader = state.topics.get(&append.topic).and_then(|topic| {
+                let partition = topic.partitions.get(usize::try_from(append.partition).ok()?)?;
+                Some((partition.leader?, partition.leader_epoch))
+            });
+            match leader {
+                Some((leader, epoch))
+                    if version >= 10 && refused.error == ResponseError::NotLeaderOrFollower =>
+                {
+                    let hint =
+                        LeaderIdAndEpoch::default().with_leader_id(BrokerId(leader)).with_leader_epoch(epoch);
+                    partition.with_current_leader(hint)
+                }
+                _ => partition,
+            }
+        }
+    }
+}
+
+fn endpoints(state: &State) -> Vec<NodeEndpoint> {
+    let up = state.brokers.iter().filter(|(_, broker)| broker.is_up);
+    up.map(|(id, broker)| {
+        NodeEndpoint::default()
+            .with_node_id(BrokerId(*id))
+            .with_host(text(broker.host.clone()))
+            .with_port(i32::from(broker.port))
+    })
+    .collect()
+}

@@ -1,0 +1,397 @@
+//! The cluster as its owner sees it: started, looked at, and broken on purpose.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::fault::Fault;
+use crate::log::Origin;
+use crate::log::validator::Rules;
+use crate::network;
+use crate::profile::Profile;
+use crate::state::{Broker, Partition, State};
+
+/// What is to be started.
+#[derive(Clone, Debug)]
+pub struct ClusterBuilder {
+    brokers: i32,
+    profile: Profile,
+    partition_bytes_max: Option<usize>,
+}
+
+/// A running cluster. It ends with this handle.
+#[derive(Debug)]
+pub struct EmbeddedCluster {
+    shared: Arc<Shared>,
+    /// Accepts connections, and serves those over TCP.
+    _tasks: JoinSet<()>,
+}
+
+/// What connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Counts changes that somebody may wait for: appended, replicated, moved.
+    changes: watch::Sender<u64>,
+    /// Counts stops of brokers: connections to one that was stopped are closed.
+    stops: watch::Sender<Vec<i32>>,
+}
+
+/// What a partition's leader has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogView {
+    /// The log start offset.
+    pub start: i64,
+    /// The log end offset.
+    pub end: i64,
+    /// The high watermark.
+    pub high_watermark: i64,
+    /// Where the first open transaction begins, or the high watermark.
+    pub last_stable_offset: i64,
+    /// The batches as they lie in the log.
+    pub batches: Vec<Bytes>,
+}
+
+/// Why the cluster could not do what its owner wants.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmbeddedError {
+    /// No port could be listened at.
+    #[error("cannot listen on 127.0.0.1: {0}")]
+    Listen(String),
+    /// There is no such partition.
+    #[error("there is no partition {partition} of topic {topic:?}")]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// There is no such broker.
+    #[error("there is no broker {0}")]
+    NoBroker(i32),
+    /// A request of its kind would have been refused.
+    #[error("{error:?}: {message}")]
+    Refused {
+        /// The error code.
+        error: ResponseError,
+        /// The broker's words.
+        message: String,
+    },
+}
+
+impl ClusterBuilder {
+    /// How many brokers, with ids from 1 on. Default: 1.
+    pub fn brokers(mut self, brokers: u8) -> ClusterBuilder {
+        self.brokers = i32::from(brokers.max(1));
+        self
+    }
+
+    /// Which release the cluster pretends to be. Default: 4.3.
+    pub fn profile(mut self, profile: Profile) -> ClusterBuilder {
+        self.profile = profile;
+        self
+    }
+
+    /// The most bytes that a partition holds: older batches are deleted, as by retention. Default: no bound.
+    pub fn partition_bytes_max(mut self, bytes: usize) -> ClusterBuilder {
+        self.partition_bytes_max = Some(bytes);
+        self
+    }
+
+    /// Starts the cluster in the caller's tokio runtime, each broker at a port of its own choosing on 127.0.0.1.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Listen`].
+    pub async fn start(self) -> Result<EmbeddedCluster, EmbeddedError> {
+        let mut listeners = Vec::new();
+        let mut brokers = BTreeMap::new();
+        for id in 1..=self.brokers {
+            let failed = |error: std::io::Error| EmbeddedError::Listen(error.to_string());
+            let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+            let port = listener.local_addr().map_err(failed)?.port();
+            brokers.insert(id, Broker { host: "127.0.0.1".to_owned(), port, is_up: true });
+            listeners.push((id, listener));
+        }
+        let cluster_id = format!("embedded-{:016x}", crate::random_bits());
+        let mut state = State::new(cluster_id, self.profile, brokers);
+        state.partition_bytes_max = self.partition_bytes_max;
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changes: watch::Sender::new(0),
+            stops: watch::Sender::new(Vec::new()),
+        });
+        let mut tasks = JoinSet::new();
+        for (id, listener) in listeners {
+            tasks.spawn(network::accept(Arc::clone(&shared), id, listener));
+        }
+        Ok(EmbeddedCluster { shared, _tasks: tasks })
+    }
+}
+
+impl EmbeddedCluster {
+    /// Says what is to be started.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder { brokers: 1, profile: Profile::Kafka4_3, partition_bytes_max: None }
+    }
+
+    /// The addresses of all brokers, with commas.
+    pub fn bootstrap_servers(&self) -> String {
+        let state = self.shared.lock();
+        let addresses = state.brokers.values().map(|broker| format!("{}:{}", broker.host, broker.port));
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> String {
+        self.shared.lock().cluster_id.clone()
+    }
+
+    /// A connection to a broker without a socket. It must be called within a tokio runtime.
+    pub fn connect(&self, broker: i32) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
+        tokio::spawn(network::serve(Arc::clone(&self.shared), broker, ours));
+        theirs
+    }
+
+    /// Creates a topic whose partitions are replicated to all brokers.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Refused`], as CreateTopics would.
+    pub fn create_topic(
+        &self,
+        name: &str,
+        partitions: usize,
+        configs: &[(&str, &str)],
+    ) -> Result<(), EmbeddedError> {
+        let mut state = self.shared.lock();
+        let configs = configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let replication_factor = state.brokers.len();
+        let created = state.create_topic(name, partitions, replication_factor, configs);
+        created.map(|_| ()).map_err(|(error, message)| EmbeddedError::Refused { error, message })
+    }
+
+    /// Deletes a topic. Nothing happens where there is none.
+    pub fn delete_topic(&self, name: &str) {
+        self.change(|state| state.topics.remove(name));
+    }
+
+    /// What the leader of a partition has.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn log(&self, topic: &str, partition: i32) -> Result<LogView, EmbeddedError> {
+        self.with_partition(topic, partition, |partition| LogView {
+            start: partition.log.start(),
+            end: partition.log.end(),
+            high_watermark: partition.log.high_watermark(),
+            last_stable_offset: partition.log.last_stable_offset(),
+            batches: partition.log.batches().cloned().collect(),
+        })
+    }
+
+    /// Appends one batch as Produce would, and returns its base offset.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`], and what a broker would refuse.
+    pub fn append(&self, topic: &str, partition: i32, batch: &Bytes) -> Result<i64, EmbeddedError> {
+        self.append_by(topic, partition, |partition, rules, now_ms| {
+            let origin = Origin { version: PRODUCE_VERSION, leader_epoch: partition.leader_epoch, now_ms };
+            let appended = partition.log.append(batch, rules, origin);
+            appended.map(|appended| appended.base_offset).map_err(|refused| (refused.error, refused.message))
+        })
+    }
+
+    /// Ends a producer's transaction in a partition with a control marker, as its coordinator would; its offset.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`], and what a broker would refuse.
+    pub fn end_transaction(
+        &self,
+        topic: &str,
+        partition: i32,
+        producer_id: i64,
+        producer_epoch: i16,
+        commit: bool,
+    ) -> Result<i64, EmbeddedError> {
+        self.append_by(topic, partition, |partition, _, now_ms| {
+            let origin = Origin { version: PRODUCE_VERSION, leader_epoch: partition.leader_epoch, now_ms };
+            let appended = partition.log.append_marker(producer_id, producer_epoch, commit, 0, origin);
+            appended.map(|appended| appended.base_offset).map_err(|error| (error, String::new()))
+        })
+    }
+
+    fn append_by(
+        &self,
+        topic: &str,
+        number: i32,
+        append: impl FnOnce(&mut Partition, &Rules, i64) -> Result<i64, (ResponseError, String)>,
+    ) -> Result<i64, EmbeddedError> {
+        let rules = self.shared.lock().rules_of(topic);
+        let now_ms = self.shared.lock().now_ms();
+        self.with_partition(topic, number, |partition| {
+            let appended = append(partition, &rules, now_ms);
+            partition.replicate();
+            appended.map_err(|(error, message)| EmbeddedError::Refused { error, message })
+        })?
+    }
+
+    /// Makes another broker the leader of a partition, with all that was appended.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn move_leader(&self, topic: &str, partition: i32, broker: i32) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| {
+            partition.leader = Some(broker);
+            partition.begin_epoch();
+        })
+    }
+
+    /// A leader without the records from `offset` on takes a partition over, as after an unclean election.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn truncate(&self, topic: &str, partition: i32, offset: i64) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| {
+            partition.log.truncate(offset);
+            partition.begin_epoch();
+        })
+    }
+
+    /// Retention, or DeleteRecords: everything below `offset` is gone.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn delete_below(&self, topic: &str, partition: i32, offset: i64) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| {
+            partition.log.delete_below(offset.min(partition.log.high_watermark()));
+        })
+    }
+
+    /// Lets the cleaner go over a partition below `end`: only the last record of each key stays.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn clean(&self, topic: &str, partition: i32, end: i64) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| partition.log.clean(end))
+    }
+
+    /// Holds up replication of a partition, or lets it go on: what is appended meanwhile is not visible and not acknowledged.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn hold_replication(&self, topic: &str, partition: i32, holds: bool) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| {
+            partition.holds_replication = holds;
+            partition.replicate();
+        })
+    }
+
+    /// Makes a partition forget its producers, as after `producer.id.expiration.ms`.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn expire_producers(&self, topic: &str, partition: i32) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| partition.log.producers.expire())
+    }
+
+    /// Stops a broker: its connections are closed and its partitions get other leaders.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoBroker`].
+    pub fn stop_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
+        self.check_broker(broker)?;
+        self.change(|state| state.stop_broker(broker));
+        self.shared.stops.send_modify(|stopped| stopped.push(broker));
+        Ok(())
+    }
+
+    /// Starts a broker again, at its address.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoBroker`].
+    pub fn start_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
+        self.check_broker(broker)?;
+        self.shared.stops.send_modify(|stopped| stopped.retain(|other| *other != broker));
+        self.change(|state| state.start_broker(broker));
+        Ok(())
+    }
+
+    /// Sets the cluster's clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.change(|state| state.advance(by));
+    }
+
+    /// Lets something go wrong.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.lock().faults.add(fault);
+    }
+
+    /// Lets nothing go wrong any more that was injected.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    fn check_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
+        if self.shared.lock().brokers.contains_key(&broker) {
+            Ok(())
+        } else {
+            Err(EmbeddedError::NoBroker(broker))
+        }
+    }
+
+    fn with_partition<T>(
+        &self,
+        topic: &str,
+        number: i32,
+        work: impl FnOnce(&mut Partition) -> T,
+    ) -> Result<T, EmbeddedError> {
+        self.change(|state| {
+            let partitions = state.topics.get_mut(topic).map(|topic| &mut topic.partitions);
+            let index = usize::try_from(number).ok();
+            let partition = partitions.zip(index).and_then(|(partitions, index)| partitions.get_mut(index));
+            let missing = || EmbeddedError::NoPartition { topic: topic.to_owned(), partition: number };
+            partition.map(work).ok_or_else(missing)
+        })
+    }
+
+    fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let done = work(&mut self.shared.lock());
+        self.shared.changed();
+        done
+    }
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something happened that others may wait for.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// What is to be subscribed to before one looks, so that nothing is missed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Waits until a broker is stopped.
+    pub(crate) async fn stopped(&self, broker: i32) {
+        let mut stops = self.stops.subscribe();
+        let _ = stops.wait_for(|stopped| stopped.contains(&broker)).await;
+    }
+}
+
+/// The version of Produce by whose rules batches are judged that come without a request.
+const PRODUCE_VERSION: i16 = 13;
+const DUPLEX_BYTES: usize = 1 << 20;

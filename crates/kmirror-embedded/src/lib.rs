@@ -1,0 +1,47 @@
+//! An in-memory Kafka cluster inside this process: several brokers on loopback ports of their own choosing, or behind in-memory
+//! streams, that judge what they are sent as strictly as real ones. For tests, demos and examples.
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use kmirror_embedded::{EmbeddedCluster, Profile};
+//!
+//! let cluster = EmbeddedCluster::builder().brokers(3).profile(Profile::Kafka3_9).start().await?;
+//! cluster.create_topic("orders", 6, &[("cleanup.policy", "compact")])?;
+//! println!("any Kafka client may connect to {}", cluster.bootstrap_servers());
+//!
+//! // … what clients write can be looked at without a client:
+//! let log = cluster.log("orders", 0)?;
+//! assert_eq!((log.start, log.end), (0, 0));
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+//! ```
+//!
+//! Batches are judged by Kafka's rules, error code for error code (`LogValidator`, `ProducerStateManager`), with code that shares
+//! nothing with any client: a defect of a client cannot certify itself. What goes wrong on purpose is said by [`Fault`]s, and by the
+//! methods of [`EmbeddedCluster`] that move leaders, stop brokers, truncate logs or advance the clock.
+//!
+//! Not there: consumer groups, transactions of clients, ACLs, SASL and TLS, quotas, tiered storage, replication as such (followers
+//! are always up to date, unless they are held up).
+
+mod api;
+mod cluster;
+mod fault;
+mod log;
+mod network;
+mod profile;
+mod session;
+mod state;
+
+use std::hash::{BuildHasher, RandomState};
+
+pub use cluster::{ClusterBuilder, EmbeddedCluster, EmbeddedError, LogView};
+pub use fault::{Fault, FaultKind};
+pub use kafka_protocol::ResponseError;
+pub use kafka_protocol::messages::ApiKey;
+pub use profile::Profile;
+
+/// The standard library's seed of hash maps: different in every call, and no dependency.
+pub(crate) fn random_bits() -> u64 {
+    RandomState::new().hash_one(())
+}

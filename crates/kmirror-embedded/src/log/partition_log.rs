@@ -1,0 +1,341 @@
+//! Appending to a log, reading from it, and cutting it at either end.
+
+use std::collections::HashSet;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+
+use super::batch::{self, HEADER_BYTES, Header};
+use super::cleaner;
+use super::epochs::Epochs;
+use super::producers::{Producers, Sequenced};
+use super::validator::{self, Rules, Valid};
+
+/// The log of a partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PartitionLog {
+    batches: Vec<Stored>,
+    start: i64,
+    end: i64,
+    /// What all in-sync replicas have; behind it nothing is visible.
+    high_watermark: i64,
+    pub(crate) epochs: Epochs,
+    pub(crate) producers: Producers,
+    aborted: Vec<Aborted>,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    base_offset: i64,
+    next_offset: i64,
+    max_timestamp: i64,
+    bytes: Bytes,
+}
+
+/// A transaction that was aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Aborted {
+    pub(crate) producer_id: i64,
+    pub(crate) first_offset: i64,
+    /// Of the marker that ends it.
+    pub(crate) last_offset: i64,
+}
+
+/// Why a batch was refused, in Kafka's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) error: ResponseError,
+    pub(crate) message: String,
+    /// Records at fault, by index, with what is wrong with each.
+    pub(crate) records: Vec<(i32, String)>,
+}
+
+/// Where a batch was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AppendedAt {
+    pub(crate) base_offset: i64,
+    /// The offset that must be replicated before it is acknowledged.
+    pub(crate) next_offset: i64,
+    /// The leader's clock, on a topic with append times; else -1.
+    pub(crate) append_time: i64,
+}
+
+/// Whose append it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) version: i16,
+    pub(crate) leader_epoch: i32,
+    pub(crate) now_ms: i64,
+}
+
+/// What a read gave.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogRead {
+    /// Batches as they lie in the log; the last one may be cut.
+    pub(crate) records: Bytes,
+    pub(crate) aborted: Vec<Aborted>,
+}
+
+impl Refused {
+    pub(crate) fn new(error: ResponseError, message: impl Into<String>) -> Refused {
+        Refused { error, message: message.into(), records: Vec::new() }
+    }
+}
+
+impl PartitionLog {
+    pub(crate) fn start(&self) -> i64 {
+        self.start
+    }
+
+    pub(crate) fn end(&self) -> i64 {
+        self.end
+    }
+
+    pub(crate) fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+
+    pub(crate) fn last_stable_offset(&self) -> i64 {
+        self.producers.first_unstable().map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+
+    /// All batches, as they lie in the log.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &Bytes> {
+        self.batches.iter().map(|stored| &stored.bytes)
+    }
+
+    /// Appends what a client sends.
+    pub(crate) fn append(
+        &mut self,
+        records: &Bytes,
+        rules: &Rules,
+        origin: Origin,
+    ) -> Result<AppendedAt, Refused> {
+        let Valid { mut header, payload } =
+            validator::validate(records, origin.version, rules, origin.now_ms)?;
+        let append_time = if rules.takes_append_time { origin.now_ms } else { -1 };
+        if header.producer_id >= 0 {
+            let judged = self.producers.judge(&header);
+            match judged.map_err(|error| self.out_of_order(error, &header))? {
+                Sequenced::Next => {}
+                Sequenced::Repeat { base_offset } => {
+                    let next_offset = base_offset + i64::from(header.records_count);
+                    return Ok(AppendedAt { base_offset, next_offset, append_time });
+                }
+            }
+        }
+        (header.base_offset, header.leader_epoch) = (self.end, origin.leader_epoch);
+        if header.producer_id >= 0 {
+            self.producers.append(&header);
+        }
+        // What the client sent is kept byte for byte where only the leader's fields differ.
+        let sent = Header::parse(records);
+        let is_untouched = sent.is_some_and(|sent| {
+            (sent.attributes, sent.max_timestamp) == (header.attributes, header.max_timestamp)
+                && records.get(HEADER_BYTES..) == Some(payload.as_ref())
+        });
+        let bytes = if is_untouched {
+            batch::placed(records, header.base_offset, header.leader_epoch)
+        } else {
+            header.with_payload(&payload)
+        };
+        Ok(AppendedAt { append_time, ..self.push(header, bytes) })
+    }
+
+    /// Appends a control marker for a transaction coordinator (`MemoryRecords.withEndTransactionMarker`).
+    pub(crate) fn append_marker(
+        &mut self,
+        producer_id: i64,
+        producer_epoch: i16,
+        commit: bool,
+        coordinator_epoch: i32,
+        origin: Origin,
+    ) -> Result<AppendedAt, ResponseError> {
+        let header = Header {
+            base_offset: self.end,
+            length: 0,
+            leader_epoch: origin.leader_epoch,
+            magic: 2,
+            crc: 0,
+            attributes: TRANSACTIONAL_CONTROL,
+            last_offset_delta: 0,
+            base_timestamp: origin.now_ms,
+            max_timestamp: origin.now_ms,
+            producer_id,
+            producer_epoch,
+            base_sequence: -1,
+            records_count: 1,
+        };
+        self.producers.judge_marker(&header, coordinator_epoch)?;
+        let mut value = vec![0, 0];
+        value.extend_from_slice(&coordinator_epoch.to_be_bytes());
+        let record = batch::Record {
+            offset_delta: 0,
+            timestamp_delta: 0,
+            key: Some(Bytes::copy_from_slice(&[0, 0, 0, u8::from(commit)])),
+            value: Some(value.into()),
+            headers: Bytes::from_static(&[0]),
+        };
+        let begun = self.producers.append_marker(&header, coordinator_epoch);
+        if let (Some(first_offset), false) = (begun, commit) {
+            self.aborted.push(Aborted { producer_id, first_offset, last_offset: header.base_offset });
+        }
+        Ok(self.push(header, header.with_payload(&batch::encode(&[record]))))
+    }
+
+    fn push(&mut self, header: Header, bytes: Bytes) -> AppendedAt {
+        self.epochs.assign(header.leader_epoch, header.base_offset);
+        self.bytes += bytes.len();
+        let (base_offset, next_offset) = (header.base_offset, header.last_offset() + 1);
+        self.batches.push(Stored { base_offset, next_offset, max_timestamp: header.max_timestamp, bytes });
+        self.end = next_offset;
+        AppendedAt { base_offset, next_offset, append_time: -1 }
+    }
+
+    fn out_of_order(&self, error: ResponseError, header: &Header) -> Refused {
+        let known = self.producers.get(header.producer_id).map(|producer| producer.epoch);
+        Refused::new(
+            error,
+            format!(
+                "Out of order sequence number for producer {} at offset {}: {} (incoming seq. number), epoch {} (incoming), {known:?} \
+                 (current)",
+                header.producer_id, self.end, header.base_sequence, header.producer_epoch
+            ),
+        )
+    }
+
+    /// The replicas have caught up to here.
+    pub(crate) fn replicate(&mut self, high_watermark: i64) {
+        self.high_watermark = self.high_watermark.max(high_watermark.min(self.end));
+    }
+
+    /// Reads batches from the one that holds `offset` on, below `end`. At least one whole batch where `whole_first`, however large.
+    pub(crate) fn read(&self, offset: i64, end: i64, bytes_max: usize, whole_first: bool) -> LogRead {
+        let from = self.batches.partition_point(|stored| stored.next_offset <= offset);
+        let mut records = BytesMut::new();
+        let mut upper = offset;
+        for stored in self.batches.iter().skip(from).take_while(|stored| stored.next_offset <= end) {
+            let room = bytes_max.saturating_sub(records.len());
+            let fits = stored.bytes.len() <= room || records.is_empty() && whole_first;
+            if !fits {
+                // A broker reads so many bytes of its file, and clients must expect a cut batch at the end.
+                records.extend_from_slice(stored.bytes.get(..room).unwrap_or_default());
+                break;
+            }
+            records.extend_from_slice(&stored.bytes);
+            upper = stored.next_offset;
+        }
+        let is_within = |aborted: &&Aborted| aborted.last_offset >= offset && aborted.first_offset < upper;
+        LogRead {
+            records: records.freeze(),
+            aborted: self.aborted.iter().filter(is_within).copied().collect(),
+        }
+    }
+
+    /// The first offset whose record, or any of its batch, has this timestamp or a later one.
+    pub(crate) fn offset_at(&self, timestamp: i64, end: i64) -> Option<(i64, i64)> {
+        let stored = self.batches.iter().find(|stored| {
+            stored.max_timestamp >= timestamp && stored.next_offset <= end && stored.next_offset > self.start
+        })?;
+        let header = Header::parse(&stored.bytes)?;
+        if header.has_append_time() {
+            return Some((stored.base_offset.max(self.start), header.max_timestamp));
+        }
+        let payload = super::compression::decompress(header.codec(), &stored.bytes.slice(HEADER_BYTES..))?;
+        let records = batch::records(payload, header.records_count)?;
+        records.iter().find_map(|record| {
+            let at = header.base_timestamp + record.timestamp_delta;
+            let offset = stored.base_offset + i64::from(record.offset_delta);
+            (at >= timestamp && offset >= self.start).then_some((offset, at))
+        })
+    }
+
+    /// Everything below `offset` is gone (`UnifiedLog.maybeIncrementLogStartOffset`).
+    pub(crate) fn delete_below(&mut self, offset: i64) {
+        self.start = self.start.max(offset);
+        let start = self.start;
+        self.batches.retain(|stored| stored.next_offset > start);
+        self.bytes = self.batches.iter().map(|stored| stored.bytes.len()).sum();
+        self.aborted.retain(|aborted| aborted.last_offset >= start);
+        self.epochs.truncate_start(start);
+    }
+
+    /// Everything from `offset` on is gone: the new leader does not have it. What is known of producers is what the rest shows.
+    pub(crate) fn truncate(&mut self, offset: i64) {
+        self.batches.retain(|stored| stored.next_offset <= offset);
+        self.end = self.batches.last().map_or(self.start, |stored| stored.next_offset).max(self.start);
+        self.high_watermark = self.high_watermark.min(self.end);
+        self.bytes = self.batches.iter().map(|stored| stored.bytes.len()).sum();
+        let end = self.end;
+        self.aborted.retain(|aborted| aborted.last_offset < end);
+        self.epochs.truncate(end);
+        self.rebuild_producers();
+    }
+
+    fn rebuild_producers(&mut self) {
+        self.producers = Producers::default();
+        for stored in &self.batches {
+            let Some(header) = Header::parse(&stored.bytes).filter(|header| header.producer_id >= 0) else {
+                continue;
+            };
+            if header.is_control() {
+                let value = marker_value(&stored.bytes, &header);
+                self.producers.append_marker(&header, value.unwrap_or(-1));
+            } else {
+                self.producers.append(&header);
+            }
+        }
+    }
+
+    /// Oldest batches go until the log has at most so many bytes (`retention.bytes`). The last batch stays.
+    pub(crate) fn retain_bytes(&mut self, bytes_max: usize) {
+        let mut bytes = self.bytes;
+        let mut start = self.start;
+        for stored in &self.batches {
+            if bytes <= bytes_max || stored.next_offset >= self.high_watermark {
+                break;
+            }
+            bytes -= stored.bytes.len();
+            start = stored.next_offset;
+        }
+        if start > self.start {
+            self.delete_below(start);
+        }
+    }
+
+    /// Removes superfluous records below `end`.
+    pub(crate) fn clean(&mut self, end: i64) {
+        let end = end.min(self.last_stable_offset());
+        let all: Vec<_> = self.batches().cloned().collect();
+        let latest = cleaner::latest_of_keys(&all, end);
+        let mut known = HashSet::new();
+        let mut kept = Vec::with_capacity(self.batches.len());
+        for stored in self.batches.iter().rev() {
+            let header = Header::parse(&stored.bytes);
+            // The last batch of each producer is kept for its sequence (KIP-98).
+            let is_last =
+                header.is_some_and(|header| header.producer_id >= 0 && known.insert(header.producer_id));
+            if stored.next_offset > end {
+                kept.push(stored.clone());
+            } else if let Some(bytes) = cleaner::cleaned(&stored.bytes, &latest, is_last) {
+                kept.push(Stored { bytes, ..stored.clone() });
+            }
+        }
+        kept.reverse();
+        self.batches = kept;
+        self.bytes = self.batches.iter().map(|stored| stored.bytes.len()).sum();
+    }
+}
+
+/// The coordinator epoch of a marker.
+fn marker_value(bytes: &Bytes, header: &Header) -> Option<i32> {
+    let records = batch::records(bytes.slice(HEADER_BYTES..), header.records_count)?;
+    let value = records.into_iter().next()?.value?;
+    value.get(2..)?.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes))
+}
+
+const TRANSACTIONAL_CONTROL: i16 = 0x30;
+
+#[cfg(test)]
+mod tests;

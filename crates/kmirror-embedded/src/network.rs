@@ -1,0 +1,104 @@
+//! Connections: frames in, frames out, one request at a time (`SocketServer` mutes a connection until it has answered).
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::api::{self, Reply};
+use crate::cluster::Shared;
+use crate::fault::FaultKind;
+
+/// Accepts connections to a broker until the cluster ends.
+pub(crate) async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let _ = stream.set_nodelay(true);
+                connections.spawn(serve(Arc::clone(&shared), broker, stream));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Serves a connection until either side closes it, or the broker is stopped.
+pub(crate) async fn serve(shared: Arc<Shared>, broker: i32, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let stopped = shared.stopped(broker);
+    tokio::select! {
+        _ = requests(&shared, broker, &mut stream) => {}
+        () = stopped => {}
+    }
+}
+
+async fn requests(
+    shared: &Shared,
+    broker: i32,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+) -> io::Result<()> {
+    while let Some(frame) = read_frame(stream).await? {
+        let Some(request) = api::Request::parse(frame) else { return Ok(()) };
+        let fault = shared.lock().faults.next(broker, request.api);
+        match fault {
+            Some(FaultKind::HangUpBefore) => return Ok(()),
+            Some(FaultKind::Silence) => std::future::pending::<()>().await,
+            Some(FaultKind::Delay(delay)) => tokio::time::sleep(delay).await,
+            _ => {}
+        }
+        let injected = if let Some(FaultKind::Error(error)) = &fault { Some(*error) } else { None };
+        let answer = match request.answer(shared, broker, injected).await {
+            Reply::Answer(answer) => answer,
+            Reply::Nothing => continue,
+            Reply::HangUp => return Ok(()),
+        };
+        match fault {
+            Some(FaultKind::HangUpAfter) => return Ok(()),
+            Some(FaultKind::TruncateAnswer) => {
+                let half = answer.len() / 2;
+                stream.write_all(answer.get(..half).unwrap_or_default()).await?;
+                return stream.shutdown().await;
+            }
+            Some(FaultKind::Garbage) => stream.write_all(&garbled(&answer)).await?,
+            _ => stream.write_all(&answer).await?,
+        }
+        stream.flush().await?;
+    }
+    Ok(())
+}
+
+/// A frame without its length; `None` at the end.
+async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>> {
+    let length = match stream.read_i32().await {
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = usize::try_from(length).ok().filter(|length| *length <= REQUEST_BYTES_MAX);
+    let Some(length) = length else { return Ok(None) };
+    let mut frame = BytesMut::new();
+    // Memory grows with what arrives, not with what is announced.
+    while frame.len() < length {
+        frame.reserve((length - frame.len()).min(READ_BYTES));
+        let missing = length - frame.len();
+        if stream.read_buf(&mut (&mut frame).limit(missing)).await? == 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(frame.freeze()))
+}
+
+/// Every byte behind length and correlation id is another one.
+fn garbled(answer: &Bytes) -> Bytes {
+    let mut garbled = BytesMut::from(answer.as_ref());
+    garbled.iter_mut().skip(8).for_each(|byte| *byte ^= 0x5a);
+    garbled.freeze()
+}
+
+/// `socket.request.max.bytes`.
+const REQUEST_BYTES_MAX: usize = 100 << 20;
+const READ_BYTES: usize = 1 << 20;

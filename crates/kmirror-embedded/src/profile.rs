@@ -1,0 +1,104 @@
+//! Which release a cluster pretends to be: the versions of each API that it offers.
+
+use kafka_protocol::messages::ApiKey;
+
+/// A release of Kafka, by what its brokers offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// 2.1: the oldest release that current clients speak to. No topic ids, no flexible encodings.
+    Kafka2_1,
+    /// 2.8: topic ids in metadata, DescribeProducers.
+    Kafka2_8,
+    /// 3.9: the last release with ZooKeeper; topic ids in Fetch.
+    Kafka3_9,
+    /// 4.3: topic ids in Produce; the oldest versions are gone (KIP-896).
+    Kafka4_3,
+}
+
+impl Profile {
+    /// The versions that this release offers of an API, within those that this crate can encode. `None`: not offered.
+    pub(crate) fn versions(self, api: ApiKey) -> Option<(i16, i16)> {
+        let known = api.valid_versions();
+        let (min, max) = match self {
+            Profile::Kafka2_1 => (known.min, max_of_2_1(api)?),
+            Profile::Kafka2_8 => (known.min, max_of_2_8(api)?),
+            Profile::Kafka3_9 => (known.min, max_of_3_9(api)),
+            Profile::Kafka4_3 => (known.min, known.max),
+        };
+        // In 4.1, the level of the codecs, these were unstable, and brokers do not offer them.
+        let max = match api {
+            ApiKey::InitProducerId => max.min(5),
+            ApiKey::OffsetCommit | ApiKey::OffsetFetch => max.min(9),
+            _ => max,
+        };
+        (min <= max).then_some((min, max.min(known.max)))
+    }
+
+    /// Whether transactions add their partitions by producing to them (`transaction.version` 2, KIP-890).
+    pub(crate) fn has_transaction_version_2(self) -> bool {
+        self == Profile::Kafka4_3
+    }
+}
+
+fn max_of_2_1(api: ApiKey) -> Option<i16> {
+    Some(match api {
+        ApiKey::Produce => 7,
+        ApiKey::Fetch => 10,
+        ApiKey::ListOffsets => 4,
+        ApiKey::Metadata => 7,
+        ApiKey::OffsetCommit => 6,
+        ApiKey::OffsetFetch => 5,
+        ApiKey::FindCoordinator | ApiKey::ApiVersions | ApiKey::SyncGroup | ApiKey::Heartbeat => 2,
+        ApiKey::JoinGroup | ApiKey::CreateTopics | ApiKey::DeleteTopics => 3,
+        ApiKey::LeaveGroup | ApiKey::DescribeGroups | ApiKey::ListGroups => 2,
+        ApiKey::OffsetForLeaderEpoch | ApiKey::TxnOffsetCommit | ApiKey::DescribeConfigs => 2,
+        ApiKey::SaslHandshake
+        | ApiKey::DeleteRecords
+        | ApiKey::InitProducerId
+        | ApiKey::AddPartitionsToTxn => 1,
+        ApiKey::AddOffsetsToTxn | ApiKey::EndTxn | ApiKey::WriteTxnMarkers | ApiKey::DescribeAcls => 1,
+        ApiKey::CreateAcls | ApiKey::DeleteAcls | ApiKey::CreatePartitions | ApiKey::DeleteGroups => 1,
+        ApiKey::SaslAuthenticate => 0,
+        _ => return None,
+    })
+}
+
+fn max_of_2_8(api: ApiKey) -> Option<i16> {
+    Some(match api {
+        ApiKey::Produce => 9,
+        ApiKey::Fetch => 12,
+        ApiKey::ListOffsets => 6,
+        ApiKey::Metadata => 11,
+        ApiKey::OffsetCommit => 8,
+        ApiKey::OffsetFetch | ApiKey::JoinGroup | ApiKey::CreateTopics => 7,
+        ApiKey::FindCoordinator
+        | ApiKey::ApiVersions
+        | ApiKey::TxnOffsetCommit
+        | ApiKey::CreatePartitions => 3,
+        ApiKey::SyncGroup | ApiKey::DescribeGroups => 5,
+        ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::ListGroups | ApiKey::DescribeConfigs => 4,
+        ApiKey::InitProducerId | ApiKey::OffsetForLeaderEpoch => 4,
+        ApiKey::DeleteTopics => 6,
+        ApiKey::AddPartitionsToTxn | ApiKey::AddOffsetsToTxn | ApiKey::EndTxn => 3,
+        ApiKey::DeleteRecords | ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => 2,
+        ApiKey::SaslAuthenticate | ApiKey::DeleteGroups => 2,
+        ApiKey::SaslHandshake | ApiKey::WriteTxnMarkers | ApiKey::IncrementalAlterConfigs => 1,
+        ApiKey::DescribeProducers | ApiKey::DescribeCluster => 0,
+        _ => return None,
+    })
+}
+
+fn max_of_3_9(api: ApiKey) -> i16 {
+    match api {
+        ApiKey::Produce => 11,
+        ApiKey::Fetch => 17,
+        ApiKey::ListOffsets => 9,
+        ApiKey::Metadata => 12,
+        ApiKey::FindCoordinator => 6,
+        ApiKey::EndTxn | ApiKey::TxnOffsetCommit | ApiKey::AddOffsetsToTxn => 4,
+        ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => 3,
+        ApiKey::DescribeGroups => 5,
+        _ => i16::MAX,
+    }
+}

@@ -1,0 +1,362 @@
+//! Everything that a cluster knows, in one place. It is locked for as long as it takes to answer a request, and never while anybody
+//! waits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kafka_protocol::ResponseError;
+use uuid::Uuid;
+
+use crate::fault::Faults;
+use crate::log::PartitionLog;
+use crate::log::validator::Rules;
+use crate::profile::Profile;
+use crate::session::Sessions;
+
+/// The cluster.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) cluster_id: String,
+    pub(crate) profile: Profile,
+    pub(crate) brokers: BTreeMap<i32, Broker>,
+    pub(crate) topics: BTreeMap<String, Topic>,
+    pub(crate) sessions: Sessions,
+    pub(crate) faults: Faults,
+    next_producer_id: i64,
+    /// How far the cluster's clock is ahead of the machine's.
+    advanced: Duration,
+    /// The most bytes that a partition may hold: older batches go.
+    pub(crate) partition_bytes_max: Option<usize>,
+}
+
+/// A broker.
+#[derive(Clone, Debug)]
+pub(crate) struct Broker {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) is_up: bool,
+}
+
+/// A topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Topic {
+    pub(crate) id: Uuid,
+    /// What was set on the topic itself.
+    pub(crate) configs: BTreeMap<String, String>,
+    pub(crate) partitions: Vec<Partition>,
+}
+
+/// A partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Partition {
+    pub(crate) replicas: Vec<i32>,
+    pub(crate) leader: Option<i32>,
+    pub(crate) leader_epoch: i32,
+    pub(crate) log: PartitionLog,
+    /// Whether followers stand still: what is appended stays behind the high watermark.
+    pub(crate) holds_replication: bool,
+}
+
+impl State {
+    pub(crate) fn new(cluster_id: String, profile: Profile, brokers: BTreeMap<i32, Broker>) -> State {
+        State {
+            cluster_id,
+            profile,
+            brokers,
+            topics: BTreeMap::new(),
+            sessions: Sessions::default(),
+            faults: Faults::default(),
+            next_producer_id: 0,
+            advanced: Duration::ZERO,
+            partition_bytes_max: None,
+        }
+    }
+
+    /// Milliseconds since the epoch by the cluster's clock.
+    pub(crate) fn now_ms(&self) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.advanced;
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.advanced += by;
+    }
+
+    pub(crate) fn allocate_producer_id(&mut self) -> i64 {
+        self.next_producer_id += 1;
+        self.next_producer_id - 1
+    }
+
+    /// Creates a topic; its partitions are led in turn by the brokers.
+    pub(crate) fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: usize,
+        replication_factor: usize,
+        configs: BTreeMap<String, String>,
+    ) -> Result<Uuid, (ResponseError, String)> {
+        check_name(name)?;
+        if self.topics.contains_key(name) {
+            return Err((ResponseError::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
+        }
+        if partitions == 0 {
+            return Err((
+                ResponseError::InvalidPartitions,
+                "Number of partitions must be larger than 0.".to_owned(),
+            ));
+        }
+        if replication_factor == 0 || replication_factor > self.brokers.len() {
+            return Err((
+                ResponseError::InvalidReplicationFactor,
+                format!("Unable to replicate the partition {replication_factor} time(s)"),
+            ));
+        }
+        for (key, value) in &configs {
+            check_config(key, value)?;
+        }
+        // A topic id as Kafka makes them: random, and never with a dash at the beginning of its text.
+        let id =
+            Uuid::from_u128(u128::from(crate::random_bits()) << 64 | u128::from(crate::random_bits()) >> 1);
+        let partitions =
+            (0..partitions).map(|number| self.new_partition(number, replication_factor)).collect();
+        self.topics.insert(name.to_owned(), Topic { id, configs, partitions });
+        Ok(id)
+    }
+
+    /// Adds partitions to a topic.
+    pub(crate) fn add_partitions(&mut self, name: &str, count: usize) {
+        let Some(topic) = self.topics.get(name) else { return };
+        let replication_factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
+        let added: Vec<_> = (topic.partitions.len()..count)
+            .map(|number| self.new_partition(number, replication_factor))
+            .collect();
+        if let Some(topic) = self.topics.get_mut(name) {
+            topic.partitions.extend(added);
+        }
+    }
+
+    fn new_partition(&self, number: usize, replication_factor: usize) -> Partition {
+        let ids = self.brokers.keys().copied().cycle().skip(number % self.brokers.len());
+        let replicas: Vec<_> = ids.take(replication_factor).collect();
+        let is_up = |id: &&i32| self.brokers.get(id).is_some_and(|broker| broker.is_up);
+        Partition {
+            leader: replicas.iter().find(is_up).copied(),
+            replicas,
+            leader_epoch: 0,
+            log: PartitionLog::default(),
+            holds_replication: false,
+        }
+    }
+
+    /// The partition, if this broker leads it.
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION and NOT_LEADER_OR_FOLLOWER.
+    pub(crate) fn led_by(
+        &mut self,
+        broker: i32,
+        topic: &str,
+        number: i32,
+    ) -> Result<(&mut Partition, Rules), ResponseError> {
+        let topic = self.topics.get_mut(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let rules = rules(&topic.configs);
+        let partition = usize::try_from(number).ok().and_then(|number| topic.partitions.get_mut(number));
+        let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+        if partition.leader == Some(broker) {
+            Ok((partition, rules))
+        } else {
+            Err(ResponseError::NotLeaderOrFollower)
+        }
+    }
+
+    /// What a topic demands of its batches; Kafka's defaults where there is no such topic.
+    pub(crate) fn rules_of(&self, topic: &str) -> Rules {
+        self.topics.get(topic).map_or_else(|| rules(&BTreeMap::new()), |topic| rules(&topic.configs))
+    }
+
+    /// The name of a topic, by name or by id.
+    pub(crate) fn topic_name(&self, name: &str, id: Uuid) -> Option<String> {
+        if id.is_nil() {
+            return Some(name.to_owned());
+        }
+        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name.clone())
+    }
+
+    /// A broker stops: each of its partitions gets another leader, if one of its replicas is up.
+    pub(crate) fn stop_broker(&mut self, id: i32) {
+        if let Some(broker) = self.brokers.get_mut(&id) {
+            broker.is_up = false;
+        }
+        self.sessions.forget_broker(id);
+        self.elect(|partition| partition.leader == Some(id));
+    }
+
+    /// A broker is back, and leads again what nobody leads.
+    pub(crate) fn start_broker(&mut self, id: i32) {
+        if let Some(broker) = self.brokers.get_mut(&id) {
+            broker.is_up = true;
+        }
+        self.elect(|partition| partition.leader.is_none());
+    }
+
+    fn elect(&mut self, concerns: impl Fn(&Partition) -> bool) {
+        let up: Vec<_> = self.brokers.iter().filter(|(_, broker)| broker.is_up).map(|(id, _)| *id).collect();
+        for topic in self.topics.values_mut() {
+            for partition in topic.partitions.iter_mut().filter(|partition| concerns(partition)) {
+                partition.leader = partition.replicas.iter().find(|replica| up.contains(replica)).copied();
+                partition.begin_epoch();
+            }
+        }
+    }
+}
+
+impl Partition {
+    /// What was appended is replicated, unless that is held up.
+    pub(crate) fn replicate(&mut self) {
+        if !self.holds_replication {
+            self.log.replicate(self.log.end());
+        }
+    }
+
+    /// Another leader writes from here on (`Partition.makeLeader`).
+    pub(crate) fn begin_epoch(&mut self) {
+        self.leader_epoch += 1;
+        self.log.epochs.assign(self.leader_epoch, self.log.end());
+    }
+
+    /// Checks the epoch of the leader that a client believes in; -1 is none.
+    ///
+    /// # Errors
+    /// FENCED_LEADER_EPOCH for an older one, UNKNOWN_LEADER_EPOCH for a newer one (KIP-320).
+    pub(crate) fn check_epoch(&self, epoch: i32) -> Result<(), ResponseError> {
+        match epoch {
+            ..0 => Ok(()),
+            epoch if epoch < self.leader_epoch => Err(ResponseError::FencedLeaderEpoch),
+            epoch if epoch > self.leader_epoch => Err(ResponseError::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The values that this crate gives a meaning to, with Kafka's defaults.
+pub(crate) const DEFAULT_CONFIGS: [(&str, &str); 12] = [
+    ("cleanup.policy", "delete"),
+    ("compression.type", "producer"),
+    ("delete.retention.ms", "86400000"),
+    ("max.message.bytes", "1048588"),
+    ("message.timestamp.after.max.ms", "3600000"),
+    ("message.timestamp.before.max.ms", "9223372036854775807"),
+    ("message.timestamp.type", "CreateTime"),
+    ("min.insync.replicas", "1"),
+    ("retention.bytes", "-1"),
+    ("retention.ms", "604800000"),
+    ("segment.bytes", "1073741824"),
+    ("unclean.leader.election.enable", "false"),
+];
+
+fn check_config(key: &str, value: &str) -> Result<(), (ResponseError, String)> {
+    let is_known = DEFAULT_CONFIGS.iter().any(|(known, _)| *known == key) || OTHER_CONFIGS.contains(&key);
+    let is_valid = match key {
+        "cleanup.policy" => value.split(',').all(|policy| matches!(policy.trim(), "compact" | "delete")),
+        "message.timestamp.type" => matches!(value, "CreateTime" | "LogAppendTime"),
+        "compression.type" => {
+            matches!(value, "producer" | "uncompressed" | "gzip" | "snappy" | "lz4" | "zstd")
+        }
+        _ if key.ends_with(".ms") || key.ends_with(".bytes") => value.parse::<i64>().is_ok(),
+        _ => true,
+    };
+    if !is_known {
+        return Err((ResponseError::InvalidConfig, format!("Unknown topic config name: {key}")));
+    }
+    if !is_valid {
+        return Err((ResponseError::InvalidConfig, format!("Invalid value {value} for configuration {key}")));
+    }
+    Ok(())
+}
+
+/// Changes one configuration of a topic; `None` takes it back to its default.
+pub(crate) fn alter_config(
+    topic: &mut Topic,
+    key: &str,
+    value: Option<&str>,
+) -> Result<(), (ResponseError, String)> {
+    match value {
+        Some(value) => {
+            check_config(key, value)?;
+            topic.configs.insert(key.to_owned(), value.to_owned());
+        }
+        None => {
+            topic.configs.remove(key);
+        }
+    }
+    Ok(())
+}
+
+/// Known, kept and shown, without a meaning here.
+const OTHER_CONFIGS: [&str; 20] = [
+    "file.delete.delay.ms",
+    "flush.messages",
+    "flush.ms",
+    "follower.replication.throttled.replicas",
+    "index.interval.bytes",
+    "leader.replication.throttled.replicas",
+    "local.retention.bytes",
+    "local.retention.ms",
+    "max.compaction.lag.ms",
+    "min.cleanable.dirty.ratio",
+    "min.compaction.lag.ms",
+    "preallocate",
+    "remote.storage.enable",
+    "segment.index.bytes",
+    "segment.jitter.ms",
+    "segment.ms",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.zstd.level",
+    "remote.log.copy.disable",
+];
+
+fn rules(configs: &BTreeMap<String, String>) -> Rules {
+    let value = |key: &str| {
+        let default = DEFAULT_CONFIGS.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| *value);
+        configs.get(key).map_or(default, String::as_str)
+    };
+    let number = |key: &str| value(key).parse::<i64>().unwrap_or(i64::MAX);
+    Rules {
+        batch_bytes_max: usize::try_from(number("max.message.bytes")).unwrap_or(usize::MAX),
+        is_compacted: value("cleanup.policy").split(',').any(|policy| policy.trim() == "compact"),
+        takes_append_time: value("message.timestamp.type") == "LogAppendTime",
+        timestamp_before_ms_max: number("message.timestamp.before.max.ms"),
+        timestamp_after_ms_max: number("message.timestamp.after.max.ms"),
+        codec: match value("compression.type") {
+            "uncompressed" => Some(0),
+            "gzip" => Some(1),
+            "snappy" => Some(2),
+            "lz4" => Some(3),
+            "zstd" => Some(4),
+            _ => None,
+        },
+    }
+}
+
+/// `Topic.validate`.
+fn check_name(name: &str) -> Result<(), (ResponseError, String)> {
+    let is_legal = !name.is_empty()
+        && name.len() <= 249
+        && name != "."
+        && name != ".."
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    if is_legal {
+        Ok(())
+    } else {
+        Err((ResponseError::InvalidTopicException, format!("Topic name is invalid: '{name}'")))
+    }
+}
+
+/// Sessions and topics refer to partitions by these.
+pub(crate) type PartitionName = (String, i32);
+
+/// Topics by id, for requests that carry ids.
+pub(crate) fn names_by_id(topics: &BTreeMap<String, Topic>) -> HashMap<Uuid, String> {
+    topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect()
+}

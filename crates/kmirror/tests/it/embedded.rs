@@ -1,0 +1,371 @@
+//! The engine between two clusters in this process: what is slow or rare on real ones is quick and certain here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, ParkReason, PartitionState, VerifyOptions};
+use kmirror_codec::{Attributes, BatchBuilder, Compression, NewRecord, Stamp, Workspace};
+use kmirror_embedded::{ApiKey, EmbeddedCluster, Fault, FaultKind, Profile, ResponseError};
+
+#[tokio::test]
+async fn releases_of_every_age_are_copied_from_and_to() {
+    let profiles = [Profile::Kafka2_1, Profile::Kafka2_8, Profile::Kafka3_9, Profile::Kafka4_3];
+    for (source, target) in profiles.into_iter().zip(profiles.into_iter().rev()) {
+        let world = World::new(1, source, target).await;
+        let mut writer = Writer::new(7);
+        (0..60).for_each(|_| writer.write(&world.source, "orders", 0));
+        world.once().await;
+        world.verify().await;
+        assert_eq!(world.records("orders"), writer.committed, "{source:?} to {target:?}");
+    }
+}
+
+#[tokio::test]
+async fn copying_goes_on_through_leader_moves_and_stopped_brokers() {
+    let world = World::new(3, Profile::Kafka4_3, Profile::Kafka4_3).await;
+    let mut writer = Writer::new(11);
+    let handle = world.mirror().spawn();
+    for round in 0..12 {
+        (0..10).for_each(|_| writer.write(&world.source, "orders", 0));
+        let broker = 1 + round % 3;
+        match round % 4 {
+            0 => world.target.move_leader("orders", 0, broker).unwrap_or_default(),
+            1 => world.source.move_leader("orders", 0, broker).unwrap(),
+            2 => world.target.stop_broker(broker).unwrap(),
+            _ => world.source.stop_broker(broker).unwrap(),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.target.start_broker(broker).unwrap();
+        world.source.start_broker(broker).unwrap();
+    }
+    caught_up(&handle, &world).await;
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+    world.verify().await;
+    assert_eq!(world.records("orders"), writer.committed);
+}
+
+#[tokio::test]
+async fn a_source_that_lost_its_end_while_it_is_read_parks_with_the_range() {
+    let world = World::new(1, Profile::Kafka4_3, Profile::Kafka4_3).await;
+    let mut writer = Writer::plain(3);
+    (0..20).for_each(|_| writer.write(&world.source, "orders", 0));
+    let handle = world.mirror().spawn();
+    caught_up(&handle, &world).await;
+    let end = world.source.log("orders", 0).unwrap().end;
+    let lost = world.source.log("orders", 0).unwrap().batches.len() - 5;
+    let cut = base_offset(&world.source.log("orders", 0).unwrap().batches[lost]);
+    world.source.truncate("orders", 0, cut).unwrap();
+    (0..20).for_each(|_| writer.write(&world.source, "orders", 0));
+    let parked = parked(&handle).await;
+    assert_eq!(parked.0, ParkReason::SourceTruncated, "{parked:?}");
+    assert!(parked.1.contains(&format!("[{cut}, {end})")), "{parked:?}");
+    assert_eq!(world.target.log("orders", 0).unwrap().end, end, "nothing of the other history was copied");
+}
+
+#[tokio::test]
+async fn a_target_that_lost_acknowledged_records_gets_them_again() {
+    let world = World::new(1, Profile::Kafka4_3, Profile::Kafka4_3).await;
+    let mut writer = Writer::new(5);
+    (0..40).for_each(|_| writer.write(&world.source, "orders", 0));
+    let handle = world.mirror().spawn();
+    caught_up(&handle, &world).await;
+    let batches = world.target.log("orders", 0).unwrap().batches;
+    world.target.truncate("orders", 0, base_offset(&batches[batches.len() / 2])).unwrap();
+    (0..40).for_each(|_| writer.write(&world.source, "orders", 0));
+    caught_up(&handle, &world).await;
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+    world.verify().await;
+    assert_eq!(world.records("orders"), writer.committed);
+}
+
+#[tokio::test]
+async fn producers_that_the_target_forgot_go_on() {
+    let world = World::new(1, Profile::Kafka4_3, Profile::Kafka4_3).await;
+    let mut writer = Writer::new(5);
+    let handle = world.mirror().spawn();
+    for _ in 0..5 {
+        (0..20).for_each(|_| writer.write(&world.source, "orders", 0));
+        caught_up(&handle, &world).await;
+        world.target.expire_producers("orders", 0).unwrap();
+    }
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+    world.verify().await;
+    assert_eq!(world.records("orders"), writer.committed);
+}
+
+#[tokio::test]
+async fn replicas_that_stand_still_are_waited_for() {
+    let world = World::new(3, Profile::Kafka4_3, Profile::Kafka4_3).await;
+    let mut writer = Writer::new(9);
+    (0..20).for_each(|_| writer.write(&world.source, "orders", 0));
+    let handle = world.mirror().spawn();
+    caught_up(&handle, &world).await;
+    world.target.hold_replication("orders", 0, true).unwrap();
+    (0..20).for_each(|_| writer.write(&world.source, "orders", 0));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let log = world.target.log("orders", 0).unwrap();
+    assert!(log.end > log.high_watermark, "something is appended and not replicated");
+    world.target.hold_replication("orders", 0, false).unwrap();
+    caught_up(&handle, &world).await;
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+    world.verify().await;
+    assert_eq!(world.records("orders"), writer.committed);
+}
+
+/// A failure names its seed; KMIRROR_SEED replays it, KMIRROR_SCHEDULES runs more than usual.
+#[tokio::test]
+async fn whatever_goes_wrong_nothing_is_lost_doubled_or_reordered() {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("KMIRROR_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("KMIRROR_SCHEDULES").unwrap_or(200),
+    };
+    let mut running = tokio::task::JoinSet::new();
+    for seed in seeds {
+        while running.len() >= 8 {
+            running.join_next().await.unwrap().unwrap();
+        }
+        running.spawn(schedule(seed));
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+}
+
+async fn schedule(seed: u64) {
+    let _named = Named(seed);
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let world = World::new(2, Profile::Kafka4_3, Profile::Kafka4_3).await;
+    let mut writer = Writer::new(seed + 100);
+    let mut handle = world.mirror().spawn();
+    for _ in 0..12 {
+        (0..random.below(8)).for_each(|_| writer.write(&world.source, "orders", 0));
+        let broker = 1 + random.below(2) as i32;
+        let apis =
+            [ApiKey::Produce, ApiKey::Fetch, ApiKey::WriteTxnMarkers, ApiKey::ListOffsets, ApiKey::Metadata];
+        let api = apis[random.below(5) as usize];
+        let cluster = if random.below(3) == 0 { &world.source } else { &world.target };
+        let kind = match random.below(8) {
+            0 => FaultKind::HangUpBefore,
+            1 | 2 => FaultKind::HangUpAfter,
+            3 => FaultKind::TruncateAnswer,
+            4 => FaultKind::Garbage,
+            5 => FaultKind::Delay(Duration::from_millis(random.below(60))),
+            _ => FaultKind::Error(ResponseError::NotLeaderOrFollower),
+        };
+        match random.below(8) {
+            0 => drop(cluster.move_leader("orders", 0, broker)),
+            1 => {
+                cluster.stop_broker(broker).unwrap();
+                tokio::time::sleep(Duration::from_millis(random.below(30))).await;
+                cluster.start_broker(broker).unwrap();
+            }
+            2 => {
+                drop(handle);
+                tokio::time::sleep(Duration::from_millis(random.below(10))).await;
+                handle = world.mirror().spawn();
+            }
+            _ => cluster.inject(Fault::new(kind).of(api).after(random.below(4) as u32)),
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(40))).await;
+    }
+    world.source.clear_faults();
+    world.target.clear_faults();
+    // A mirror that cannot start says so and ends; whoever runs it starts it again.
+    if tokio::time::timeout(Duration::from_millis(300), handle.wait()).await.is_ok_and(|ended| ended.is_err())
+    {
+        handle = world.mirror().spawn();
+    }
+    caught_up(&handle, &world).await;
+    handle.shutdown(Duration::from_secs(10)).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    assert_eq!(world.records("orders"), writer.committed, "seed {seed}");
+    world.verify().await;
+}
+
+/// Names the seed of a schedule that fails.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the schedule with seed {} failed", self.0);
+        }
+    }
+}
+
+/// Two clusters with a topic to copy.
+struct World {
+    source: EmbeddedCluster,
+    target: EmbeddedCluster,
+}
+
+impl World {
+    async fn new(brokers: u8, source: Profile, target: Profile) -> World {
+        let cluster = async |profile| {
+            EmbeddedCluster::builder().brokers(brokers).profile(profile).start().await.unwrap()
+        };
+        let world = World { source: cluster(source).await, target: cluster(target).await };
+        world.source.create_topic("orders", 1, &[]).unwrap();
+        world
+    }
+
+    fn mirror(&self) -> Mirror {
+        self.builder().build().unwrap()
+    }
+
+    fn builder(&self) -> kmirror::MirrorBuilder {
+        let cluster = |cluster: &EmbeddedCluster| {
+            let mut config = ClusterConfig::new(cluster.bootstrap_servers().split(','));
+            config.request_timeout = Duration::from_secs(5);
+            config
+        };
+        let mut flow = Flow::new("east", "west").topics(["orders"]);
+        flow.metadata_refresh_interval = Duration::from_millis(100);
+        Mirror::builder()
+            .cluster("east", cluster(&self.source))
+            .cluster("west", cluster(&self.target))
+            .flow(flow)
+    }
+
+    async fn once(&self) {
+        let handle = self.builder().once(true).build().unwrap().spawn();
+        let report =
+            tokio::time::timeout(Duration::from_secs(30), handle.wait()).await.expect("ends").unwrap();
+        let parked: Vec<_> = report.flows[0].parked().map(|(_, parked)| parked.to_string()).collect();
+        assert_eq!(parked, [] as [String; 0]);
+    }
+
+    async fn verify(&self) {
+        let report = self.mirror().verify(&VerifyOptions::default(), Arc::default()).await.unwrap();
+        assert!(report.is_equal(), "{:?}", report.partitions[0].differences);
+    }
+
+    /// Offset and value of the target's records, as they lie in its log.
+    fn records(&self, topic: &str) -> Vec<(i64, String)> {
+        let mut records = Vec::new();
+        for bytes in self.target.log(topic, 0).unwrap().batches {
+            let batch = kmirror_codec::Batch::parse(bytes).unwrap();
+            if batch.header().attributes.is_control() {
+                continue;
+            }
+            let mut workspace = Workspace::new();
+            let payload = kmirror_codec::decompress(&batch, &Default::default(), &mut workspace).unwrap();
+            for record in kmirror_codec::Records::new(batch.header(), payload) {
+                let record = record.unwrap();
+                records.push((record.offset, String::from_utf8_lossy(record.value.unwrap()).into_owned()));
+            }
+        }
+        records
+    }
+}
+
+async fn caught_up(handle: &MirrorHandle, world: &World) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(40);
+    let end = world.source.log("orders", 0).unwrap().last_stable_offset;
+    loop {
+        let status = handle.status();
+        let partition = status[0].partitions.first();
+        if partition.is_some_and(|partition| partition.position >= end) {
+            return;
+        }
+        if let Some((_, parked)) = status[0].parked().next() {
+            panic!("{parked}");
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not caught up with {end}: {status:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn parked(handle: &MirrorHandle) -> (ParkReason, String) {
+    for _ in 0..2_000 {
+        if let Some(PartitionState::Parked(parked)) =
+            handle.status()[0].partitions.first().map(|partition| partition.state.clone())
+        {
+            return (parked.reason, parked.message);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("not parked: {:?}", handle.status());
+}
+
+fn base_offset(batch: &[u8]) -> i64 {
+    i64::from_be_bytes(batch[..8].try_into().unwrap())
+}
+
+/// Writes plain and transactional batches, and knows what a reader of committed records must find.
+struct Writer {
+    random: Random,
+    is_plain: bool,
+    written: u64,
+    committed: Vec<(i64, String)>,
+}
+
+impl Writer {
+    fn new(seed: u64) -> Writer {
+        Writer { random: Random(seed | 1), is_plain: false, written: 0, committed: Vec::new() }
+    }
+
+    fn plain(seed: u64) -> Writer {
+        Writer { is_plain: true, ..Writer::new(seed) }
+    }
+
+    fn write(&mut self, cluster: &EmbeddedCluster, topic: &str, partition: i32) {
+        let codecs =
+            [Compression::None, Compression::Lz4, Compression::Zstd, Compression::Gzip, Compression::Snappy];
+        let codec = codecs[self.random.below(5) as usize];
+        let records = 1 + self.random.below(6);
+        let transaction = !self.is_plain && self.random.below(3) == 0;
+        let mut builder = BatchBuilder::new(0);
+        let mut values = Vec::new();
+        for offset in 0..records {
+            self.written += 1;
+            let value = format!("value {}", self.written);
+            let record = NewRecord {
+                offset: offset as i64,
+                timestamp: 1_700_000_000_000 + self.written as i64,
+                key: Some(b"key"),
+                value: Some(value.as_bytes()),
+                headers: &[],
+            };
+            builder.push(&record).unwrap();
+            values.push(value);
+        }
+        if transaction {
+            let identity = Stamp { producer_id: 77, producer_epoch: 0, base_sequence: -1 };
+            builder
+                .attributes(Attributes::default().with_transactional(true))
+                .producer(Stamp { base_sequence: cluster_sequence(cluster, topic, partition), ..identity });
+        }
+        let batch = builder.build(codec, &mut Workspace::new()).unwrap();
+        let base = cluster.append(topic, partition, batch.bytes()).unwrap();
+        let commit = self.random.below(4) > 0;
+        if transaction {
+            cluster.end_transaction(topic, partition, 77, 0, commit).unwrap();
+        }
+        if !transaction || commit {
+            self.committed.extend(values.into_iter().zip(base..).map(|(value, offset)| (offset, value)));
+        }
+    }
+}
+
+/// The next sequence of the transactional producer.
+fn cluster_sequence(cluster: &EmbeddedCluster, topic: &str, partition: i32) -> i32 {
+    let batches = cluster.log(topic, partition).unwrap().batches;
+    let last = batches.iter().rev().find_map(|bytes| {
+        let header = *kmirror_codec::Batch::parse(bytes.clone()).unwrap().header();
+        (header.producer_id == 77 && !header.attributes.is_control()).then_some(header)
+    });
+    last.map_or(0, |header| header.base_sequence + header.records_count)
+}
+
+/// A generator that a seed replays (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
