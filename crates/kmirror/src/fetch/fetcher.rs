@@ -567,7 +567,8 @@ const FETCH_WAIT_MAX: Duration = Duration::from_millis(250);
 const FETCH_WAIT_PAUSED: Duration = Duration::from_millis(20);
 const FETCH_BYTES_MIN: i32 = 1;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// A broker that is back is found at most this much later.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const PROBE_BYTES_MAX: i32 = 1 << 20;
 /// How long a partition may get nothing before it is asked for alone.
 const STALL_MAX: Duration = Duration::from_millis(500);

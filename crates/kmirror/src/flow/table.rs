@@ -116,4 +116,5 @@ impl Table {
 }
 
 const ATTEMPT_MIN: Duration = Duration::from_millis(50);
-const ATTEMPT_MAX: Duration = Duration::from_secs(2);
+/// A partition whose leader is back goes on at most this much later.
+const ATTEMPT_MAX: Duration = Duration::from_secs(1);

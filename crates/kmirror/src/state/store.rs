@@ -65,7 +65,7 @@ impl StateStore {
             .ok_or_else(|| failed("it does not exist".to_owned(), false))?;
         let mut store = Store { topic, records: HashMap::new() };
         store
-            .refresh()
+            .refresh_patiently()
             .await
             .map_err(|error| failed(error.to_string(), matches!(error, StateError::Unauthorized(_))))?;
         #[expect(
@@ -149,6 +149,19 @@ impl Store {
         }
     }
 
+    /// A topic that has just been created, or whose leader has just moved, does not answer at once.
+    async fn refresh_patiently(&mut self) -> Result<(), StateError> {
+        for _ in 0..OPEN_RETRIES_MAX {
+            match self.refresh().await {
+                Err(StateError::Unreachable(cause)) => debug!(cause, "state not read"),
+                read => return read,
+            }
+            tokio::time::sleep(OPEN_RETRY_INTERVAL).await;
+            self.topic.look_for_leader().await;
+        }
+        self.refresh().await
+    }
+
     async fn refresh(&mut self) -> Result<(), StateError> {
         let changes = self.topic.read().await?;
         if !changes.is_empty() {
@@ -218,3 +231,5 @@ const REQUESTS_MAX: usize = 10_000;
 const ATTEMPTS_MAX: u32 = 20;
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
+const OPEN_RETRIES_MAX: u32 = 50;
+const OPEN_RETRY_INTERVAL: Duration = Duration::from_millis(200);
