@@ -154,6 +154,13 @@ impl Running {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+
+    /// Bytes of memory that it occupies now (`VmRSS`).
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
 }
 
 impl Drop for Running {
