@@ -45,6 +45,8 @@ fn fnv1a_64(bytes: &[u8]) -> u64 {
     })
 }
 
+/// The id under which all instances of all flows write to a state topic: its sequence is the compare-and-record.
+pub(crate) const STATE_PRODUCER_ID: i64 = PREFIX << PREFIX_SHIFT;
 /// "KM": high enough that no controller ever allocates it.
 const PREFIX: i64 = 0x4B4D;
 const PREFIX_SHIFT: u32 = 48;

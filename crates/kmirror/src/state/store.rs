@@ -1,7 +1,7 @@
 //! The one owner of what is known of the state topic: a task that reads it at the start and when somebody wants it fresh, and
-//! writes what changed, many records in one batch.
+//! writes what changed, many records in one batch, each in place of what its writer has read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::record::{PartitionRecord, RecordError};
-use super::topic::{Change, StateError, StateTopic};
+use super::topic::{Change, RECORDS_PER_BATCH_MAX, StateError, StateTopic, WriteError};
 use crate::error::Error;
 
 /// What the state topic says of a partition.
@@ -34,12 +34,21 @@ pub(crate) struct StateStore {
 #[derive(Debug)]
 enum Request {
     /// `fresh`: another instance may have written since.
-    Get { partition: TopicPartition, fresh: bool, answer: oneshot::Sender<Result<Recorded, StateError>> },
-    Put {
+    Get {
         partition: TopicPartition,
-        record: Box<PartitionRecord>,
-        answer: oneshot::Sender<Result<(), StateError>>,
+        fresh: bool,
+        answer: oneshot::Sender<Result<Recorded, StateError>>,
     },
+    Put(Put),
+}
+
+#[derive(Debug)]
+struct Put {
+    partition: TopicPartition,
+    /// What the record replaces.
+    before: Recorded,
+    record: Box<PartitionRecord>,
+    answer: oneshot::Sender<Result<(), StateError>>,
 }
 
 impl StateStore {
@@ -84,16 +93,17 @@ impl StateStore {
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    /// Records something. What it returns ends when all in-sync replicas have it; records of a partition are written in the
-    /// order of the calls.
+    /// Records something in place of `before`; if the topic holds something else by then, that stays. What it returns ends when all
+    /// in-sync replicas have it; records of a partition are written in the order of the calls.
     pub(crate) fn put(
         &self,
         partition: &TopicPartition,
+        before: Recorded,
         record: PartitionRecord,
     ) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
         let (partition, record) = (partition.clone(), Box::new(record));
-        let _ = self.requests.send(Request::Put { partition, record, answer });
+        let _ = self.requests.send(Request::Put(Put { partition, before, record, answer }));
         async { answered.await.unwrap_or_else(|_| Err(ended())) }
     }
 }
@@ -123,22 +133,20 @@ struct Store {
     records: HashMap<TopicPartition, Recorded>,
 }
 
-type Writes = Vec<(TopicPartition, Box<PartitionRecord>, oneshot::Sender<Result<(), StateError>>)>;
-
 impl Store {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
         let mut requests = Vec::new();
         while inbox.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
             // Whoever asked before others wrote may as well see what they wrote.
-            let (mut writes, mut reads) = (Writes::new(), Vec::new());
+            let (mut puts, mut reads) = (Vec::new(), Vec::new());
             for request in requests.drain(..) {
                 match request {
                     Request::Get { partition, fresh, answer } => reads.push((partition, fresh, answer)),
-                    Request::Put { partition, record, answer } => writes.push((partition, record, answer)),
+                    Request::Put(put) => puts.push(put),
                 }
             }
-            if !writes.is_empty() {
-                self.write(writes).await;
+            while !puts.is_empty() {
+                puts = self.write_some(puts).await;
             }
             let is_fresh =
                 if reads.iter().any(|(_, fresh, _)| *fresh) { self.refresh().await } else { Ok(()) };
@@ -183,32 +191,62 @@ impl Store {
         self.records.insert(partition, recorded);
     }
 
-    async fn write(&mut self, writes: Writes) {
-        let records: Vec<_> = writes.iter().map(|(partition, record, _)| (partition, &**record)).collect();
-        let written = self.write_until_done(&records).await;
-        for (partition, record, answer) in writes {
-            if written.is_ok() {
-                self.records.insert(partition, Recorded::Record(record));
+    /// Writes a batch of records, at most one of each partition. The ones that are left.
+    async fn write_some(&mut self, puts: Vec<Put>) -> Vec<Put> {
+        let (mut some, mut left) = (Vec::<Put>::new(), Vec::new());
+        let mut partitions = HashSet::new();
+        for put in puts {
+            let is_first = some.len() < RECORDS_PER_BATCH_MAX && partitions.insert(put.partition.clone());
+            if is_first { some.push(put) } else { left.push(put) }
+        }
+        let mut attempt = 0;
+        loop {
+            some = self.settle(some);
+            if some.is_empty() {
+                return left;
             }
-            let _ = answer.send(written.clone());
+            attempt += 1;
+            if let Err(error) = self.write(&some, attempt).await {
+                some.into_iter().for_each(|put| drop(put.answer.send(Err(error.clone()))));
+                return left;
+            }
         }
     }
 
-    /// A record is written again after whatever passes: the same value twice is no harm in a compacted topic.
-    async fn write_until_done(
-        &mut self,
-        records: &[(&TopicPartition, &PartitionRecord)],
-    ) -> Result<(), StateError> {
-        let mut attempt = 0;
-        loop {
-            let Err(error) = self.topic.write(records).await else { return Ok(()) };
-            attempt += 1;
-            if error.retry() == Retry::Never || attempt >= ATTEMPTS_MAX {
-                return Err(self.not_written(&error));
+    /// Answers what stands in the topic, and what must not be written any more. The ones that are left.
+    fn settle(&self, puts: Vec<Put>) -> Vec<Put> {
+        let mut left = Vec::new();
+        for put in puts {
+            match self.records.get(&put.partition).unwrap_or(&Recorded::Nothing) {
+                Recorded::Record(record) if *record == put.record => drop(put.answer.send(Ok(()))),
+                recorded if *recorded == put.before => left.push(put),
+                _ => drop(put.answer.send(Err(StateError::Changed))),
             }
-            info!(topic = self.topic.name(), %error, "the state is written again");
-            self.topic.look_for_leader().await;
-            tokio::time::sleep((RETRY_MIN * 2u32.pow(attempt.min(6) - 1)).min(RETRY_MAX)).await;
+        }
+        left
+    }
+
+    /// Tries to write once. What stands in the topic then is known.
+    async fn write(&mut self, puts: &[Put], attempt: u32) -> Result<(), StateError> {
+        let records: Vec<_> = puts.iter().map(|put| (&put.partition, &*put.record)).collect();
+        let (error, changes) = match self.topic.write(&records).await {
+            Ok(changes) => (None, changes),
+            Err(WriteError::Refused(error, changes)) => (Some(error), changes),
+            Err(WriteError::Unread(error)) => return Err(error),
+        };
+        changes.into_iter().for_each(|change| self.take_in(change));
+        match error {
+            None if attempt < ATTEMPTS_MAX => Ok(()),
+            None => Err(StateError::Changed),
+            Some(error) if error.retry() == Retry::Never || attempt >= ATTEMPTS_MAX => {
+                Err(self.not_written(&error))
+            }
+            Some(error) => {
+                info!(topic = self.topic.name(), %error, "the state is written again");
+                self.topic.look_for_leader().await;
+                tokio::time::sleep((RETRY_MIN * 2u32.pow(attempt.min(6) - 1)).min(RETRY_MAX)).await;
+                Ok(())
+            }
         }
     }
 
@@ -233,3 +271,6 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 const OPEN_RETRIES_MAX: u32 = 50;
 const OPEN_RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests;

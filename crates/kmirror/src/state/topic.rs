@@ -8,10 +8,13 @@ use kmirror_client::{
     Client, ClientError, Isolation, KafkaError, NewTopic, OffsetSpec, TopicPartition, Topics,
 };
 use kmirror_codec::{
-    BatchBuilder, Compression, Entry, Limits, NewRecord, Records, Stamp, Workspace, decompress, split, stamp,
+    Batch, BatchBuilder, Compression, Entry, Limits, NewRecord, Records, Stamp, Workspace, decompress, split,
+    stamp,
 };
 
 use super::record::{self, PartitionRecord};
+use crate::append::sequence::Sequence;
+use crate::identity::STATE_PRODUCER_ID;
 use crate::takeover::ends;
 
 /// The state topic of a cluster. It has one partition: its records are few.
@@ -21,6 +24,8 @@ pub(crate) struct StateTopic {
     partition: TopicPartition,
     /// The next offset to be read.
     position: i64,
+    /// The sequence after the last batch that any instance has written, if there is one below `position`.
+    next_sequence: Option<Sequence>,
 }
 
 /// A key's latest value: `None` where it was deleted.
@@ -43,7 +48,12 @@ impl StateTopic {
             })
         };
         let partition = TopicPartition::new(name, 0);
-        let opened = || StateTopic { client: client.clone(), partition: partition.clone(), position: 0 };
+        let opened = || StateTopic {
+            client: client.clone(),
+            partition: partition.clone(),
+            position: 0,
+            next_sequence: None,
+        };
         if is_there(&*client.refresh_metadata(named()).await?) {
             return Ok(Some(opened()));
         }
@@ -80,68 +90,91 @@ impl StateTopic {
             .await
             .map_err(|error| self.unreachable(&error))?;
         let mut changes = Vec::new();
-        if end < self.position {
+        let (mut position, mut next_sequence) = (self.position, self.next_sequence);
+        if end < position {
             // Deleted and created again: from the beginning.
-            self.position = 0;
+            (position, next_sequence) = (0, None);
         }
-        while self.position < end {
-            let before = self.position;
+        while position < end {
+            let before = position;
             let fetched = self
                 .client
-                .fetch_once(&self.partition, self.position, FETCH_BYTES_MAX, Isolation::ReadUncommitted)
+                .fetch_once(&self.partition, position, FETCH_BYTES_MAX, Isolation::ReadUncommitted)
                 .await
                 .map_err(|error| self.unreachable(&error))?;
             match fetched.error {
                 Some(KafkaError::OFFSET_OUT_OF_RANGE) => {
-                    self.position = fetched.log_start_offset.max(0);
+                    position = fetched.log_start_offset.max(0);
                     continue;
                 }
                 Some(error) => return Err(StateError::Unreachable(format!("{}: {error}", self.name()))),
                 None => {}
             }
-            for entry in split(fetched.records, self.position) {
+            for entry in split(fetched.records, position) {
                 let damaged = |error: kmirror_codec::BatchError| self.damaged(before, &error);
                 let Entry::Batch(batch) = entry.map_err(damaged)? else { continue };
-                self.position = batch.header().next_offset();
-                if !batch.header().attributes.is_control() {
-                    changes.extend(changes_of(&batch).map_err(|error| self.damaged(before, &error))?);
+                let header = *batch.header();
+                position = header.next_offset();
+                if header.attributes.is_control() {
+                    continue;
+                }
+                changes.extend(changes_of(&batch).map_err(|error| self.damaged(before, &error))?);
+                if header.producer_id == STATE_PRODUCER_ID {
+                    // The cleaner lowers a batch's count but keeps its sequences, which span the offsets.
+                    let count = header.last_offset_delta.saturating_add(1);
+                    next_sequence = Some(Sequence::after(header.base_sequence, count));
                 }
             }
-            if self.position == before {
-                self.position = end; // emptied by the cleaner
+            if position == before {
+                position = end; // emptied by the cleaner
             }
         }
+        // Only now: what was read before an error is read again.
+        (self.position, self.next_sequence) = (position, next_sequence);
         Ok(changes)
     }
 
-    /// Appends records, acknowledged by all in-sync replicas.
+    /// Appends one batch of records behind what was read, unless another instance has written since: like data, it carries the next
+    /// sequence of a producer id that all instances share. Whether it stands in the topic is for the changes to say, which are read
+    /// then: a broker takes another instance's batch with the same sequences for a repeat, whatever is in it.
     pub(crate) async fn write(
-        &self,
+        &mut self,
         records: &[(&TopicPartition, &PartitionRecord)],
-    ) -> Result<(), ClientError> {
+    ) -> Result<Vec<Change>, WriteError> {
+        let batch = self.built(records)?;
+        let next = self.next_sequence.unwrap_or_else(|| Sequence::of_first_append(self.position));
+        let identity =
+            Stamp { producer_id: STATE_PRODUCER_ID, producer_epoch: 0, base_sequence: next.value() };
+        let header = stamp(&batch, &identity);
+        let appended =
+            self.client.produce_once(&self.partition, header, batch.payload(), WRITE_TIMEOUT).await;
+        let changes = self.read().await?;
+        match appended {
+            Err(error) if error.kafka_error() != Some(KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER) => {
+                Err(WriteError::Refused(error, changes))
+            }
+            _ => Ok(changes),
+        }
+    }
+
+    fn built(&self, records: &[(&TopicPartition, &PartitionRecord)]) -> Result<Batch, WriteError> {
         let timestamp = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(-1, |since| i64::try_from(since.as_millis()).unwrap_or(-1));
-        for chunk in records.chunks(RECORDS_PER_BATCH_MAX) {
-            let mut builder = BatchBuilder::new(0);
-            for (offset, (partition, record)) in chunk.iter().enumerate() {
-                let (key, value) = (record::key_of(partition), record.to_json());
-                let record = NewRecord {
-                    offset: offset as i64,
-                    timestamp,
-                    key: Some(key.as_bytes()),
-                    value: Some(&value),
-                    headers: &[],
-                };
-                builder.push(&record).map_err(|error| self.not_built(&error))?;
-            }
-            let batch = builder
-                .build(Compression::None, &mut Workspace::new())
-                .map_err(|error| self.not_built(&error))?;
-            let header = stamp(&batch, &Stamp { producer_id: -1, producer_epoch: -1, base_sequence: -1 });
-            self.client.produce_once(&self.partition, header, batch.payload(), WRITE_TIMEOUT).await?;
+        let not_built = |error| WriteError::Refused(self.not_built(&error), Vec::new());
+        let mut builder = BatchBuilder::new(0);
+        for (offset, (partition, record)) in records.iter().enumerate() {
+            let (key, value) = (record::key_of(partition), record.to_json());
+            let record = NewRecord {
+                offset: offset as i64,
+                timestamp,
+                key: Some(key.as_bytes()),
+                value: Some(&value),
+                headers: &[],
+            };
+            builder.push(&record).map_err(not_built)?;
         }
-        Ok(())
+        builder.build(Compression::None, &mut Workspace::new()).map_err(not_built)
     }
 
     /// Asks who leads the topic's partition now.
@@ -177,9 +210,27 @@ impl StateTopic {
     }
 }
 
+/// Why a batch does not stand in the topic.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// The broker refused it or did not answer; what was read after that.
+    Refused(ClientError, Vec<Change>),
+    /// The topic could not be read after it, so it may stand there or not.
+    Unread(StateError),
+}
+
+impl From<StateError> for WriteError {
+    fn from(error: StateError) -> WriteError {
+        WriteError::Unread(error)
+    }
+}
+
 /// Why the state could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StateError {
+    /// It is not what it was when it was read.
+    #[error("another instance has recorded something of this partition meanwhile")]
+    Changed,
     #[error("{0}")]
     Unauthorized(String),
     #[error("{0}")]
@@ -201,7 +252,7 @@ fn changes_of(batch: &kmirror_codec::Batch) -> Result<Vec<Change>, kmirror_codec
 
 const FETCH_BYTES_MAX: i32 = 1 << 20;
 /// A record has a few hundred bytes: far below the default `max.message.bytes`.
-const RECORDS_PER_BATCH_MAX: usize = 500;
+pub(super) const RECORDS_PER_BATCH_MAX: usize = 500;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const CREATED_POLL_INTERVAL: Duration = Duration::from_millis(50);
 const CREATED_POLLS_MAX: u32 = 200;

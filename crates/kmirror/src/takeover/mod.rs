@@ -253,7 +253,7 @@ impl TakeOver {
         if matches!(recorded, Recorded::Record(before) if **before == *record) {
             return Ok(());
         }
-        self.state.put(&self.target, record.clone()).await.map_err(state_failure)
+        self.state.put(&self.target, recorded.clone(), record.clone()).await.map_err(state_failure)
     }
 
     /// Waits until everything appended to the target is visible. Bounded: a log that somebody keeps writing to never rests,
@@ -655,6 +655,7 @@ fn state_failure(error: StateError) -> TakeOverFailure {
             TakeOverFailure::Park(Parked::new(ParkReason::Unauthorized, message))
         }
         StateError::Unreachable(message) => TakeOverFailure::Again(message),
+        StateError::Changed => TakeOverFailure::Again(error.to_string()),
     }
 }
 

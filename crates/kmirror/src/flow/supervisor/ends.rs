@@ -13,6 +13,7 @@ use crate::fetch::fetcher::{FetcherEvent, Returned};
 use crate::fetch::state::{FetchFault, FetchState, source_truncated};
 use crate::park::{ParkReason, Parked};
 use crate::state::record::EpochStart;
+use crate::state::store::Recorded;
 use crate::topics::{self, TopicRules};
 
 impl Supervisor {
@@ -93,12 +94,14 @@ impl Supervisor {
     ) {
         let Some(entry) = self.table.current(key, generation) else { return };
         let Some(record) = &mut entry.record else { return };
-        let known = record.leader_epochs.clone();
+        let before = record.clone();
         epochs.into_iter().for_each(|epoch| record.add_epoch(epoch));
-        if record.leader_epochs == known {
+        if *record == before {
             return;
         }
-        let (recorded, target) = (self.state.put(&entry.target, record.clone()), entry.target.clone());
+        let before = Recorded::Record(Box::new(before));
+        let (recorded, target) =
+            (self.state.put(&entry.target, before, record.clone()), entry.target.clone());
         self.errands.spawn(async move {
             if let Err(error) = recorded.await {
                 warn!(partition = %target, %error, "the source's leader epochs could not be recorded");

@@ -10,6 +10,7 @@ use super::Supervisor;
 use crate::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
 use crate::flow::heads::HeadsDone;
 use crate::seed::Seed;
+use crate::state::store::Recorded;
 use crate::status::PartitionState;
 use crate::takeover::judge::Head;
 use crate::topics::TopicRules;
@@ -103,8 +104,9 @@ impl Supervisor {
                     let Some(entry) = self.table.get(key) else { continue };
                     entry.apply_rules(rules);
                     let Some(record) = &mut entry.record else { continue };
+                    let before = Recorded::Record(Box::new(record.clone()));
                     if record.cleanup_policy_after_seeding.take().is_some() {
-                        drop(self.state.put(&entry.target, record.clone()));
+                        drop(self.state.put(&entry.target, before, record.clone()));
                     }
                 }
                 self.release_held(topic);
