@@ -88,7 +88,8 @@ enum Omit {
     Rest,
     /// The token is higher than those in the log.
     TokenAboveTheLog,
-    /// It is higher than those of earlier owners that are not in the log yet.
+    /// It is higher than those of earlier owners that are not in the log yet. The engine keeps this by chance only, by a random step:
+    /// without it a shift happens in more than the one window, and is noticed, recorded and made up for all the same.
     TokenAboveAll,
     /// Markers that were refused or not answered are never sent again.
     NoSecondMarkers,
