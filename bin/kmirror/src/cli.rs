@@ -1,6 +1,7 @@
 //! What the user typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Read both sides and compare every record
     Verify(VerifyArguments),
+    /// Two clusters in this process, a workload, a mirror and the proof: nothing needs to be installed
+    Demo(DemoArguments),
     /// Show what `run` would do with each partition; changes nothing
     Plan(PlanArguments),
     /// Show where source offsets are on the target, partition by partition
@@ -61,6 +64,19 @@ pub(crate) struct VerifyArguments {
     /// Only a part of each partition, spread evenly: 0.01 is one per cent
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub(crate) sample: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// How long records are written before the two clusters are compared
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+    /// Records per second
+    #[arg(long, value_name = "RECORDS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(20..=2_000_000))]
+    pub(crate) rate: u32,
+    /// Stop brokers, move leaders and kill the mirror meanwhile
+    #[arg(long)]
+    pub(crate) faults: bool,
 }
 
 #[derive(Debug, Args)]

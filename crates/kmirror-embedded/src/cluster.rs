@@ -229,6 +229,10 @@ impl EmbeddedCluster {
         })
     }
 
+    pub(crate) fn allocate_producer_id(&self) -> i64 {
+        self.shared.lock().allocate_producer_id()
+    }
+
     fn append_by(
         &self,
         topic: &str,

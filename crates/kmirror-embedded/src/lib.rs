@@ -32,6 +32,7 @@ mod network;
 mod profile;
 mod session;
 mod state;
+mod write;
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -40,6 +41,7 @@ pub use fault::{Fault, FaultKind};
 pub use kafka_protocol::ResponseError;
 pub use kafka_protocol::messages::ApiKey;
 pub use profile::Profile;
+pub use write::{Codec, KeyValue};
 
 /// The standard library's seed of hash maps: different in every call, and no dependency.
 pub(crate) fn random_bits() -> u64 {

@@ -6,6 +6,7 @@ mod bad_input;
 mod brokers;
 mod consumers;
 mod copies;
+mod demo;
 mod follows;
 mod heads;
 mod kmirror;

@@ -11,7 +11,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("kmirror-codec", &[]),
     ("kmirror-client", &["kafka-protocol"]),
     ("kmirror", &["kmirror-client", "kmirror-codec"]),
-    ("kmirror-cli", &["kmirror"]),
+    ("kmirror-cli", &["kmirror", "kmirror-embedded"]),
     // It judges with its own eyes: a defect of codec or client must not certify itself.
     ("kmirror-embedded", &["kafka-protocol"]),
     ("kmirror-testkit", &[]),
