@@ -67,6 +67,18 @@ impl<'a> Scene<'a> {
         self.state_topic = unique_topic("__state");
     }
 
+    /// Overwrites what is recorded of the topic with something that is no record.
+    pub(crate) fn damage_state(&self) {
+        let arguments = ["console-producer", "--topic", &self.state_topic];
+        let with_keys = ["--property", "parse.key=true", "--property", "key.separator=="];
+        let line = format!("partition/{}/0={{}}\n", self.topic);
+        self.target
+            .tool_with_input(&[&arguments[..], &with_keys].concat(), &line)
+            .unwrap()
+            .success()
+            .unwrap();
+    }
+
     /// Writes records to the end of the source topic, and some to its neighbour.
     pub(crate) fn write(&self, records: u64) {
         self.write_with(|workload| workload.records(records));

@@ -343,3 +343,34 @@ fn another_source_cluster_behind_the_same_flow_parks_the_partition() {
     let copied = pair.target.records(&topic, Isolation::ReadUncommitted).unwrap();
     compare_records(&pair.source.records(&topic, Isolation::ReadCommitted).unwrap(), &copied).unwrap();
 }
+
+#[test]
+fn an_exact_copy_whose_state_was_lost_or_damaged_goes_on_by_its_log() {
+    let Some(kafka) = real_kafka("an_exact_copy_whose_state_was_lost_or_damaged_goes_on_by_its_log") else {
+        return;
+    };
+    let mut scene = Scene::copied(kafka.pair().unwrap(), "state-lost", "");
+    scene.lose_state();
+    scene.write(20);
+    scene.copies();
+    scene.damage_state();
+    scene.write(20);
+    scene.kmirror().run(&["run", "--once"]).with_code(0).saying("is not understood");
+    scene.copies();
+}
+
+#[test]
+fn a_shifted_copy_whose_state_was_lost_or_damaged_parks_the_partition() {
+    let Some(kafka) = real_kafka("a_shifted_copy_whose_state_was_lost_or_damaged_parks_the_partition") else {
+        return;
+    };
+    let mut scene = Scene::new(kafka.pair().unwrap(), "shifted-state-lost", "offsets: shifted");
+    scene.target.produce(&[Workload::new(&scene.topic).records(30)]).unwrap();
+    scene.write(100);
+    scene.kmirror().copy();
+    scene.damage_state();
+    scene.write(20);
+    scene.parks("TargetDiverged", &["is not understood", "shifted", "ends at 130"]);
+    scene.lose_state();
+    scene.parks("TargetDiverged", &["up to offset 130", "was lost"]);
+}
