@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::authorizer;
 use crate::jars::kafka_home;
 use crate::metadata::brokers_alive;
 use crate::process::{last_lines, wait_for};
@@ -34,6 +35,7 @@ pub struct KafkaClusterBuilder {
     nodes: usize,
     properties: Vec<(String, String)>,
     java_options: Vec<String>,
+    has_authorizer: bool,
 }
 
 /// One node of a cluster. Its data outlives its process, until the cluster is dropped.
@@ -49,7 +51,23 @@ pub struct KafkaNode {
 impl KafkaCluster {
     /// A cluster of one node, if nothing else is said.
     pub fn builder(release: KafkaRelease) -> KafkaClusterBuilder {
-        KafkaClusterBuilder { release, nodes: 1, properties: Vec::new(), java_options: Vec::new() }
+        KafkaClusterBuilder {
+            release,
+            nodes: 1,
+            properties: Vec::new(),
+            java_options: Vec::new(),
+            has_authorizer: false,
+        }
+    }
+
+    /// Permits something to clients of a cluster with an authorizer, by options of `kafka-acls` such as `--operation`, `Write`,
+    /// `--topic`, `*`. Returns once the ACL is there; brokers may take a moment more to learn of it.
+    ///
+    /// # Errors
+    /// The cluster has no authorizer, or the tool fails.
+    pub fn allow(&self, permission: &[&str]) -> Result<(), TestkitError> {
+        let node = self.node(1)?;
+        authorizer::allow(self.endpoint.jars(), &node.folder, permission)
     }
 
     /// A node by its `node.id`, which counts from 1.
@@ -115,6 +133,13 @@ impl KafkaClusterBuilder {
         self
     }
 
+    /// Makes clients, who come as `User:ANONYMOUS`, need permissions: [`KafkaCluster::allow`]. Without this all is allowed.
+    #[must_use]
+    pub fn authorizer(mut self) -> KafkaClusterBuilder {
+        self.has_authorizer = true;
+        self
+    }
+
     /// Starts all nodes and waits until each of them knows all of them to be alive.
     ///
     /// # Errors
@@ -158,6 +183,11 @@ impl KafkaClusterBuilder {
                 voters.join(","),
                 folder.join(LOG_DIR).display(),
             );
+            if self.has_authorizer {
+                let internal = free_port()?;
+                authorizer::write_admin_config(&folder, internal)?;
+                properties.push_str(&authorizer::properties(*broker, *controller, internal));
+            }
             for (name, value) in &self.properties {
                 let _ = writeln!(properties, "{name}={value}");
             }

@@ -22,6 +22,7 @@
 //! ```
 
 mod admin;
+mod authorizer;
 mod cluster;
 mod compaction;
 mod endpoint;

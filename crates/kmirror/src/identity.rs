@@ -30,10 +30,6 @@ fn computed(text: &str) -> i64 {
 }
 
 /// Whether a producer id is one that kmirror computes, of whichever flow.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "flows that run both ways recognise each other's batches by it")
-)]
 pub(crate) fn is_kmirror(producer_id: i64) -> bool {
     producer_id >> PREFIX_SHIFT == PREFIX
 }

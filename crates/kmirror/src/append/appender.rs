@@ -16,6 +16,7 @@ use kmirror_client::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::filler::{self, FillBy, Filled, TransactionFiller};
 use super::ready::ReadyQueue;
 use super::refusal;
 use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
@@ -69,6 +70,9 @@ pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<Appender
         markers_wanted: Vec::new(),
         log_ends: None,
         log_ends_wanted: Vec::new(),
+        fill_by: None,
+        probe: None,
+        transactions: TransactionFiller::default(),
     };
     appender.run(inbox).await;
 }
@@ -86,6 +90,10 @@ struct Appender {
     markers_wanted: Vec<(PartitionKey, Generation, u32, i32)>,
     log_ends: Option<Call<LogEndsAnswer>>,
     log_ends_wanted: Vec<(PartitionKey, Generation)>,
+    /// How holes are filled here, once a hole made us ask.
+    fill_by: Option<FillBy>,
+    probe: Option<Call<Result<FillBy, ClientError>>>,
+    transactions: TransactionFiller,
 }
 
 enum Link {
@@ -129,6 +137,8 @@ impl Appender {
                 connected = connecting(&mut self.link) => self.on_connected(connected).await,
                 answer = called(&mut self.markers) => self.on_markers(answer).await,
                 answer = called(&mut self.log_ends) => self.on_log_ends(answer).await,
+                probed = called(&mut self.probe) => self.on_probed(probed).await,
+                Some(filled) = self.transactions.next() => self.on_filled(filled).await,
                 () = sleep_until(wake) => self.on_timer(),
             }
         }
@@ -142,6 +152,7 @@ impl Appender {
                 self.partitions.insert(key, *partition);
             }
             AppenderEvent::Remove(key) => {
+                self.transactions.forget(key);
                 self.partitions.remove(&key);
             }
             AppenderEvent::Items { key, generation, items } => {
@@ -298,11 +309,78 @@ impl Appender {
         for key in leaving {
             self.end(key, AppendEnd::TakeOver(TakeOverCause::CanMakeUp)).await;
         }
-        if self.markers.is_none() && !self.markers_wanted.is_empty() {
-            self.markers = Some(self.write_markers());
+        let is_wanted = !self.markers_wanted.is_empty() || !self.log_ends_wanted.is_empty();
+        match self.fill_by {
+            None if is_wanted && self.probe.is_none() => {
+                let AppenderContext { client, broker, marker_producer_id, .. } = &self.context;
+                let (client, broker, producer_id) = (client.clone(), *broker, *marker_producer_id);
+                self.probe = Some(Box::pin(async move { filler::probe(&client, broker, producer_id).await }));
+            }
+            None => {}
+            Some(FillBy::Markers) => {
+                if self.markers.is_none() && !self.markers_wanted.is_empty() {
+                    self.markers = Some(self.write_markers());
+                }
+                if self.log_ends.is_none() && !self.log_ends_wanted.is_empty() {
+                    self.log_ends = Some(self.read_log_ends());
+                }
+            }
+            Some(FillBy::Transactions) => self.fill_by_transactions(),
         }
-        if self.log_ends.is_none() && !self.log_ends_wanted.is_empty() {
-            self.log_ends = Some(self.read_log_ends());
+    }
+
+    fn fill_by_transactions(&mut self) {
+        for (key, generation) in std::mem::take(&mut self.log_ends_wanted) {
+            let Some(target) = self.partition(key, generation).map(|partition| partition.target.clone())
+            else {
+                continue;
+            };
+            let (client, flow_id) = (self.context.client.clone(), self.context.marker_producer_id);
+            self.transactions.look((key, generation), client, flow_id, target);
+        }
+        for (key, generation, count, _) in std::mem::take(&mut self.markers_wanted) {
+            if self.partition(key, generation).is_some() {
+                self.transactions.fill(key, generation, count);
+            }
+        }
+    }
+
+    async fn on_probed(&mut self, probed: Result<FillBy, ClientError>) {
+        self.probe = None;
+        match probed {
+            Ok(fill_by) => {
+                debug!(broker = %self.context.broker, ?fill_by, "asked how holes can be filled");
+                self.fill_by = Some(fill_by);
+            }
+            Err(error) => {
+                let markers = std::mem::take(&mut self.markers_wanted).into_iter();
+                let wanted = markers.map(|(key, generation, ..)| (key, generation));
+                let wanted: Vec<_> = wanted.chain(std::mem::take(&mut self.log_ends_wanted)).collect();
+                for (key, generation) in wanted {
+                    if self.partition(key, generation).is_some() {
+                        let cause = TakeOverCause::LeaderUnknown(error.to_string());
+                        self.end(key, AppendEnd::TakeOver(cause)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn on_filled(&mut self, filled: Filled) {
+        match filled {
+            Filled::Ends { key, generation, ends } => {
+                let Some(partition) = self.partition(key, generation) else { return };
+                let outcome = match ends {
+                    Ok((high_watermark, log_end)) => {
+                        partition.state.on_log_end(Instant::now(), high_watermark, log_end)
+                    }
+                    Err(refusal) => partition.state.on_markers(Err(refusal)),
+                };
+                self.after(key, outcome).await;
+            }
+            Filled::Written { key, generation, count, written } => {
+                self.on_markers(vec![(key, generation, count, written)]).await;
+            }
         }
     }
 
@@ -420,6 +498,7 @@ impl Appender {
 
     async fn end(&mut self, key: PartitionKey, end: AppendEnd) {
         let Some(partition) = self.partitions.remove(&key) else { return };
+        self.transactions.forget(key);
         let generation = partition.generation;
         let _ = self.context.events.send(FlowEvent::AppendEnded { key, generation, end });
     }

@@ -1,6 +1,7 @@
 //! Appending to the target: one [`appender`] per broker, one [`state`] per partition.
 
 pub(crate) mod appender;
+pub(crate) mod filler;
 mod ready;
 pub(crate) mod refusal;
 pub(crate) mod sequence;

@@ -2,6 +2,7 @@
 
 use kmirror_client::{ClientError, KafkaError, Retry};
 
+use super::filler;
 use super::state::{Refusal, TakeOverCause};
 use crate::park::{ParkReason, Parked};
 
@@ -66,6 +67,23 @@ pub(crate) fn of_markers(error: &ClientError, token: i32) -> Refusal {
     }
 }
 
+/// Judges a refused call about the empty transactions that stand in for control markers.
+pub(crate) fn of_transactions(error: &ClientError) -> Refusal {
+    if error.is_authorization() {
+        return Refusal::Park(no_permission_for_fillers(&error.to_string()));
+    }
+    match (error.kafka_error(), error.retry()) {
+        // The token plays no part in it: whoever took the ids over is the owner.
+        (Some(code), _) if filler::is_fenced(code) => Refusal::TakeOver(TakeOverCause::Overtaken),
+        (Some(KafkaError::INVALID_TXN_STATE | KafkaError::INVALID_PRODUCER_ID_MAPPING), _) => {
+            Refusal::TakeOver(TakeOverCause::AnswerLost(error.to_string()))
+        }
+        (Some(_), retry) => by_retry(retry, error.to_string()),
+        (None, Retry::Never) => Refusal::Park(no_permission_for_fillers(&error.to_string())),
+        (None, _) => Refusal::TakeOver(TakeOverCause::AnswerLost(error.to_string())),
+    }
+}
+
 fn by_retry(retry: Retry, text: String) -> Refusal {
     match retry {
         Retry::Backoff => Refusal::Again(text),
@@ -75,6 +93,20 @@ fn by_retry(retry: Retry, text: String) -> Refusal {
             Refusal::Park(Parked::new(ParkReason::Rejected, format!("the target answers {text}")))
         }
     }
+}
+
+/// Neither way to fill a hole is open.
+fn no_permission_for_fillers(text: &str) -> Parked {
+    Parked::new(
+        ParkReason::Unauthorized,
+        format!(
+            "the source has offsets without records here, and the target refuses both what can fill them: control markers \
+             (WriteTxnMarkers) and empty transactions ({text}). Allow one of them, for the first \
+             `kafka-acls --add --allow-principal User:NAME --operation Alter --cluster` (ClusterAction before Kafka 3.8), for the second \
+             `kafka-acls --add --allow-principal User:NAME --operation Write --transactional-id {} --resource-pattern-type prefixed`",
+            filler::ID_PREFIX
+        ),
+    )
 }
 
 fn no_permission_for_markers(text: &str) -> Parked {

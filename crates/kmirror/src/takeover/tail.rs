@@ -3,7 +3,7 @@
 use kmirror_codec::{Batch, BatchError, parse_marker};
 
 use crate::append::sequence::Sequence;
-use crate::identity::ProducerIds;
+use crate::identity::{ProducerIds, is_kmirror};
 
 /// The tail, from some offset to the log end.
 #[derive(Debug, Default)]
@@ -38,6 +38,9 @@ impl Tail {
             self.data.push(batch);
         } else if !header.attributes.is_control() && producer_id == ids.fillers {
             // A head that is being filled: it holds nothing else.
+        } else if header.attributes.is_control() && !is_kmirror(producer_id) {
+            // Transactions fill holes where the target takes no markers, under ids that the cluster allocates. Whoever's it is, a
+            // control batch is an offset without a record, and the comparison tells whether the source has one there as well.
         } else {
             self.foreign.get_or_insert(Foreign { offset: header.base_offset, producer_id });
         }
@@ -82,8 +85,7 @@ mod tests {
         let table = [
             ("another producer", TestBatch::dense(2, 4).producer(7, 0), 7),
             ("no producer", TestBatch::dense(2, 4), -1),
-            ("another transaction's marker", TestBatch::marker(2, 7, true, 1), 7),
-            ("a marker under the data's id", TestBatch::marker(2, 100, true, 1), 100),
+            ("a marker under another flow's id", TestBatch::marker(2, 0x4B4D << 48, true, 1), 0x4B4D << 48),
             ("data under the markers' id", TestBatch::dense(2, 4).producer(101, 0), 101),
         ];
         for (what, batch, producer_id) in table {
@@ -91,6 +93,12 @@ mod tests {
             assert_eq!(tail.foreign, Some(Foreign { offset: 2, producer_id }), "{what}: the first one");
             assert_eq!((tail.data.len(), tail.token), (1, None), "{what}");
         }
+    }
+
+    #[test]
+    fn the_marker_of_an_allocated_id_is_an_offset_without_a_record() {
+        let tail = tail(&[TestBatch::dense(0, 2).producer(100, 0), TestBatch::marker(2, 7, false, 3)]);
+        assert_eq!((tail.foreign, tail.token, tail.data.len()), (None, None, 1));
     }
 
     #[test]

@@ -4,4 +4,5 @@
 mod arrows;
 mod beside;
 mod embedded;
+mod fillers;
 mod library;
