@@ -21,6 +21,12 @@
 //! nothing with any client: a defect of a client cannot certify itself. What goes wrong on purpose is said by [`Fault`]s, and by the
 //! methods of [`EmbeddedCluster`] that move leaders, stop brokers, truncate logs or advance the clock.
 //!
+//! # Judged itself
+//!
+//! These cases are put to this cluster and to a real one of release 4.3, which must answer alike (`tests/it/conformance.rs`).
+//!
+#![doc = include_str!("../CONFORMANCE.md")]
+//!
 //! Not there: consumer groups, transactions of clients, ACLs, SASL and TLS, quotas, tiered storage, replication as such (followers
 //! are always up to date, unless they are held up).
 

@@ -152,6 +152,10 @@ fn write(
     let is_dense = (0_i32..).zip(&records).all(|(index, record)| record.offset_delta == index);
     // Inner offsets of a batch without compression are never looked at (`LogValidator.assignOffsetsNonCompressed`).
     let is_kept = codec == header.codec() && (is_dense || codec == 0);
+    if codec == header.codec() && !is_kept {
+        // Kafka has skipped keys and values by the time it notices, and fails (`PartialDefaultRecord`).
+        return Err(Refused::new(ResponseError::UnknownServerError, ""));
+    }
     let newest = records.iter().map(|record| timestamp(&header, record)).max().unwrap_or(NO_TIMESTAMP);
     header.set_append_time(rules.takes_append_time);
     header.max_timestamp = if rules.takes_append_time { now_ms } else { newest };

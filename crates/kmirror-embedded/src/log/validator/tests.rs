@@ -95,16 +95,18 @@ fn append_times_are_the_leaders_and_must_not_be_the_producers() {
 }
 
 #[test]
-fn inner_offsets_are_made_dense_where_the_batch_is_compressed_and_not_looked_at_where_it_is_not() {
+fn inner_offsets_are_made_dense_where_the_codec_changes_and_not_looked_at_where_there_is_none() {
     let gappy = |codec| Draft { codec, deltas: [0, 5, 9], ..Draft::new() };
-    let deltas = |codec: i16| {
-        let valid = validate(&gappy(codec).bytes(), 9, &RULES, NOW).expect("taken");
-        let payload = compression::decompress(codec, &valid.payload).expect("readable");
+    let deltas = |codec, written| {
+        let rules = Rules { codec: Some(written), ..RULES };
+        let valid = validate(&gappy(codec).bytes(), 9, &rules, NOW).expect("taken");
+        let payload = compression::decompress(written, &valid.payload).expect("readable");
         let records = batch::records(payload, 3).expect("readable");
         records.iter().map(|record| record.offset_delta).collect::<Vec<_>>()
     };
-    assert_eq!(deltas(4), [0, 1, 2]);
-    assert_eq!(deltas(0), [0, 5, 9]);
+    assert_eq!(deltas(4, 3), [0, 1, 2]);
+    assert_eq!(deltas(0, 0), [0, 5, 9]);
+    assert_eq!(refused(&gappy(4).bytes(), 9, &RULES), ResponseError::UnknownServerError);
 }
 
 #[test]

@@ -1,0 +1,6 @@
+//! The embedded cluster from outside, beside a real one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod conformance;
+mod draft;
+mod wire;
