@@ -1,0 +1,95 @@
+//! Whether the source is the one that was copied, by its leader epochs.
+
+use super::read::failure;
+use super::{Bounds, TakeOver};
+use crate::event::TakeOverFailure;
+use crate::park::{ParkReason, Parked};
+use crate::state::record::PartitionRecord;
+
+impl TakeOver {
+    /// Both sides differ: whether the source is not what it was, its leader epochs tell.
+    pub(super) async fn diverged(
+        &self,
+        record: &PartitionRecord,
+        bounds: &Bounds,
+        problem: &str,
+    ) -> TakeOverFailure {
+        let end = bounds.target.high_watermark;
+        let copied = record.lineage.source_of(end);
+        let source_end = bounds.source.high_watermark;
+        let parked = match self.truncated_at(record, copied).await {
+            Err(again) => return again,
+            Ok(Some((epoch, offset))) => Parked::new(
+                ParkReason::SourceTruncated,
+                format!(
+                    "offsets [{offset}, {copied}) were copied, and the source lost them: its leader epoch {epoch} ends at offset \
+                     {offset} now (an unclean leader election). It holds other records there"
+                ),
+            ),
+            Ok(None) if copied > source_end => Parked::new(
+                ParkReason::SourceTruncated,
+                format!(
+                    "offsets [{source_end}, {copied}) were copied, and the source ends at {source_end} now: it lost records (an \
+                     unclean leader election, or a cluster restored from a backup)"
+                ),
+            ),
+            Ok(None) => Parked::new(
+                ParkReason::TargetDiverged,
+                format!(
+                    "{problem}. Either topic was written to by somebody else, restored or created again; source offsets up to \
+                     {copied} and target offsets up to {end} are concerned"
+                ),
+            ),
+        };
+        TakeOverFailure::Park(parked)
+    }
+
+    /// The source holds none of the last records any more. Its topic id and its leader epochs say whether it is the one that
+    /// was copied.
+    pub(super) async fn vouch(
+        &self,
+        record: &PartitionRecord,
+        is_recorded: bool,
+        end: i64,
+    ) -> Result<(), TakeOverFailure> {
+        let copied = record.lineage.source_of(end);
+        let has_ids = !record.source.topic_id.is_none() && !record.leader_epochs.is_empty();
+        let truncated = self.truncated_at(record, copied).await?;
+        if is_recorded && has_ids && truncated.is_none() {
+            return Ok(());
+        }
+        Err(TakeOverFailure::Park(Parked::new(
+            ParkReason::TargetDiverged,
+            format!(
+                "the source holds none of the records below offset {copied} that the target ends with any more, and neither \
+                 topic id nor leader epochs show that they were its own"
+            ),
+        )))
+    }
+
+    /// The first leader epoch that ends before what was copied under it, and where.
+    pub(super) async fn truncated_at(
+        &self,
+        record: &PartitionRecord,
+        copied: i64,
+    ) -> Result<Option<(i32, i64)>, TakeOverFailure> {
+        let ends = record.leader_epochs.iter().skip(1).map(|next| next.start_offset).chain([copied]);
+        for (start, end) in record.leader_epochs.iter().zip(ends) {
+            // What was read and not copied does not count.
+            let end = end.min(copied);
+            if start.start_offset >= end {
+                break;
+            }
+            let asked = [(self.source.clone(), start.epoch)];
+            let answers = self.source_client.epoch_end_offsets(&asked).await;
+            match answers.into_iter().next() {
+                Some((_, Ok(Some(answer)))) if answer.end_offset < end => {
+                    return Ok(Some((answer.epoch, answer.end_offset.max(start.start_offset))));
+                }
+                Some((_, Ok(_))) | None => {}
+                Some((_, Err(error))) => return Err(failure("ask the source for its leader epochs", &error)),
+            }
+        }
+        Ok(None)
+    }
+}

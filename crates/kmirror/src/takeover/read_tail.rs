@@ -1,0 +1,260 @@
+//! Reading the target's tail, and aligning it with the source.
+
+use kmirror_codec::{Batch, Limits, Workspace};
+use tracing::warn;
+
+use super::compare::{Alignment, CompareRules, Misaligned, OwnedRecord, Tails, align, records_of};
+use super::judge::SourceBounds;
+use super::read::{SourceRange, source_range};
+use super::tail::Tail;
+use super::{Bounds, Found, TakeOver, foreign_writer, read};
+use crate::config::OnDiverged;
+use crate::event::TakeOverFailure;
+use crate::fetch::state::Sourced;
+use crate::lineage::{Lineage, Run};
+use crate::park::{ParkReason, Parked};
+use crate::state::record::PartitionRecord;
+
+impl TakeOver {
+    /// The target's log in `[first, end)`, and how many bytes that is.
+    pub(super) async fn tail(&self, first: i64, end: i64) -> Result<(Tail, usize), TakeOverFailure> {
+        let mut tail = Tail::default();
+        let mut bytes = 0;
+        read::batches(&self.target_client, &self.target, first, end, |batch| {
+            bytes += batch.bytes().len();
+            tail.add(batch, &self.ids)
+                .map_err(|error| Parked::new(ParkReason::CorruptBatch, error.to_string()))
+        })
+        .await?;
+        Ok((tail, bytes))
+    }
+
+    /// Reads the target backwards in growing steps until there is a record that the source holds as well, and compares. What
+    /// was displaced becomes a run of the lineage. `None`: there are somebody else's records only.
+    pub(super) async fn read_tail(
+        &self,
+        record: &mut PartitionRecord,
+        is_recorded: bool,
+        bounds: &Bounds,
+        floor: i64,
+    ) -> Result<Option<Found>, TakeOverFailure> {
+        let end = bounds.target.high_watermark;
+        let mut step = 1;
+        loop {
+            let first = (end - step).max(floor);
+            let (tail, bytes) = self.tail(first, end).await?;
+            let is_last_step = first == floor || bytes > TAIL_BYTES_MAX;
+            if let Some(foreign) = tail.foreign {
+                if self.policies.on_diverged == OnDiverged::Stop {
+                    return Err(TakeOverFailure::Park(foreign_writer(foreign.offset, foreign.producer_id)));
+                }
+                if first == floor && tail.data.is_empty() && !is_recorded {
+                    return Ok(None);
+                }
+            }
+            match self.align_tail(record, &tail, bounds, first, first == floor).await? {
+                Aligned::Proven(displaced, last_epoch) => {
+                    for run in displaced {
+                        warn!(partition = %self.target, source_offset = run.source, target_offset = run.target,
+                            "the target has offsets that the source has not: copying goes on at another distance");
+                        record.lineage.begin(run).map_err(|error| {
+                            TakeOverFailure::Park(Parked::new(ParkReason::TargetDiverged, error.to_string()))
+                        })?;
+                    }
+                    return Ok(Some(Found {
+                        next_sequence: tail.next_sequence(),
+                        token: tail.token,
+                        last_epoch,
+                    }));
+                }
+                Aligned::Open if !is_last_step => {}
+                Aligned::Open if tail.data.is_empty() && first == floor => {
+                    // Markers only: they were compared, and the sequence is the producer state's to tell.
+                    return Ok(Some(Found { next_sequence: None, token: tail.token, last_epoch: None }));
+                }
+                Aligned::Open => {
+                    self.vouch(record, is_recorded, end).await?;
+                    return Ok(Some(Found {
+                        next_sequence: tail.next_sequence(),
+                        token: tail.token,
+                        last_epoch: None,
+                    }));
+                }
+                Aligned::Unanchored(problem) if is_last_step => {
+                    return Err(self.diverged(record, bounds, &problem).await);
+                }
+                Aligned::Unanchored(_) => {}
+            }
+            step = step.saturating_mul(4);
+        }
+    }
+
+    /// Compares a part of the tail with the source.
+    async fn align_tail(
+        &self,
+        record: &PartitionRecord,
+        tail: &Tail,
+        bounds: &Bounds,
+        first: i64,
+        is_whole: bool,
+    ) -> Result<Aligned, TakeOverFailure> {
+        let lineage = record.lineage.clone();
+        let end = bounds.target.high_watermark;
+        let data_end = tail.data.last().map_or(first, |batch| batch.header().next_offset());
+        let copied = lineage.source_of(data_end);
+        let from = tail.data.first().map_or(first, |batch| batch.header().base_offset);
+        let from = if first == lineage.first().target { first } else { from };
+        let from = lineage.source_of(from).max(bounds.source.log_start);
+        let to = lineage.source_of(end).min(bounds.source.readable_end);
+        let range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
+        let last_epoch = range.last_epoch;
+        let (rules, data, source) = (self.rules, tail.data.clone(), bounds.source);
+        let aligned = tokio::task::spawn_blocking(move || {
+            align_ranges(range, &data, &lineage, [from, to], [first, data_end, end], &source, &rules)
+        })
+        .await
+        .map_err(|error| TakeOverFailure::Again(format!("comparing was interrupted: {error}")))?
+        .map_err(TakeOverFailure::Park)?;
+        let is_beyond = |copied: i64| copied > bounds.source.high_watermark && !tail.data.is_empty();
+        match aligned {
+            // Unless offsets that are not the source's, further back, explain it.
+            Ok(Alignment { is_proven: false, .. }) if is_beyond(copied) => {
+                Ok(Aligned::Unanchored("the source ends before what was copied".to_owned()))
+            }
+            Ok(Alignment { displaced, .. }) if is_beyond(copied_by(&displaced, copied, data_end)) => {
+                Err(self.diverged(record, bounds, "the source ends before what was copied").await)
+            }
+            Ok(Alignment { is_proven: false, displaced }) if displaced.is_empty() => Ok(Aligned::Open),
+            // Too many markers, and nothing before them shows where their hole begins.
+            Ok(Alignment { is_proven: false, .. }) if !tail.data.is_empty() || !is_whole => Ok(Aligned::Open),
+            Ok(Alignment { displaced, .. }) => Ok(Aligned::Proven(displaced, last_epoch)),
+            Err(Misaligned::Unanchored(problem)) => Ok(Aligned::Unanchored(problem)),
+            Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, bounds, &problem).await),
+        }
+    }
+}
+
+/// What one part of the tail gave.
+#[derive(Debug)]
+enum Aligned {
+    /// A record was found equal; here are the runs of what is displaced, and the leader epoch of the source's last batch.
+    Proven(Vec<Run>, Option<i32>),
+    /// The source holds nothing to compare with.
+    Open,
+    /// It does not fit, but something further back may explain it.
+    Unanchored(String),
+}
+
+/// Decodes both sides and aligns them. `range`: of the source; `tail`: where the part of the target begins, its last batch ends,
+/// and the log ends.
+fn align_ranges(
+    range: SourceRange,
+    data: &[Batch],
+    lineage: &Lineage,
+    [from, to]: [i64; 2],
+    [first, data_end, target_end]: [i64; 3],
+    bounds: &SourceBounds,
+    rules: &CompareRules,
+) -> Result<Result<Alignment, Misaligned>, Parked> {
+    let source = decoded(range, [from, to])?;
+    let corrupt = |error| corrupt(from, &error);
+    let mut workspace = Workspace::default();
+    let mut target = Vec::new();
+    let begin = first;
+    let first = data.first().map_or(first, |batch| batch.header().base_offset);
+    for batch in data {
+        target.extend(records_of(batch, first, target_end, &mut workspace).map_err(corrupt)?);
+    }
+    let tails = Tails {
+        source: &source,
+        target: &target,
+        is_whole: Run { source: from, target: begin } == lineage.first(),
+        data_end,
+        target_end,
+        readable_end: bounds.readable_end,
+        source_start: bounds.log_start,
+    };
+    Ok(align(lineage, &tails, rules))
+}
+
+/// The source offset after the last record on the target, which ends at `data_end`, as the displaced runs say.
+fn copied_by(displaced: &[Run], copied: i64, data_end: i64) -> i64 {
+    let run = displaced.iter().rfind(|run| run.target < data_end);
+    run.map_or(copied, |run| data_end - run.delta())
+}
+
+/// The source's records in `[from, to)`.
+pub(super) fn decoded(range: SourceRange, [from, to]: [i64; 2]) -> Result<Vec<OwnedRecord>, Parked> {
+    let corrupt = |error| corrupt(from, &error);
+    let mut workspace = Workspace::default();
+    let mut records = Vec::new();
+    for piece in range.pieces {
+        let batch = match piece {
+            Sourced::Batch(batch) => batch,
+            Sourced::Legacy(legacy) => legacy.convert(&Limits::default(), &mut workspace).map_err(corrupt)?,
+            Sourced::Gap { .. } => continue,
+        };
+        records.extend(records_of(&batch, from, to, &mut workspace).map_err(corrupt)?);
+    }
+    Ok(records)
+}
+
+fn corrupt(from: i64, error: &kmirror_codec::BatchError) -> Parked {
+    Parked::new(ParkReason::CorruptBatch, format!("a batch near offset {from} cannot be read: {error}"))
+}
+
+/// How much of a tail is read in search of a record that both sides hold.
+const TAIL_BYTES_MAX: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use kmirror_codec::{Entry, GapReason, split};
+
+    use super::*;
+    use crate::test_support::{TestBatch, TestRecord, damaged, legacy_message};
+
+    #[test]
+    fn the_tail_is_compared_with_what_the_source_holds_there() {
+        let whole = || vec![Sourced::Batch(TestBatch::dense(0, 4).build())];
+        let target = [TestBatch::dense(0, 4).producer(1, 0).build()];
+        let proven = Ok(Ok(Alignment { is_proven: true, displaced: Vec::new() }));
+        assert_eq!(ranges(whole(), &target, false), proven);
+        // A marker where the source has one, and where it has a record.
+        let parts = [TestBatch::dense(0, 2).build(), TestBatch::dense(3, 4).build()];
+        let gap = Sourced::Gap { first: 2, end: 3, reason: GapReason::Control };
+        let with_gap = vec![Sourced::Batch(parts[0].clone()), gap, Sourced::Batch(parts[1].clone())];
+        assert_eq!(ranges(with_gap, &parts, false), proven);
+        assert!(matches!(ranges(whole(), &parts, false), Ok(Err(Misaligned::Diverged(_)))), "one is missing");
+        assert_eq!(ranges(whole(), &parts, true), proven, "its cleaner removed it");
+        assert_eq!(ranges(Vec::new(), &target, true), Ok(Ok(Alignment::default())));
+    }
+
+    #[test]
+    fn old_messages_are_compared_and_damaged_batches_park() {
+        let Some(Ok(Entry::Legacy(legacy))) = split(legacy_message(2, 7, b"old"), 2).next() else {
+            panic!("a message of format 1");
+        };
+        let same = TestBatch::of([TestRecord::new(2, "", "old").without_key().at(7)]).build();
+        assert!(matches!(ranges(vec![Sourced::Legacy(legacy.clone())], &[same], false), Ok(Ok(_))));
+        let other = TestBatch::of([TestRecord::new(2, "", "new").without_key().at(7)]).build();
+        let aligned = ranges(vec![Sourced::Legacy(legacy)], std::slice::from_ref(&other), false);
+        assert!(matches!(aligned, Ok(Err(_))), "{aligned:?}");
+        let parked = ranges(vec![Sourced::Batch(damaged(&other))], &[], false).expect_err("damaged");
+        assert_eq!(parked.reason, ParkReason::CorruptBatch);
+    }
+
+    fn ranges(
+        pieces: Vec<Sourced>,
+        target: &[Batch],
+        is_compacted: bool,
+    ) -> Result<Result<Alignment, Misaligned>, Parked> {
+        let rules = CompareRules {
+            source_is_compacted: is_compacted,
+            target_is_compacted: is_compacted,
+            keeps_timestamps: true,
+        };
+        let bounds = SourceBounds { log_start: 0, readable_end: 4, high_watermark: 4 };
+        let range = SourceRange { pieces, last_epoch: None, position: 4 };
+        align_ranges(range, target, &Lineage::beginning_at(0, 0), [0, 4], [0, 4, 4], &bounds, &rules)
+    }
+}
