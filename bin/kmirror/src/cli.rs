@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Two clusters in this process, a workload, a mirror and the proof: nothing needs to be installed
     Demo(DemoArguments),
+    /// Look at both ends of each flow: reachable, distinct, and how holes would be filled
+    Check(CheckArguments),
     /// Show what `run` would do with each partition; changes nothing
     Plan(PlanArguments),
     /// Show where source offsets are on the target, partition by partition
@@ -77,6 +79,15 @@ pub(crate) struct DemoArguments {
     /// Stop brokers, move leaders and kill the mirror meanwhile
     #[arg(long)]
     pub(crate) faults: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(arguments) => runtime.block_on(commands::run::run(arguments, &screen)),
         Command::Demo(arguments) => runtime.block_on(commands::demo::run(arguments, &screen)),
+        Command::Check(arguments) => runtime.block_on(commands::check::run(arguments)),
         Command::Plan(arguments) => runtime.block_on(commands::plan::run(arguments)),
         Command::Lineage(arguments) => runtime.block_on(commands::lineage::run(arguments)),
         Command::Translate(arguments) => runtime.block_on(commands::translate::run(arguments)),

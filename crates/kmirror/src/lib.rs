@@ -23,6 +23,7 @@
 
 mod append;
 mod budget;
+mod check;
 mod commit_group;
 mod config;
 mod error;
@@ -49,6 +50,7 @@ mod test_support;
 mod topics;
 mod verify;
 
+pub use check::{ClusterCheck, FlowCheck, HolesBy};
 pub use config::{
     ClusterConfig, Flow, Isolation, Naming, Offsets, OnDiverged, OnExpired, OnRecreated, Policies, Retention,
     Start,

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::check::{self, FlowCheck};
 use crate::config::{ClusterConfig, Flow};
 use crate::error::{ConfigError, Error};
 use crate::flow::{self, FlowContext, FlowShared};
@@ -100,6 +101,19 @@ impl Mirror {
             report.partitions.extend(partitions);
         }
         Ok(report)
+    }
+
+    /// Looks at both ends of every flow. Changes nothing.
+    pub async fn check(&self) -> Result<Vec<FlowCheck>, Error> {
+        let clients = self.connect().await?;
+        let mut checks = Vec::new();
+        for (flow, _) in &self.flows {
+            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
+                continue;
+            };
+            checks.push(check::of_flow(flow, source, target).await?);
+        }
+        Ok(checks)
     }
 
     /// Says what would be done with every partition if the mirror were started now. Changes nothing.

@@ -69,3 +69,18 @@ fn an_exact_copy_onto_foreign_records_is_refused_and_by_policy_goes_behind_them(
     let lineage: Value = serde_json::from_str(&lineage).unwrap();
     assert_eq!(lineage["partitions"][0]["runs"], serde_json::json!([{ "source": 0, "target": 40 }]));
 }
+
+#[test]
+fn both_ends_are_checked_before_anything_is_copied() {
+    let Some(kafka) = real_kafka("both_ends_are_checked_before_anything_is_copied") else { return };
+    let pair = kafka.pair().unwrap();
+    let (source, target) = (pair.source.bootstrap_servers(), pair.target.bootstrap_servers());
+    let topic = unique_topic("checked");
+    let checked = Kmirror::between(source, target, &[&topic], "").run(&["check"]).with_code(0).stdout();
+    assert!(checked.contains("target west is reachable"), "{checked}");
+    assert!(checked.contains("filled by control markers"), "{checked}");
+    let same =
+        Kmirror::between(source, source, &[&topic], "").run(&["check", "--format", "json"]).with_code(1);
+    let same: Value = serde_json::from_str(&same.stdout()).unwrap();
+    assert_eq!(same["flows"][0]["is_same_cluster"], true);
+}

@@ -5,6 +5,7 @@ use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatu
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
 use super::{Context, SERVED, text};
+use crate::profile::Profile;
 
 pub(super) fn handle(_: ApiVersionsRequest, context: &mut Context<'_>) -> ApiVersionsResponse {
     let profile = context.state.profile;
@@ -32,11 +33,11 @@ pub(super) fn handle(_: ApiVersionsRequest, context: &mut Context<'_>) -> ApiVer
         ])
 }
 
-/// The answer to a version that is not known.
-pub(super) fn unsupported() -> ApiVersionsResponse {
+/// The answer to a version that is not known, with those that are: a client tries the largest of them next.
+pub(super) fn unsupported(profile: Profile) -> ApiVersionsResponse {
     let own = ApiVersion::default()
         .with_api_key(ApiKey::ApiVersions as i16)
-        .with_max_version(ApiKey::ApiVersions.valid_versions().max);
+        .with_max_version(profile.versions(ApiKey::ApiVersions).map_or(0, |(_, max)| max));
     ApiVersionsResponse::default()
         .with_error_code(ResponseError::UnsupportedVersion.code())
         .with_api_keys(vec![own])

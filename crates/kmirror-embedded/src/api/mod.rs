@@ -90,7 +90,8 @@ impl Request {
         let offered = SERVED.contains(&self.api).then(|| shared.lock().profile.versions(self.api)).flatten();
         let is_offered = offered.is_some_and(|(min, max)| (min..=max).contains(&self.version));
         if self.api == ApiKey::ApiVersions && !is_offered {
-            return self.frame(0, &api_versions::unsupported());
+            let profile = shared.lock().profile;
+            return self.frame(0, &api_versions::unsupported(profile));
         }
         if !is_offered {
             return Reply::HangUp;

@@ -3,4 +3,5 @@
 
 mod conformance;
 mod draft;
+mod java;
 mod wire;
