@@ -61,6 +61,12 @@ pub(crate) struct Table {
 }
 
 impl Entry {
+    /// Where the target ended when it was seen last, by its own offsets.
+    pub(crate) fn target_end_seen(&self) -> i64 {
+        let position = self.gauge.position().max(0);
+        self.record.as_ref().map_or(0, |record| record.lineage.target_of(position))
+    }
+
     /// The target topic's configuration was read again.
     pub(crate) fn apply_rules(&mut self, rules: TopicRules) {
         self.compare_rules.target_is_compacted = rules.is_compacted;

@@ -13,7 +13,7 @@ pub(crate) mod tail;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use kmirror_client::{Client, OffsetSpec, TopicId, TopicPartition};
+use kmirror_client::{Client, OffsetSpec, TopicId, TopicPartition, Topics};
 use tracing::info;
 
 pub(crate) use self::compare::CompareRules;
@@ -51,6 +51,8 @@ pub(crate) struct TakeOver {
     pub(crate) start: Start,
     pub(crate) policies: Policies,
     pub(crate) head_fill_offsets_max: i64,
+    /// Where the target ended when it was seen last, by its own offsets; 0 before that.
+    pub(crate) target_end_seen: i64,
     /// A token that the log is known to have refused; ours must be higher.
     pub(crate) token_refused: i32,
     pub(crate) rules: CompareRules,
@@ -88,6 +90,9 @@ impl TakeOver {
     pub(crate) async fn run(self) -> Result<TakenOver, TakeOverFailure> {
         let recorded = self.state.get(&self.target, self.reads_state).await.map_err(state_failure)?;
         let target = self.rest().await?;
+        if target.high_watermark < self.target_end_seen {
+            self.check_target_id().await?;
+        }
         let target_start = self.target_offset(OffsetSpec::Earliest).await?;
         let source = self.source_bounds().await?;
         let bounds = Bounds { source, target_start, target };
@@ -118,6 +123,19 @@ impl TakeOver {
         };
         self.remember(&recorded, &taken.record).await?;
         Ok(taken)
+    }
+
+    /// The target's log has become shorter: it lost records, or it is another topic's.
+    async fn check_target_id(&self) -> Result<(), TakeOverFailure> {
+        let topic = &self.target.topic;
+        let asked = self.target_client.refresh_metadata(Topics::Named(vec![topic.clone()])).await;
+        let metadata = asked.map_err(|error| failure("describe the target", &error))?;
+        match metadata.topic(topic).filter(|topic| topic.error.is_none()) {
+            Some(found) if found.id != self.target_topic_id => {
+                Err(TakeOverFailure::Park(target_recreated(topic, self.target_end_seen)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Nothing of ours is on the target.
@@ -369,6 +387,17 @@ fn token_after(seen: i32, refused: i32, random: u64) -> i32 {
 /// The standard library's seed of hash maps: different in every call, and no dependency.
 pub(crate) fn random_bits() -> u64 {
     RandomState::new().hash_one(())
+}
+
+/// The target topic was deleted and created again while it was written to.
+pub(crate) fn target_recreated(topic: &str, target_end: i64) -> Parked {
+    Parked::new(
+        ParkReason::TargetRecreated,
+        format!(
+            "the target topic {topic} was deleted and created again while offsets up to {target_end} were on it; restart kmirror to \
+             have it copied anew"
+        ),
+    )
 }
 
 fn foreign_writer(offset: i64, producer_id: i64) -> Parked {

@@ -79,6 +79,27 @@ async fn a_target_that_lost_acknowledged_records_gets_them_again() {
 }
 
 #[tokio::test]
+async fn a_target_topic_created_again_while_it_is_written_to_parks_with_what_was_on_it() {
+    for round in 0..6 {
+        let world = World::new(1, Profile::Kafka4_3, Profile::Kafka4_3).await;
+        let mut writer = Writer::plain(round + 1);
+        (0..10).for_each(|_| writer.write(&world.source, "orders", 0));
+        let handle = world.mirror().spawn();
+        caught_up(&handle, &world).await;
+        let end = world.target.log("orders", 0).unwrap().end;
+        world.target.delete_topic("orders");
+        world.target.create_topic("orders", 1, &[]).unwrap();
+        writer.write(&world.source, "orders", 0);
+        let parked = parked(&handle).await;
+        assert_eq!(parked.0, ParkReason::TargetRecreated, "{parked:?}");
+        assert!(parked.1.contains(&format!("up to {end}")), "{parked:?}");
+        handle.shutdown(Duration::from_secs(10)).await.unwrap();
+        world.once().await;
+        assert_eq!(world.records("orders"), writer.committed, "copied anew");
+    }
+}
+
+#[tokio::test]
 async fn producers_that_the_target_forgot_go_on() {
     let world = World::new(1, Profile::Kafka4_3, Profile::Kafka4_3).await;
     let mut writer = Writer::new(5);

@@ -55,6 +55,7 @@ impl Supervisor {
             start: entry.start,
             policies: flow.policies,
             head_fill_offsets_max: flow.head_fill_offsets_max,
+            target_end_seen: entry.target_end_seen(),
             token_refused: entry.token_refused,
             rules: entry.compare_rules,
             compaction_policy: entry.rules.compaction_policy(),

@@ -16,10 +16,10 @@ use crate::flow::discovery::FoundTopic;
 use crate::flow::heads::HeldTopic;
 use crate::flow::standby::Standby;
 use crate::flow::table::Entry;
-use crate::park::{ParkReason, Parked};
 use crate::status::PartitionGauge;
-use crate::topics;
-use crate::topics::TopicRules;
+use crate::takeover::target_recreated;
+
+use crate::topics::{self, TopicRules};
 
 impl Supervisor {
     /// Starts the partitions that were found. `start`: where those begin that were never copied.
@@ -137,7 +137,7 @@ impl Supervisor {
             match (source_topic, target_topic) {
                 (Some(topic), _) if topic.id != entry.source_topic_id => others.push((key, topic.id)),
                 (_, Some(topic)) if topic.id != entry.target_topic_id => {
-                    recreated.push((key, entry.target.topic.clone(), entry.gauge.position()));
+                    recreated.push((key, target_recreated(&entry.target.topic, entry.target_end_seen())));
                 }
                 _ => {}
             }
@@ -149,13 +149,9 @@ impl Supervisor {
             }
             self.take_over(key);
         }
-        for (key, topic, position) in recreated {
-            let message = format!(
-                "the target topic {topic} was deleted and created again while source offsets up to {position} were on it; \
-                 restart kmirror to have it copied anew"
-            );
+        for (key, parked) in recreated {
             self.release(key).await;
-            self.park(key, Parked::new(ParkReason::TargetRecreated, message));
+            self.park(key, parked);
         }
     }
 
