@@ -199,7 +199,11 @@ async fn schedule(seed: u64) {
     }
     caught_up(&handle, &world).await;
     handle.shutdown(Duration::from_secs(10)).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-    assert_eq!(world.records("orders"), writer.committed, "seed {seed}");
+    // A marker that is executed late may make a hole too long (ARCHITECTURE.md, the one imperfection): that moves offsets, which the
+    // lineage records and the verification goes by, and never a record.
+    let values =
+        |records: Vec<(i64, String)>| records.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+    assert_eq!(values(world.records("orders")), values(writer.committed), "seed {seed}");
     world.verify().await;
 }
 
