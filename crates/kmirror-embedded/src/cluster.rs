@@ -29,7 +29,7 @@ pub struct ClusterBuilder {
 /// A running cluster. It ends with this handle.
 #[derive(Debug)]
 pub struct EmbeddedCluster {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Accepts connections, and serves those over TCP.
     _tasks: JoinSet<()>,
 }
@@ -40,8 +40,10 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Counts changes that somebody may wait for: appended, replicated, moved.
     changes: watch::Sender<u64>,
-    /// Counts stops of brokers: connections to one that was stopped are closed.
+    /// The brokers that are stopped: connections to them are closed.
     stops: watch::Sender<Vec<i32>>,
+    /// The brokers that stand still: their connections stay and nothing happens on them.
+    pub(crate) paused: watch::Sender<Vec<i32>>,
 }
 
 /// What a partition's leader has.
@@ -78,6 +80,14 @@ pub enum EmbeddedError {
     /// There is no such broker.
     #[error("there is no broker {0}")]
     NoBroker(i32),
+    /// A batch in a log is not what it should be.
+    #[error("the batch at offset {offset} cannot be read: {problem}")]
+    Unreadable {
+        /// Its base offset.
+        offset: i64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A request of its kind would have been refused.
     #[error("{error:?}: {message}")]
     Refused {
@@ -128,6 +138,7 @@ impl ClusterBuilder {
             state: Mutex::new(state),
             changes: watch::Sender::new(0),
             stops: watch::Sender::new(Vec::new()),
+            paused: watch::Sender::new(Vec::new()),
         });
         let mut tasks = JoinSet::new();
         for (id, listener) in listeners {
@@ -229,7 +240,8 @@ impl EmbeddedCluster {
         })
     }
 
-    pub(crate) fn allocate_producer_id(&self) -> i64 {
+    /// A producer id that nobody else has, as InitProducerId gives them.
+    pub fn allocate_producer_id(&self) -> i64 {
         self.shared.lock().allocate_producer_id()
     }
 
@@ -344,7 +356,7 @@ impl EmbeddedCluster {
         self.shared.lock().faults.clear();
     }
 
-    fn check_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
+    pub(crate) fn check_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
         if self.shared.lock().brokers.contains_key(&broker) {
             Ok(())
         } else {
@@ -352,7 +364,7 @@ impl EmbeddedCluster {
         }
     }
 
-    fn with_partition<T>(
+    pub(crate) fn with_partition<T>(
         &self,
         topic: &str,
         number: i32,
@@ -367,7 +379,7 @@ impl EmbeddedCluster {
         })
     }
 
-    fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let done = work(&mut self.shared.lock());
         self.shared.changed();
         done
@@ -393,6 +405,12 @@ impl Shared {
     pub(crate) async fn stopped(&self, broker: i32) {
         let mut stops = self.stops.subscribe();
         let _ = stops.wait_for(|stopped| stopped.contains(&broker)).await;
+    }
+
+    /// Waits for as long as a broker stands still.
+    pub(crate) async fn resumed(&self, broker: i32) {
+        let mut paused = self.paused.subscribe();
+        let _ = paused.wait_for(|paused| !paused.contains(&broker)).await;
     }
 }
 

@@ -30,12 +30,14 @@
 //! Not there: consumer groups, transactions of clients, ACLs, SASL and TLS, quotas, tiered storage, replication as such (followers
 //! are always up to date, unless they are held up).
 
+mod admin;
 mod api;
 mod cluster;
 mod fault;
 mod log;
 mod network;
 mod profile;
+mod records;
 mod session;
 mod state;
 mod write;
@@ -47,7 +49,8 @@ pub use fault::{Fault, FaultKind};
 pub use kafka_protocol::ResponseError;
 pub use kafka_protocol::messages::ApiKey;
 pub use profile::Profile;
-pub use write::{Codec, KeyValue};
+pub use records::{Isolation, LogRecord};
+pub use write::{Codec, KeyValue, NewBatch, NewRecord};
 
 /// The standard library's seed of hash maps: different in every call, and no dependency.
 pub(crate) fn random_bits() -> u64 {

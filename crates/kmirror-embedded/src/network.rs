@@ -43,6 +43,7 @@ async fn requests(
 ) -> io::Result<()> {
     while let Some(frame) = read_frame(stream).await? {
         let Some(request) = api::Request::parse(frame) else { return Ok(()) };
+        shared.resumed(broker).await;
         let fault = shared.lock().faults.next(broker, request.api);
         match fault {
             Some(FaultKind::HangUpBefore) => return Ok(()),
@@ -56,6 +57,7 @@ async fn requests(
             Reply::Nothing => continue,
             Reply::HangUp => return Ok(()),
         };
+        shared.resumed(broker).await;
         match fault {
             Some(FaultKind::HangUpAfter) => return Ok(()),
             Some(FaultKind::TruncateAnswer) => {

@@ -40,7 +40,7 @@ impl EmbeddedCluster {
         codec: Codec,
         records: &[KeyValue<'_>],
     ) -> Result<i64, EmbeddedError> {
-        self.append(topic, partition, &build(codec, records, None))
+        self.append(topic, partition, &batch_of_now(codec, records).bytes())
     }
 
     /// Appends the records as a transaction of their own, under a producer id of their own, and ends it; the offset of the first.
@@ -56,44 +56,134 @@ impl EmbeddedCluster {
         commit: bool,
     ) -> Result<i64, EmbeddedError> {
         let producer_id = self.allocate_producer_id();
-        let offset = self.append(topic, partition, &build(codec, records, Some(producer_id)))?;
+        let batch = batch_of_now(codec, records).transactional(producer_id, 0, 0);
+        let offset = self.append(topic, partition, &batch.bytes())?;
         self.end_transaction(topic, partition, producer_id, 0, commit)?;
         Ok(offset)
     }
 }
 
-fn build(codec: Codec, records: &[KeyValue<'_>], transaction_of: Option<i64>) -> Bytes {
+/// A record to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRecord {
+    timestamp: i64,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    headers: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// A batch to be appended: records in their order, with the offsets that the log gives them.
+#[derive(Clone, Debug)]
+pub struct NewBatch {
+    codec: Codec,
+    records: Vec<NewRecord>,
+    /// Id, epoch and first sequence.
+    producer: (i64, i16, i32),
+    attributes: i16,
+}
+
+impl NewRecord {
+    /// A record of this time, in milliseconds since 1970, whose key and value are null.
+    pub fn new(timestamp: i64) -> NewRecord {
+        NewRecord { timestamp, key: None, value: None, headers: Vec::new() }
+    }
+
+    /// Gives it a key.
+    pub fn key(mut self, key: impl Into<Bytes>) -> NewRecord {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Gives it a value.
+    pub fn value(mut self, value: impl Into<Bytes>) -> NewRecord {
+        self.value = Some(value.into());
+        self
+    }
+
+    /// Adds a header; its value may be null.
+    pub fn header(mut self, key: impl Into<Bytes>, value: Option<impl Into<Bytes>>) -> NewRecord {
+        self.headers.push((key.into(), value.map(Into::into)));
+        self
+    }
+
+    /// About as many bytes as it takes in a batch without compression.
+    pub fn bytes(&self) -> usize {
+        let length = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+        let headers: usize = self.headers.iter().map(|(key, value)| 2 + key.len() + length(value)).sum();
+        RECORD_BYTES + length(&self.key) + length(&self.value) + headers
+    }
+}
+
+impl NewBatch {
+    /// A batch without records, which no broker takes.
+    pub fn new(codec: Codec) -> NewBatch {
+        NewBatch { codec, records: Vec::new(), producer: (-1, -1, -1), attributes: codec.attribute() }
+    }
+
+    /// Adds a record to its end.
+    pub fn push(&mut self, record: NewRecord) {
+        self.records.push(record);
+    }
+
+    /// Makes it one of an idempotent producer.
+    pub fn producer(mut self, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> NewBatch {
+        self.producer = (producer_id, producer_epoch, base_sequence);
+        self
+    }
+
+    /// Makes it a part of a producer's transaction.
+    pub fn transactional(self, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> NewBatch {
+        let mut batch = self.producer(producer_id, producer_epoch, base_sequence);
+        batch.attributes |= TRANSACTIONAL;
+        batch
+    }
+
+    /// As a producer sends it.
+    pub fn bytes(&self) -> Bytes {
+        let base_timestamp = self.records.first().map_or(-1, |record| record.timestamp);
+        let records: Vec<_> = (0_i32..)
+            .zip(&self.records)
+            .map(|(offset_delta, record)| batch::Record {
+                offset_delta,
+                timestamp_delta: record.timestamp - base_timestamp,
+                key: record.key.clone(),
+                value: record.value.clone(),
+                headers: batch::encode_headers(&record.headers),
+            })
+            .collect();
+        let count = i32::try_from(records.len()).unwrap_or(i32::MAX);
+        let (producer_id, producer_epoch, base_sequence) = self.producer;
+        let header = Header {
+            base_offset: 0,
+            length: 0,
+            leader_epoch: -1,
+            magic: 2,
+            crc: 0,
+            attributes: self.attributes,
+            last_offset_delta: count - 1,
+            base_timestamp,
+            max_timestamp: self.records.iter().map(|record| record.timestamp).max().unwrap_or(-1),
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            records_count: count,
+        };
+        let payload = compression::compress(self.codec.attribute(), &batch::encode(&records));
+        header.with_payload(&payload.unwrap_or_default())
+    }
+}
+
+/// The records as a batch of the present time.
+fn batch_of_now(codec: Codec, records: &[KeyValue<'_>]) -> NewBatch {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let timestamp = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let encoded: Vec<_> = (0_i32..)
-        .zip(records)
-        .map(|(offset_delta, (key, value))| batch::Record {
-            offset_delta,
-            timestamp_delta: 0,
-            key: key.map(Bytes::copy_from_slice),
-            value: value.map(Bytes::copy_from_slice),
-            headers: Bytes::from_static(&[0]),
-        })
-        .collect();
-    let count = i32::try_from(records.len()).unwrap_or(i32::MAX);
-    let attributes = codec.attribute() | if transaction_of.is_some() { TRANSACTIONAL } else { 0 };
-    let header = Header {
-        base_offset: 0,
-        length: 0,
-        leader_epoch: -1,
-        magic: 2,
-        crc: 0,
-        attributes,
-        last_offset_delta: count - 1,
-        base_timestamp: timestamp,
-        max_timestamp: timestamp,
-        producer_id: transaction_of.unwrap_or(-1),
-        producer_epoch: if transaction_of.is_some() { 0 } else { -1 },
-        base_sequence: if transaction_of.is_some() { 0 } else { -1 },
-        records_count: count,
-    };
-    let payload = compression::compress(codec.attribute(), &batch::encode(&encoded)).unwrap_or_default();
-    header.with_payload(&payload)
+    let mut batch = NewBatch::new(codec);
+    for (key, value) in records {
+        let part = |part: &Option<&[u8]>| part.map(Bytes::copy_from_slice);
+        let (key, value) = (part(key), part(value));
+        batch.push(NewRecord { timestamp, key, value, headers: Vec::new() });
+    }
+    batch
 }
 
 impl Codec {
@@ -109,6 +199,8 @@ impl Codec {
 }
 
 const TRANSACTIONAL: i16 = 0x10;
+/// Lengths, deltas and the count of headers of a record.
+const RECORD_BYTES: usize = 10;
 
 #[cfg(test)]
 mod tests {

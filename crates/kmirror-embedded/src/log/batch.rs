@@ -173,20 +173,36 @@ pub(crate) fn encode(records: &[Record]) -> Vec<u8> {
         let mut body = vec![0];
         put_varint(&mut body, record.timestamp_delta);
         put_varint(&mut body, i64::from(record.offset_delta));
-        for part in [&record.key, &record.value] {
-            match part {
-                Some(part) => {
-                    put_varint(&mut body, part.len() as i64);
-                    body.extend_from_slice(part);
-                }
-                None => put_varint(&mut body, -1),
-            }
-        }
+        put_nullable(&mut body, record.key.as_ref());
+        put_nullable(&mut body, record.value.as_ref());
         body.extend_from_slice(&record.headers);
         put_varint(&mut payload, body.len() as i64);
         payload.extend_from_slice(&body);
     }
     payload
+}
+
+/// A header of a record: its key, and its value or null.
+pub(crate) type RecordHeader = (Bytes, Option<Bytes>);
+
+/// Reads the headers of a record.
+pub(crate) fn headers(mut encoded: Bytes) -> Option<Vec<RecordHeader>> {
+    let mut headers = Vec::new();
+    for _ in 0..varint(&mut encoded)? {
+        headers.push((nullable(&mut encoded)??, nullable(&mut encoded)?));
+    }
+    encoded.is_empty().then_some(headers)
+}
+
+/// Encodes the headers of a record.
+pub(crate) fn encode_headers(headers: &[RecordHeader]) -> Bytes {
+    let mut encoded = Vec::new();
+    put_varint(&mut encoded, headers.len() as i64);
+    for (key, value) in headers {
+        put_nullable(&mut encoded, Some(key));
+        put_nullable(&mut encoded, value.as_ref());
+    }
+    encoded.into()
 }
 
 fn take(bytes: &mut Bytes, count: usize) -> Option<Bytes> {
@@ -212,6 +228,16 @@ fn varint(bytes: &mut Bytes) -> Option<i64> {
         }
     }
     None
+}
+
+fn put_nullable(bytes: &mut Vec<u8>, value: Option<&Bytes>) {
+    match value {
+        Some(value) => {
+            put_varint(bytes, value.len() as i64);
+            bytes.extend_from_slice(value);
+        }
+        None => put_varint(bytes, -1),
+    }
 }
 
 fn put_varint(bytes: &mut Vec<u8>, value: i64) {

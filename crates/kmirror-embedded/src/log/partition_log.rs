@@ -251,6 +251,21 @@ impl PartitionLog {
         })
     }
 
+    /// A log without records that begins here.
+    pub(crate) fn beginning_at(offset: i64) -> PartitionLog {
+        PartitionLog { start: offset, end: offset, high_watermark: offset, ..PartitionLog::default() }
+    }
+
+    /// Changes a byte of the last batch, as a failing disk does. Nothing happens to an empty log.
+    pub(crate) fn damage_last(&mut self) {
+        let Some(stored) = self.batches.last_mut() else { return };
+        let mut bytes = BytesMut::from(stored.bytes.as_ref());
+        if let Some(byte) = bytes.last_mut() {
+            *byte ^= 0xff;
+        }
+        stored.bytes = bytes.freeze();
+    }
+
     /// Everything below `offset` is gone (`UnifiedLog.maybeIncrementLogStartOffset`).
     pub(crate) fn delete_below(&mut self, offset: i64) {
         self.start = self.start.max(offset);
