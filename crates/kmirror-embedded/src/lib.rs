@@ -33,6 +33,7 @@
 mod admin;
 mod api;
 mod cluster;
+mod coordinator;
 mod fault;
 mod log;
 mod network;

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
 
+use crate::coordinator::Placement;
+use crate::coordinator::groups::Groups;
 use crate::fault::Faults;
 use crate::log::PartitionLog;
 use crate::log::validator::Rules;
@@ -22,6 +24,10 @@ pub(crate) struct State {
     pub(crate) topics: BTreeMap<String, Topic>,
     pub(crate) sessions: Sessions,
     pub(crate) faults: Faults,
+    /// Who coordinates groups and transactions.
+    pub(crate) placement: Placement,
+    #[allow(dead_code)]
+    pub(crate) groups: Groups,
     next_producer_id: i64,
     /// How far the cluster's clock is ahead of the machine's.
     advanced: Duration,
@@ -60,6 +66,8 @@ pub(crate) struct Partition {
 impl State {
     pub(crate) fn new(cluster_id: String, profile: Profile, brokers: BTreeMap<i32, Broker>) -> State {
         State {
+            placement: Placement::new(&brokers),
+            groups: Groups::default(),
             cluster_id,
             profile,
             brokers,
@@ -189,6 +197,7 @@ impl State {
         }
         self.sessions.forget_broker(id);
         self.elect(|partition| partition.leader == Some(id));
+        let _has_moved = self.placement.elect(&self.brokers);
     }
 
     /// A broker is back, and leads again what nobody leads.
@@ -197,6 +206,7 @@ impl State {
             broker.is_up = true;
         }
         self.elect(|partition| partition.leader.is_none());
+        let _has_moved = self.placement.elect(&self.brokers);
     }
 
     fn elect(&mut self, concerns: impl Fn(&Partition) -> bool) {

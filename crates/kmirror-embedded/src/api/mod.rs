@@ -5,6 +5,7 @@ mod configs;
 mod delete_records;
 mod describe_producers;
 mod fetch;
+mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -51,11 +52,12 @@ pub(crate) struct Context<'a> {
 }
 
 /// The APIs that are served.
-pub(crate) const SERVED: [ApiKey; 16] = [
+pub(crate) const SERVED: [ApiKey; 17] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
+    ApiKey::FindCoordinator,
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
@@ -119,6 +121,7 @@ impl Request {
             ApiKey::CreatePartitions => self.at_once(shared, broker, injected, topics::add_partitions),
             ApiKey::DeleteRecords => self.at_once(shared, broker, injected, delete_records::handle),
             ApiKey::InitProducerId => self.at_once(shared, broker, injected, init_producer_id::handle),
+            ApiKey::FindCoordinator => self.at_once(shared, broker, injected, find_coordinator::handle),
             ApiKey::OffsetForLeaderEpoch => {
                 self.at_once(shared, broker, injected, offset_for_leader_epoch::handle)
             }

@@ -3,5 +3,6 @@
 
 mod conformance;
 mod draft;
+mod groups;
 mod java;
 mod wire;
