@@ -23,9 +23,10 @@
 //!
 //! # Judged itself
 //!
-//! These cases are put to this cluster and to a real one of release 4.3, which must answer alike (`tests/it/conformance.rs`).
+//! These cases are put to this cluster and to a real one of release 4.3, which must answer alike (`tests/it/conformance/`).
 //!
-#![doc = include_str!("../CONFORMANCE.md")]
+//! ## Logs
+#![doc = include_str!("../conformance/logs.md")]
 //!
 //! Not there: consumer groups, transactions of clients, ACLs, SASL and TLS, quotas, tiered storage, replication as such (followers
 //! are always up to date, unless they are held up).

@@ -1,5 +1,4 @@
-//! Cases that are put to the embedded cluster and to a real one, which must answer alike. The embedded answers are checked always,
-//! the real ones where there is Kafka; the table of the crate's documentation is made from them.
+//! Cases of logs: what is produced, fetched, marked and deleted.
 
 use bytes::Bytes;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -18,6 +17,7 @@ use kafka_protocol::protocol::StrBytes;
 use kmirror_embedded::EmbeddedCluster;
 use kmirror_testkit::{real_kafka, unique_topic};
 
+use super::check_table;
 use crate::draft::Draft;
 use crate::wire::Wire;
 
@@ -45,7 +45,7 @@ struct Case {
 type Answers = Vec<(i16, i64)>;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_and_embedded_brokers_answer_alike() {
+async fn real_and_embedded_logs_answer_alike() {
     let embedded = EmbeddedCluster::builder().start().await.unwrap();
     let address = embedded.bootstrap_servers();
     let mut embedded_answers = Vec::new();
@@ -54,8 +54,8 @@ async fn real_and_embedded_brokers_answer_alike() {
         embedded.create_topic(&topic, 1, case.configs).unwrap();
         embedded_answers.push((case.name, answers(&address, &topic, &case)));
     }
-    check_table(&table(&embedded_answers));
-    let Some(kafka) = real_kafka("real_and_embedded_brokers_answer_alike") else { return };
+    check_table("logs", &table(&embedded_answers));
+    let Some(kafka) = real_kafka("real_and_embedded_logs_answer_alike") else { return };
     let real = &kafka.pair().unwrap().target;
     let address = real.bootstrap_servers().split(',').next().unwrap().to_owned();
     let mut different = Vec::new();
@@ -68,17 +68,6 @@ async fn real_and_embedded_brokers_answer_alike() {
         }
     }
     assert!(different.is_empty(), "{different:#?}");
-}
-
-/// The table that the crate's documentation shows. Without Kafka at hand a changed judgement is noticed by it all the same.
-/// `KMIRROR_CONFORMANCE=write` writes it anew.
-fn check_table(table: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("CONFORMANCE.md");
-    if std::env::var("KMIRROR_CONFORMANCE").is_ok_and(|wish| wish == "write") {
-        std::fs::write(&path, table).unwrap();
-    }
-    let known = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(known, table, "KMIRROR_CONFORMANCE=write writes {} anew", path.display());
 }
 
 fn table(answers: &[(&str, Answers)]) -> String {
