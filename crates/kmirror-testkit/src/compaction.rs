@@ -24,6 +24,20 @@ impl CompactedTopic {
     /// The cluster fails, or its cleaner does not come within a minute (a cluster that was not started by the testkit may
     /// have a long `log.cleaner.backoff.ms`).
     pub fn create(kafka: &KafkaEndpoint, topic: &str, codec: &str) -> Result<CompactedTopic, TestkitError> {
+        kafka.produce(&CompactedTopic::workloads(topic, codec))?;
+        let records_written = 2 * PART_RECORDS + 1;
+        let mut before = kafka.records(topic, Isolation::ReadUncommitted)?;
+        let records = wait_for(&format!("the cleaner came through {topic}"), CLEANER_PATIENCE, || {
+            let now = kafka.records(topic, Isolation::ReadUncommitted)?;
+            let quiet = now == before && is_clean(&now);
+            before.clone_from(&now);
+            Ok(quiet.then_some(now))
+        })?;
+        Ok(CompactedTopic { records_written, records })
+    }
+
+    /// What is written to it, before the cleaner comes. The last record is the one that is never cleaned.
+    pub fn workloads(topic: &str, codec: &str) -> [Workload; 4] {
         let writes = Workload::new(topic).codec(codec).headers().timestamps(FIRST_TIMESTAMP, 1);
         let writes = writes.producer_property("batch.size", "4096").linger_ms(20);
         let create = Workload::new(topic)
@@ -41,16 +55,7 @@ impl CompactedTopic {
             .tombstone_every(50);
         // The newest segment is never cleaned: it holds the last record only, with a key of its own.
         let last = writes.first(2 * PART_RECORDS + SEGMENT_RECORDS).records(1).keys(1).seed(2);
-        kafka.produce(&[create, common, mixed, last])?;
-        let records_written = 2 * PART_RECORDS + 1;
-        let mut before = kafka.records(topic, Isolation::ReadUncommitted)?;
-        let records = wait_for(&format!("the cleaner came through {topic}"), CLEANER_PATIENCE, || {
-            let now = kafka.records(topic, Isolation::ReadUncommitted)?;
-            let quiet = now == before && is_clean(&now);
-            before.clone_from(&now);
-            Ok(quiet.then_some(now))
-        })?;
-        Ok(CompactedTopic { records_written, records })
+        [create, common, mixed, last]
     }
 }
 

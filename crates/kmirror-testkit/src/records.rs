@@ -1,4 +1,5 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hasher};
 
 use crate::TestkitError;
 
@@ -64,6 +65,26 @@ impl PrintedRecord {
     }
 }
 
+/// Bytes as a [`PrintedRecord`] shows them, but for long ones, whose digest is another one.
+pub fn printed_bytes(bytes: Option<&[u8]>) -> String {
+    let Some(bytes) = bytes else { return "null".to_owned() };
+    if bytes.len() > BYTES_SHOWN_MAX {
+        let mut digest = DefaultHasher::new();
+        digest.write(bytes);
+        return format!("sip:{:016x}/{}", digest.finish(), bytes.len());
+    }
+    let mut text = String::from("\"");
+    for byte in bytes {
+        if byte.is_ascii_graphic() && !b"%\",=".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text.push('"');
+    text
+}
+
 impl fmt::Display for PrintedRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -107,6 +128,9 @@ pub(crate) fn parse_records(stdout: &str) -> Result<Vec<PrintedRecord>, TestkitE
     };
     stdout.lines().map(parse).collect()
 }
+
+/// As in `testdata/java/DumpRecords.java`.
+const BYTES_SHOWN_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use crate::TestkitError;
+use crate::{TestkitError, WorkloadContent};
 
 /// Records that the Java producer shall write to one topic; `testdata/java/Workload.java` writes them.
 ///
@@ -169,6 +169,11 @@ impl Workload {
     #[must_use]
     pub fn records_per_second(self, records: u32) -> Workload {
         self.set("records_per_second", records)
+    }
+
+    /// What it says, for writers other than the Java producer.
+    pub fn content(&self) -> WorkloadContent {
+        WorkloadContent::new(&self.options)
     }
 
     pub(crate) fn script_line(&self) -> String {

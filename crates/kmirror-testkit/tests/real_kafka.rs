@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kmirror_testkit::{
     ClusterPair, CompactedTopic, Isolation, KafkaCluster, KafkaRelease, LogOffset, Workload, compare_records,
-    real_kafka, unique_topic,
+    printed_bytes, real_kafka, unique_topic,
 };
 
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
@@ -60,6 +60,42 @@ fn two_clusters_show_the_same_records_for_the_same_workload() {
     let target = pair.target.records_of(&names, Isolation::ReadCommitted).unwrap();
     let difference = compare_records(&source, &target).unwrap_err().to_string();
     assert!(difference.contains("@100 "), "{difference}");
+}
+
+#[test]
+fn a_workload_is_the_same_for_writers_that_are_not_java() {
+    let Some(kafka) = real_kafka("a_workload_is_the_same_for_writers_that_are_not_java") else { return };
+    let pair = kafka.pair().unwrap();
+    let timed = |name: &str| Workload::new(&unique_topic(name)).timestamps(1_700_000_000_000, 3).records(200);
+    let workloads = [
+        everything(&unique_topic("everything"), "none").value_bytes(0, 200).partition_run(5),
+        timed("skewed").first(77).seed(5).keys(30).key_skew(3).json().value_bytes(64, 64),
+        timed("lone").keys(7).lone_key_every(3).value_bytes(1, 150).partitions(2).partition(1),
+    ];
+    for workload in workloads {
+        let content = workload.content();
+        pair.source.produce(&[workload]).unwrap();
+        let mut expected: Vec<_> = (content.first()..content.first() + content.records())
+            .map(|index| content.record(index))
+            .collect();
+        // Stable: within a partition they stay in their order.
+        expected.sort_by_key(|record| record.partition);
+        let found = pair.source.records(content.topic(), Isolation::ReadCommitted).unwrap();
+        assert_eq!(found.len(), expected.len());
+        for (expected, found) in expected.iter().zip(found) {
+            let headers: Vec<String> = expected
+                .headers
+                .iter()
+                .map(|(key, value)| {
+                    format!("{}={}", printed_bytes(Some(key.as_bytes())), printed_bytes(value.as_deref()))
+                })
+                .collect();
+            assert_eq!((found.partition, Some(found.timestamp)), (expected.partition, expected.timestamp));
+            assert_eq!(found.key, printed_bytes(expected.key.as_deref()), "{found}");
+            assert_eq!(found.value, printed_bytes(expected.value.as_deref()), "{found}");
+            assert_eq!(found.headers, headers.join(","), "{found}");
+        }
+    }
 }
 
 #[test]
