@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kafka_protocol::messages as m;
 
 use crate::error_codes::KafkaError;
-use crate::ids::{BrokerId, TopicId, TopicPartition};
+use crate::ids::{BrokerId, Isolation, TopicId, TopicPartition};
 use crate::metadata::{Broker, LeaderHint};
 
 /// The response to a fetch, for [`FetchSession::handle`](crate::FetchSession::handle).
@@ -87,6 +87,15 @@ impl FetchResponse {
 }
 
 impl FetchedPartition {
+    /// The first offset that a reader of this isolation may not read yet. An answer without records tells that there are none up to
+    /// here, and nothing of what comes behind: a new leader's high watermark may be behind the old one's.
+    pub fn readable_end(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::ReadCommitted => self.last_stable_offset,
+            Isolation::ReadUncommitted => self.high_watermark,
+        }
+    }
+
     fn new(
         topic: Arc<str>,
         data: m::fetch_response::PartitionData,

@@ -451,11 +451,7 @@ impl Fetcher {
         if !self.stalled.contains(&key) || probed.error.is_some() || !probed.records.is_empty() {
             return;
         }
-        let readable_end = match self.context.isolation {
-            Isolation::ReadCommitted => probed.last_stable_offset,
-            Isolation::ReadUncommitted => probed.high_watermark,
-        };
-        slot.state.skip_bare_hole(readable_end);
+        slot.state.skip_bare_hole(probed.readable_end(self.context.isolation.for_client()));
         slot.at_end = true;
         slot.stalled_since = None;
         self.stalled.remove(&key);

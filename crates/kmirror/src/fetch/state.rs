@@ -107,10 +107,7 @@ impl FetchState {
             // The leader's history after this epoch is not the one that we read (`Partition.readRecords`, KIP-595).
             return Err(FetchFault::Park(source_truncated(diverging, self.position)));
         }
-        let readable_end = match self.isolation {
-            Isolation::ReadCommitted => fetched.last_stable_offset,
-            Isolation::ReadUncommitted => fetched.high_watermark,
-        };
+        let readable_end = fetched.readable_end(self.isolation.for_client());
         let (pieces, epochs) = self.read(fetched).map_err(FetchFault::Park)?;
         Ok(Fetched { pieces, readable_end, at_end: self.position >= readable_end, epochs })
     }

@@ -110,6 +110,7 @@ impl StateTopic {
                 Some(error) => return Err(StateError::Unreachable(format!("{}: {error}", self.name()))),
                 None => {}
             }
+            let readable_end = fetched.readable_end(Isolation::ReadUncommitted);
             for entry in split(fetched.records, position) {
                 let damaged = |error: kmirror_codec::BatchError| self.damaged(before, &error);
                 let Entry::Batch(batch) = entry.map_err(damaged)? else { continue };
@@ -124,6 +125,12 @@ impl StateTopic {
                     let count = header.last_offset_delta.saturating_add(1);
                     next_sequence = Some(Sequence::after(header.base_sequence, count));
                 }
+            }
+            if position == before && readable_end < end {
+                return Err(StateError::Unreachable(format!(
+                    "{}: the leader shows offsets up to {readable_end}, and {end} was shown before",
+                    self.name()
+                )));
             }
             if position == before {
                 position = end; // emptied by the cleaner

@@ -26,6 +26,7 @@ pub(crate) async fn batches(
             return Err(TakeOverFailure::Again(format!("reading the target at offset {position}: {error}")));
         }
         let before = position;
+        let readable_end = fetched.readable_end(kmirror_client::Isolation::ReadUncommitted);
         for entry in split(fetched.records, position) {
             match entry.map_err(|error| unreadable(position, &error))? {
                 Entry::Batch(batch) => {
@@ -44,6 +45,11 @@ pub(crate) async fn batches(
             if position >= end {
                 return Ok(());
             }
+        }
+        if position == before && readable_end < end {
+            return Err(TakeOverFailure::Again(format!(
+                "the target's leader shows offsets up to {readable_end}, and {end} was shown before"
+            )));
         }
         if position == before {
             // Below the high watermark and yet nothing: offsets that the target's cleaner emptied.

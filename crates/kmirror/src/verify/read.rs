@@ -68,13 +68,31 @@ impl SideReader {
                 offset: before,
                 reason: fault.to_string(),
             })?;
+            let readable_end = fetched.readable_end;
             let batches = self.batches(fetched.pieces)?;
             if !batches.is_empty() {
                 return Ok(batches);
             }
-            if self.state.position == before {
+            if self.state.position > before {
+                continue;
+            }
+            if readable_end >= self.end {
                 break; // below the end and yet nothing: emptied by a cleaner
             }
+            // A new leader, whose high watermark is behind the old one's.
+            if attempts == ATTEMPTS_MAX {
+                return Err(Error::Read {
+                    alias: self.client.alias().to_owned(),
+                    partition: self.partition.to_string(),
+                    offset: before,
+                    reason: format!(
+                        "the leader shows offsets up to {readable_end}, and {} was shown before",
+                        self.end
+                    ),
+                });
+            }
+            attempts += 1;
+            tokio::time::sleep(RETRY_INTERVAL * attempts).await;
         }
         Ok(Vec::new())
     }
