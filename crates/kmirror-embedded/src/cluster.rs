@@ -16,6 +16,8 @@ use crate::log::Origin;
 use crate::log::validator::Rules;
 use crate::network;
 use crate::profile::Profile;
+use crate::security::acl::Acl;
+use crate::security::{Authorizer, Users};
 use crate::state::{Broker, Partition, State};
 
 /// What is to be started.
@@ -24,6 +26,8 @@ pub struct ClusterBuilder {
     brokers: i32,
     profile: Profile,
     partition_bytes_max: Option<usize>,
+    users: Users,
+    authorizer: Authorizer,
 }
 
 /// A running cluster. It ends with this handle.
@@ -117,6 +121,20 @@ impl ClusterBuilder {
         self
     }
 
+    /// Somebody who may connect, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. Without any, everybody may, as `User:ANONYMOUS`.
+    pub fn user(mut self, name: &str, password: &str) -> ClusterBuilder {
+        self.users.0.insert(name.to_owned(), password.to_owned());
+        self
+    }
+
+    /// Turns access control on, as `StandardAuthorizer` does: nothing is allowed but by an [`Acl`], and to these principals
+    /// (`User:name`).
+    pub fn authorizer<'a>(mut self, super_users: impl IntoIterator<Item = &'a str>) -> ClusterBuilder {
+        self.authorizer.is_on = true;
+        self.authorizer.super_users.extend(super_users.into_iter().map(str::to_owned));
+        self
+    }
+
     /// Starts the cluster in the caller's tokio runtime, each broker at a port of its own choosing on 127.0.0.1.
     ///
     /// # Errors
@@ -134,6 +152,7 @@ impl ClusterBuilder {
         let cluster_id = format!("embedded-{:016x}", crate::random_bits());
         let mut state = State::new(cluster_id, self.profile, brokers);
         state.partition_bytes_max = self.partition_bytes_max;
+        (state.users, state.authorizer) = (self.users, self.authorizer);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             changes: watch::Sender::new(0),
@@ -151,7 +170,13 @@ impl ClusterBuilder {
 impl EmbeddedCluster {
     /// Says what is to be started.
     pub fn builder() -> ClusterBuilder {
-        ClusterBuilder { brokers: 1, profile: Profile::Kafka4_3, partition_bytes_max: None }
+        ClusterBuilder {
+            brokers: 1,
+            profile: Profile::Kafka4_3,
+            partition_bytes_max: None,
+            users: Users::default(),
+            authorizer: Authorizer::default(),
+        }
     }
 
     /// The addresses of all brokers, with commas.
@@ -339,6 +364,21 @@ impl EmbeddedCluster {
         self.shared.stops.send_modify(|stopped| stopped.retain(|other| *other != broker));
         self.change(|state| state.start_broker(broker));
         Ok(())
+    }
+
+    /// Adds an entry to the access control lists. It means something where [`ClusterBuilder::authorizer`] turned them on.
+    pub fn add_acl(&self, acl: Acl) {
+        self.change(|state| state.authorizer.acls.insert(acl));
+    }
+
+    /// Removes an entry of the access control lists.
+    pub fn remove_acl(&self, acl: &Acl) {
+        self.change(|state| state.authorizer.acls.remove(acl));
+    }
+
+    /// The access control lists.
+    pub fn acls(&self) -> Vec<Acl> {
+        self.shared.lock().authorizer.acls.iter().cloned().collect()
     }
 
     /// Sets the cluster's clock forward.

@@ -24,6 +24,9 @@ pub enum FaultKind {
     Garbage,
     /// Nothing is done and nothing is answered, ever.
     Silence,
+    /// A quota is exceeded (KIP-219): the answer says for how long, a fetch gets nothing, and so long no more is read from the
+    /// connection. Only answers to Fetch and Produce say it.
+    Throttle(Duration),
 }
 
 /// A rule: from the `skip`-th matching request on, `times` requests go wrong.

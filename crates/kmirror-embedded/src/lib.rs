@@ -28,8 +28,9 @@
 //! ## Logs
 #![doc = include_str!("../conformance/logs.md")]
 //!
-//! Not there: consumer groups, transactions of clients, ACLs, SASL and TLS, quotas, tiered storage, replication as such (followers
-//! are always up to date, unless they are held up).
+//! Not there: consumer groups, transactions of clients, TLS, SASL without requests around its tokens (before KIP-152), quotas by
+//! rate (a [`FaultKind::Throttle`] stands for one), tiered storage, replication as such (followers are always up to date, unless
+//! they are held up).
 
 mod admin;
 mod api;
@@ -40,6 +41,7 @@ mod log;
 mod network;
 mod profile;
 mod records;
+mod security;
 mod session;
 mod state;
 mod write;
@@ -52,6 +54,7 @@ pub use kafka_protocol::ResponseError;
 pub use kafka_protocol::messages::ApiKey;
 pub use profile::Profile;
 pub use records::{Isolation, LogRecord};
+pub use security::acl::{Acl, Operation, Pattern, ResourceType};
 pub use write::{Codec, KeyValue, NewBatch, NewRecord};
 
 /// The standard library's seed of hash maps: different in every call, and no dependency.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,6 +12,31 @@ use tokio::task::JoinSet;
 use crate::api::{self, Reply};
 use crate::cluster::Shared;
 use crate::fault::FaultKind;
+use crate::security::{Authentication, Principal, sasl};
+
+/// What a broker knows of a connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) broker: i32,
+    pub(crate) principal: Principal,
+    pub(crate) authentication: Authentication,
+    /// It is closed after the next answer.
+    pub(crate) ends: bool,
+    /// How long a quota mutes it after the next answer.
+    pub(crate) throttle: Duration,
+}
+
+impl Connection {
+    pub(crate) fn throttle_time_ms(&self) -> i32 {
+        i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX)
+    }
+
+    fn new(broker: i32, must_authenticate: bool) -> Connection {
+        let authentication = if must_authenticate { Authentication::Unknown } else { Authentication::Known };
+        let principal = sasl::principal("ANONYMOUS", "127.0.0.1");
+        Connection { broker, principal, authentication, ends: false, throttle: Duration::ZERO }
+    }
+}
 
 /// Accepts connections to a broker until the cluster ends.
 pub(crate) async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListener) {
@@ -41,6 +67,7 @@ async fn requests(
     broker: i32,
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) -> io::Result<()> {
+    let mut connection = Connection::new(broker, !shared.lock().users.0.is_empty());
     while let Some(frame) = read_frame(stream).await? {
         let Some(request) = api::Request::parse(frame) else { return Ok(()) };
         shared.resumed(broker).await;
@@ -51,8 +78,9 @@ async fn requests(
             Some(FaultKind::Delay(delay)) => tokio::time::sleep(delay).await,
             _ => {}
         }
+        connection.throttle = if let Some(FaultKind::Throttle(time)) = fault { time } else { Duration::ZERO };
         let injected = if let Some(FaultKind::Error(error)) = &fault { Some(*error) } else { None };
-        let answer = match request.answer(shared, broker, injected).await {
+        let answer = match request.answer(shared, &mut connection, injected).await {
             Reply::Answer(answer) => answer,
             Reply::Nothing => continue,
             Reply::HangUp => return Ok(()),
@@ -69,6 +97,12 @@ async fn requests(
             _ => stream.write_all(&answer).await?,
         }
         stream.flush().await?;
+        if connection.ends {
+            return Ok(());
+        }
+        if !connection.throttle.is_zero() {
+            tokio::time::sleep(connection.throttle).await;
+        }
     }
     Ok(())
 }

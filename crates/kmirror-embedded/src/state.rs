@@ -13,6 +13,7 @@ use crate::fault::Faults;
 use crate::log::PartitionLog;
 use crate::log::validator::Rules;
 use crate::profile::Profile;
+use crate::security::{Authorizer, Users};
 use crate::session::Sessions;
 
 /// The cluster.
@@ -33,6 +34,9 @@ pub(crate) struct State {
     advanced: Duration,
     /// The most bytes that a partition may hold: older batches go.
     pub(crate) partition_bytes_max: Option<usize>,
+    /// Who may connect; everybody, if there is nobody here.
+    pub(crate) users: Users,
+    pub(crate) authorizer: Authorizer,
 }
 
 /// A broker.
@@ -77,6 +81,8 @@ impl State {
             next_producer_id: 0,
             advanced: Duration::ZERO,
             partition_bytes_max: None,
+            users: Users::default(),
+            authorizer: Authorizer::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::profile::Profile;
 
 pub(super) fn handle(_: ApiVersionsRequest, context: &mut Context<'_>) -> ApiVersionsResponse {
     let profile = context.state.profile;
-    let offered = SERVED.into_iter().filter_map(|api| {
+    let offered = SERVED.iter().copied().filter_map(|api| {
         let (min, max) = profile.versions(api)?;
         // Old librdkafka looks for Produce 0 (KAFKA-18659).
         let min = if api == ApiKey::Produce { 0 } else { min };

@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
 };
 
 use super::{Context, text};
+use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::state::{DEFAULT_CONFIGS, alter_config};
 
 pub(super) fn describe(
@@ -27,6 +28,13 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
     let result = DescribeConfigsResult::default()
         .with_resource_type(resource.resource_type)
         .with_resource_name(resource.resource_name.clone());
+    let may = match resource.resource_type {
+        TOPIC => context.may_topic(Operation::DescribeConfigs, &resource.resource_name),
+        _ => context.may(Operation::DescribeConfigs, ResourceType::Cluster, CLUSTER_NAME),
+    };
+    if !may {
+        return result.with_error_code(unauthorized(resource.resource_type).code());
+    }
     let set = match resource.resource_type {
         TOPIC => match context.state.topics.get(resource.resource_name.as_str()) {
             Some(topic) => topic.configs.clone(),
@@ -73,6 +81,9 @@ fn alter_one(
     let response = AlterConfigsResourceResponse::default()
         .with_resource_type(resource.resource_type)
         .with_resource_name(resource.resource_name.clone());
+    if !context.may_topic(Operation::AlterConfigs, &resource.resource_name) {
+        return response.with_error_code(unauthorized(resource.resource_type).code());
+    }
     let topic = context.state.topics.get_mut(resource.resource_name.as_str());
     let Some(topic) = topic.filter(|_| resource.resource_type == TOPIC) else {
         return response.with_error_code(ResponseError::UnknownTopicOrPartition.code());
@@ -97,6 +108,13 @@ fn alter_one(
         topic.configs = altered.configs;
     }
     response
+}
+
+fn unauthorized(resource_type: i8) -> ResponseError {
+    match resource_type {
+        TOPIC => ResponseError::TopicAuthorizationFailed,
+        _ => ResponseError::ClusterAuthorizationFailed,
+    }
 }
 
 /// `ConfigResource.Type`.

@@ -7,6 +7,7 @@ use kafka_protocol::messages::delete_records_response::{
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use super::{Context, code};
+use crate::security::acl::Operation;
 
 pub(super) fn handle(request: DeleteRecordsRequest, context: &mut Context<'_>) -> DeleteRecordsResponse {
     let topics = request.topics.into_iter().map(|topic| {
@@ -27,7 +28,7 @@ fn delete(topic: &str, number: i32, offset: i64, context: &mut Context<'_>) -> R
     let retains = context.state.topics.get(topic).is_none_or(|topic| {
         topic.configs.get("cleanup.policy").is_none_or(|policy| policy.contains("delete"))
     });
-    let (partition, _) = context.state.led_by(context.broker, topic, number)?;
+    let (partition, _) = context.led(Operation::Delete, topic, number)?;
     if !retains {
         return Err(ResponseError::PolicyViolation);
     }

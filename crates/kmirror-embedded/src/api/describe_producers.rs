@@ -7,6 +7,7 @@ use kafka_protocol::messages::describe_producers_response::{
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
 
 use super::{Context, code};
+use crate::security::acl::Operation;
 
 pub(super) fn handle(
     request: DescribeProducersRequest,
@@ -31,7 +32,7 @@ fn describe(
     number: i32,
     context: &mut Context<'_>,
 ) -> Result<Vec<ProducerState>, ResponseError> {
-    let (partition, _) = context.state.led_by(context.broker, topic, number)?;
+    let (partition, _) = context.led(Operation::Read, topic, number)?;
     let producers = partition.log.producers.describe().map(|(id, producer, last_sequence)| {
         ProducerState::default()
             .with_producer_id(ProducerId(id))

@@ -13,24 +13,30 @@ use uuid::Uuid;
 
 use super::text;
 use crate::cluster::Shared;
+use crate::network::Connection;
+use crate::security::acl::{Operation, ResourceType};
 use crate::session::{Told, Wanted};
 use crate::state::{self, PartitionName, State};
 
 pub(super) async fn handle(
     request: FetchRequest,
     shared: &Shared,
-    broker: i32,
+    connection: &Connection,
     version: i16,
     injected: Option<ResponseError>,
 ) -> FetchResponse {
+    let broker = connection.broker;
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let mut changes = shared.changes();
     let plan = match plan(&request, &mut shared.lock(), broker, version) {
         Ok(plan) => plan,
         Err(error) => return FetchResponse::default().with_error_code(error.code()),
     };
+    if !connection.throttle.is_zero() {
+        return throttled(&plan, connection, &mut shared.lock());
+    }
     loop {
-        let reads = read_all(&plan, &request, &mut shared.lock(), broker, injected);
+        let reads = read_all(&plan, &request, &mut shared.lock(), connection, injected);
         let bytes: usize = reads.iter().map(Read::bytes).sum();
         let is_enough = bytes >= usize::try_from(request.min_bytes).unwrap_or(0)
             || reads.iter().any(|read| read.is_news(&plan))
@@ -40,6 +46,19 @@ pub(super) async fn handle(
             return answer(plan, reads, &mut shared.lock(), broker, version);
         }
         let _ = tokio::time::timeout_at(deadline, changes.changed()).await;
+    }
+}
+
+/// Nothing but the throttle time (`FetchContext.getThrottledResponse`).
+fn throttled(plan: &Plan, connection: &Connection, state: &mut State) -> FetchResponse {
+    let response = FetchResponse::default().with_throttle_time_ms(connection.throttle_time_ms());
+    match plan.session {
+        Some(id) if plan.is_incremental => response.with_session_id(id),
+        Some(id) => {
+            state.sessions.close(connection.broker, id);
+            response
+        }
+        None => response,
     }
 }
 
@@ -146,7 +165,7 @@ fn read_all(
     plan: &Plan,
     request: &FetchRequest,
     state: &mut State,
-    broker: i32,
+    connection: &Connection,
     injected: Option<ResponseError>,
 ) -> Vec<Read> {
     let mut room = usize::try_from(request.max_bytes).unwrap_or(0);
@@ -156,7 +175,8 @@ fn read_all(
         let is_committed = request.isolation_level == 1;
         let mut read = match injected {
             Some(error) => Err(error),
-            None => read(state, broker, name, wanted, is_committed, room, is_first),
+            None if !may_read(state, connection, &name.0) => Err(ResponseError::TopicAuthorizationFailed),
+            None => read(state, connection.broker, name, wanted, is_committed, room, is_first),
         }
         .unwrap_or_else(|error| refused(state, name, error));
         read.data.partition_index = name.1;
@@ -172,6 +192,10 @@ fn read_all(
         });
     }
     reads
+}
+
+fn may_read(state: &State, connection: &Connection, topic: &str) -> bool {
+    state.authorizer.allows(&connection.principal, Operation::Read, ResourceType::Topic, topic)
 }
 
 struct PartitionRead {

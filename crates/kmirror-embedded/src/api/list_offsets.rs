@@ -8,6 +8,7 @@ use kafka_protocol::messages::list_offsets_response::{
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::{Context, code};
+use crate::security::acl::Operation;
 
 pub(super) fn handle(request: ListOffsetsRequest, context: &mut Context<'_>) -> ListOffsetsResponse {
     let is_committed = request.isolation_level == 1;
@@ -47,7 +48,7 @@ fn lookup(
     if let Some(error) = context.injected {
         return Err(error);
     }
-    let (partition, _) = context.state.led_by(context.broker, topic, asked.partition_index)?;
+    let (partition, _) = context.led(Operation::Describe, topic, asked.partition_index)?;
     partition.check_epoch(asked.current_leader_epoch)?;
     let log = &partition.log;
     let end = if is_committed { log.last_stable_offset() } else { log.high_watermark() };

@@ -11,27 +11,45 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 use super::{Context, text};
+use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::state::{Partition, State, Topic};
 
 pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> MetadataResponse {
+    let may = |name: &str| context.may_topic(Operation::Describe, name);
     let state = &*context.state;
-    let all = || state.topics.iter().map(|(name, topic)| describe(name, topic, state)).collect();
+    let wants_operations = request.include_topic_authorized_operations;
+    let describe = |name: &str, topic: &Topic| {
+        let described = describe(name, topic, state);
+        if !wants_operations {
+            return described;
+        }
+        let operations = state.authorizer.operations(context.principal, ResourceType::Topic, name);
+        described.with_topic_authorized_operations(operations)
+    };
+    let all = || {
+        let visible = state.topics.iter().filter(|(name, _)| may(name));
+        visible.map(|(name, topic)| describe(name, topic)).collect()
+    };
     let topics = match request.topics {
         None => all(),
         Some(topics) if topics.is_empty() && context.version == 0 => all(),
         Some(topics) => topics
             .iter()
             .map(|wanted| match &wanted.name {
+                Some(name) if wanted.topic_id.is_nil() && !may(name) => {
+                    missing(Some(name.clone()), Uuid::nil(), ResponseError::TopicAuthorizationFailed)
+                }
                 Some(name) if wanted.topic_id.is_nil() => match state.topics.get(name.as_str()) {
-                    Some(topic) => describe(name, topic, state),
+                    Some(topic) => describe(name, topic),
                     None => missing(Some(name.clone()), Uuid::nil(), ResponseError::UnknownTopicOrPartition),
                 },
                 _ => match state
                     .topic_name("", wanted.topic_id)
                     .and_then(|name| state.topics.get_key_value(&name))
                 {
-                    Some((name, topic)) => describe(name, topic, state),
-                    None => missing(None, wanted.topic_id, ResponseError::UnknownTopicId),
+                    // An id tells nothing to whom the topic is none of his business.
+                    Some((name, topic)) if may(name) => describe(name, topic),
+                    _ => missing(None, wanted.topic_id, ResponseError::UnknownTopicId),
                 },
             })
             .collect(),
@@ -50,11 +68,17 @@ pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> Met
 }
 
 pub(super) fn describe_cluster(
-    _: DescribeClusterRequest,
+    request: DescribeClusterRequest,
     context: &mut Context<'_>,
 ) -> DescribeClusterResponse {
     let state = &*context.state;
+    let operations = if request.include_cluster_authorized_operations {
+        state.authorizer.operations(context.principal, ResourceType::Cluster, CLUSTER_NAME)
+    } else {
+        i32::MIN
+    };
     DescribeClusterResponse::default()
+        .with_cluster_authorized_operations(operations)
         .with_cluster_id(text(state.cluster_id.clone()))
         .with_controller_id(up(state).next().map_or(BrokerId(-1), |(id, _, _)| id))
         .with_brokers(

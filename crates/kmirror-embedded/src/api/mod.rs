@@ -1,5 +1,6 @@
 //! Requests by their kind. One file for each API, headed with the rule's source in Kafka.
 
+mod acls;
 mod api_versions;
 mod configs;
 mod delete_records;
@@ -11,6 +12,7 @@ mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
+mod sasl;
 mod topics;
 mod write_txn_markers;
 
@@ -20,7 +22,11 @@ use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request as Message, StrBytes};
 
 use crate::cluster::Shared;
-use crate::state::State;
+use crate::log::validator::Rules;
+use crate::network::Connection;
+use crate::security::acl::{Operation, ResourceType};
+use crate::security::{Authentication, Principal};
+use crate::state::{Partition, State};
 
 /// A request whose header was understood.
 #[derive(Debug)]
@@ -46,13 +52,41 @@ pub(crate) enum Reply {
 pub(crate) struct Context<'a> {
     pub(crate) state: &'a mut State,
     pub(crate) broker: i32,
+    pub(crate) principal: &'a Principal,
     pub(crate) version: i16,
     /// The error that every partition is to be answered with.
     pub(crate) injected: Option<ResponseError>,
 }
 
+impl Context<'_> {
+    /// Whether the principal may do this.
+    pub(crate) fn may(&self, operation: Operation, resource_type: ResourceType, name: &str) -> bool {
+        self.state.authorizer.allows(self.principal, operation, resource_type, name)
+    }
+
+    pub(crate) fn may_topic(&self, operation: Operation, topic: &str) -> bool {
+        self.may(operation, ResourceType::Topic, topic)
+    }
+
+    /// A partition that this broker leads, for somebody who may do this to its topic.
+    ///
+    /// # Errors
+    /// TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION and NOT_LEADER_OR_FOLLOWER.
+    pub(crate) fn led(
+        &mut self,
+        operation: Operation,
+        topic: &str,
+        number: i32,
+    ) -> Result<(&mut Partition, Rules), ResponseError> {
+        if !self.may_topic(operation, topic) {
+            return Err(ResponseError::TopicAuthorizationFailed);
+        }
+        self.state.led_by(self.broker, topic, number)
+    }
+}
+
 /// The APIs that are served.
-pub(crate) const SERVED: [ApiKey; 17] = [
+pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
@@ -70,6 +104,11 @@ pub(crate) const SERVED: [ApiKey; 17] = [
     ApiKey::CreatePartitions,
     ApiKey::DescribeProducers,
     ApiKey::DescribeCluster,
+    ApiKey::DescribeAcls,
+    ApiKey::CreateAcls,
+    ApiKey::DeleteAcls,
+    ApiKey::SaslHandshake,
+    ApiKey::SaslAuthenticate,
 ];
 
 impl Request {
@@ -88,14 +127,19 @@ impl Request {
     }
 
     /// Answers it.
-    pub(crate) async fn answer(self, shared: &Shared, broker: i32, injected: Option<ResponseError>) -> Reply {
+    pub(crate) async fn answer(
+        self,
+        shared: &Shared,
+        connection: &mut Connection,
+        injected: Option<ResponseError>,
+    ) -> Reply {
         let offered = SERVED.contains(&self.api).then(|| shared.lock().profile.versions(self.api)).flatten();
         let is_offered = offered.is_some_and(|(min, max)| (min..=max).contains(&self.version));
         if self.api == ApiKey::ApiVersions && !is_offered {
             let profile = shared.lock().profile;
             return self.frame(0, &api_versions::unsupported(profile));
         }
-        if !is_offered {
+        if !is_offered || !self.is_allowed_to(connection) {
             return Reply::HangUp;
         }
         let takes_errors = matches!(
@@ -110,25 +154,32 @@ impl Request {
             return Reply::HangUp;
         }
         match self.api {
-            ApiKey::Produce => self.produce(shared, broker, injected).await,
-            ApiKey::Fetch => self.fetch(shared, broker, injected).await,
-            ApiKey::ListOffsets => self.at_once(shared, broker, injected, list_offsets::handle),
-            ApiKey::Metadata => self.at_once(shared, broker, injected, metadata::handle),
-            ApiKey::DescribeCluster => self.at_once(shared, broker, injected, metadata::describe_cluster),
-            ApiKey::ApiVersions => self.at_once(shared, broker, injected, api_versions::handle),
-            ApiKey::CreateTopics => self.at_once(shared, broker, injected, topics::create),
-            ApiKey::DeleteTopics => self.at_once(shared, broker, injected, topics::delete),
-            ApiKey::CreatePartitions => self.at_once(shared, broker, injected, topics::add_partitions),
-            ApiKey::DeleteRecords => self.at_once(shared, broker, injected, delete_records::handle),
-            ApiKey::InitProducerId => self.at_once(shared, broker, injected, init_producer_id::handle),
-            ApiKey::FindCoordinator => self.at_once(shared, broker, injected, find_coordinator::handle),
+            ApiKey::Produce => self.produce(shared, connection, injected).await,
+            ApiKey::Fetch => self.fetch(shared, connection, injected).await,
+            ApiKey::ListOffsets => self.at_once(shared, connection, injected, list_offsets::handle),
+            ApiKey::Metadata => self.at_once(shared, connection, injected, metadata::handle),
+            ApiKey::DescribeCluster => self.at_once(shared, connection, injected, metadata::describe_cluster),
+            ApiKey::ApiVersions => self.at_once(shared, connection, injected, api_versions::handle),
+            ApiKey::CreateTopics => self.at_once(shared, connection, injected, topics::create),
+            ApiKey::DeleteTopics => self.at_once(shared, connection, injected, topics::delete),
+            ApiKey::CreatePartitions => self.at_once(shared, connection, injected, topics::add_partitions),
+            ApiKey::DeleteRecords => self.at_once(shared, connection, injected, delete_records::handle),
+            ApiKey::InitProducerId => self.at_once(shared, connection, injected, init_producer_id::handle),
+            ApiKey::FindCoordinator => self.at_once(shared, connection, injected, find_coordinator::handle),
             ApiKey::OffsetForLeaderEpoch => {
-                self.at_once(shared, broker, injected, offset_for_leader_epoch::handle)
+                self.at_once(shared, connection, injected, offset_for_leader_epoch::handle)
             }
-            ApiKey::WriteTxnMarkers => self.at_once(shared, broker, injected, write_txn_markers::handle),
-            ApiKey::DescribeConfigs => self.at_once(shared, broker, injected, configs::describe),
-            ApiKey::IncrementalAlterConfigs => self.at_once(shared, broker, injected, configs::alter),
-            ApiKey::DescribeProducers => self.at_once(shared, broker, injected, describe_producers::handle),
+            ApiKey::WriteTxnMarkers => self.at_once(shared, connection, injected, write_txn_markers::handle),
+            ApiKey::DescribeConfigs => self.at_once(shared, connection, injected, configs::describe),
+            ApiKey::IncrementalAlterConfigs => self.at_once(shared, connection, injected, configs::alter),
+            ApiKey::DescribeAcls => self.at_once(shared, connection, injected, acls::describe),
+            ApiKey::CreateAcls => self.at_once(shared, connection, injected, acls::create),
+            ApiKey::DeleteAcls => self.at_once(shared, connection, injected, acls::delete),
+            ApiKey::SaslHandshake => self.handshake(shared, connection),
+            ApiKey::SaslAuthenticate => self.authenticate(shared, connection),
+            ApiKey::DescribeProducers => {
+                self.at_once(shared, connection, injected, describe_producers::handle)
+            }
             _ => Reply::HangUp,
         }
     }
@@ -137,30 +188,66 @@ impl Request {
     fn at_once<Q: Message>(
         self,
         shared: &Shared,
-        broker: i32,
+        connection: &Connection,
         injected: Option<ResponseError>,
         handle: impl FnOnce(Q, &mut Context<'_>) -> Q::Response,
     ) -> Reply {
         let Some(request) = self.decode::<Q>() else { return Reply::HangUp };
         let response = {
             let mut state = shared.lock();
-            handle(request, &mut Context { state: &mut state, broker, version: self.version, injected })
+            let mut context = Context {
+                state: &mut state,
+                broker: connection.broker,
+                principal: &connection.principal,
+                version: self.version,
+                injected,
+            };
+            handle(request, &mut context)
         };
         shared.changed();
         self.frame(self.version, &response)
     }
 
-    async fn produce(self, shared: &Shared, broker: i32, injected: Option<ResponseError>) -> Reply {
+    /// Who must say who he is may do nothing else before.
+    fn is_allowed_to(&self, connection: &Connection) -> bool {
+        let opens =
+            matches!(self.api, ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate);
+        opens || matches!(connection.authentication, Authentication::Known)
+    }
+
+    fn handshake(self, shared: &Shared, connection: &mut Connection) -> Reply {
+        let has_users = !shared.lock().users.0.is_empty();
+        match self.decode() {
+            // Tokens without requests around them, as before KIP-152, are not understood.
+            Some(request) if self.version >= 1 => {
+                self.frame(self.version, &sasl::handshake(&request, connection, has_users))
+            }
+            _ => Reply::HangUp,
+        }
+    }
+
+    fn authenticate(self, shared: &Shared, connection: &mut Connection) -> Reply {
         let Some(request) = self.decode() else { return Reply::HangUp };
-        match produce::handle(request, shared, broker, self.version, injected).await {
+        let users = shared.lock().users.clone();
+        self.frame(self.version, &sasl::authenticate(&request, connection, &users))
+    }
+
+    async fn produce(
+        self,
+        shared: &Shared,
+        connection: &Connection,
+        injected: Option<ResponseError>,
+    ) -> Reply {
+        let Some(request) = self.decode() else { return Reply::HangUp };
+        match produce::handle(request, shared, connection, self.version, injected).await {
             Some(response) => self.frame(self.version, &response),
             None => Reply::Nothing,
         }
     }
 
-    async fn fetch(self, shared: &Shared, broker: i32, injected: Option<ResponseError>) -> Reply {
+    async fn fetch(self, shared: &Shared, connection: &Connection, injected: Option<ResponseError>) -> Reply {
         let Some(request) = self.decode() else { return Reply::HangUp };
-        let response = fetch::handle(request, shared, broker, self.version, injected).await;
+        let response = fetch::handle(request, shared, connection, self.version, injected).await;
         self.frame(self.version, &response)
     }
 

@@ -8,6 +8,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
 use super::{Context, code};
+use crate::security::acl::Operation;
 
 pub(super) fn handle(
     request: OffsetForLeaderEpochRequest,
@@ -35,7 +36,7 @@ fn lookup(
     if let Some(error) = context.injected {
         return Err(error);
     }
-    let (partition, _) = context.state.led_by(context.broker, topic, asked.partition)?;
+    let (partition, _) = context.led(Operation::Describe, topic, asked.partition)?;
     partition.check_epoch(asked.current_leader_epoch)?;
     let (current, end) = (partition.leader_epoch, partition.log.end());
     Ok(partition.log.epochs.end_offset_for(asked.leader_epoch, current, end))

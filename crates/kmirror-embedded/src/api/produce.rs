@@ -15,20 +15,22 @@ use uuid::Uuid;
 use super::text;
 use crate::cluster::Shared;
 use crate::log::{AppendedAt, Origin, Refused};
+use crate::network::Connection;
+use crate::security::acl::{Operation, ResourceType};
 use crate::state::State;
 
 /// `None`: the producer wants no answer.
 pub(super) async fn handle(
     request: ProduceRequest,
     shared: &Shared,
-    broker: i32,
+    connection: &Connection,
     version: i16,
     injected: Option<ResponseError>,
 ) -> Option<ProduceResponse> {
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let deadline = Instant::now() + timeout;
     let acks = request.acks;
-    let mut appends = append_all(request, &mut shared.lock(), broker, version, injected);
+    let mut appends = append_all(request, &mut shared.lock(), connection, version, injected);
     shared.changed();
     if acks == 0 {
         return None;
@@ -36,7 +38,8 @@ pub(super) async fn handle(
     if acks == -1 {
         replicated(&mut appends, shared, deadline).await;
     }
-    Some(response(appends, &shared.lock(), version))
+    let response = response(appends, &shared.lock(), version);
+    Some(response.with_throttle_time_ms(connection.throttle_time_ms()))
 }
 
 /// One partition's append, and what came of it.
@@ -50,7 +53,7 @@ struct Append {
 fn append_all(
     request: ProduceRequest,
     state: &mut State,
-    broker: i32,
+    connection: &Connection,
     version: i16,
     injected: Option<ResponseError>,
 ) -> Vec<Append> {
@@ -66,9 +69,12 @@ fn append_all(
                 (None, Some(_)) if !matches!(acks, -1..=1) => {
                     Err(Refused::new(ResponseError::InvalidRequiredAcks, "acks must be -1, 0 or 1"))
                 }
+                (None, Some(name)) if !may_write(state, connection, name) => {
+                    Err(Refused::new(ResponseError::TopicAuthorizationFailed, "Topic authorization failed."))
+                }
                 (None, Some(name)) => {
                     let records = data.records.unwrap_or_default();
-                    append(state, broker, version, name, data.index, &records)
+                    append(state, connection.broker, version, name, data.index, &records)
                 }
             };
             let topic = name.clone().unwrap_or_default();
@@ -76,6 +82,10 @@ fn append_all(
         }
     }
     appends
+}
+
+fn may_write(state: &State, connection: &Connection, topic: &str) -> bool {
+    state.authorizer.allows(&connection.principal, Operation::Write, ResourceType::Topic, topic)
 }
 
 fn append(

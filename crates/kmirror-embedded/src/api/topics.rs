@@ -14,6 +14,7 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 use super::{Context, text};
+use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 
 pub(super) fn create(request: CreateTopicsRequest, context: &mut Context<'_>) -> CreateTopicsResponse {
     let validate_only = request.validate_only;
@@ -35,7 +36,13 @@ fn create_one(topic: CreatableTopic, validate_only: bool, context: &mut Context<
         -1 => 1.min(brokers),
         factor => usize::try_from(factor).unwrap_or(0),
     };
-    let created = context.state.create_topic(&name, partitions, replication_factor, configs);
+    let may = context.may(Operation::Create, ResourceType::Cluster, CLUSTER_NAME)
+        || context.may_topic(Operation::Create, &name);
+    let created = if may {
+        context.state.create_topic(&name, partitions, replication_factor, configs)
+    } else {
+        Err(unauthorized())
+    };
     if validate_only && created.is_ok() {
         context.state.topics.remove(&name);
     }
@@ -64,6 +71,9 @@ pub(super) fn delete(request: DeleteTopicsRequest, context: &mut Context<'_>) ->
             Some(name) => context.state.topics.contains_key(name.as_str()).then(|| name.to_string()),
             None => context.state.topic_name("", id),
         };
+        let is_known = found.is_some();
+        let found = found.filter(|name| context.may_topic(Operation::Delete, name));
+        let is_forbidden = is_known && found.is_none();
         let removed = found.and_then(|name| Some((context.state.topics.remove(&name)?, name)));
         let result = DeletableTopicResult::default();
         match removed {
@@ -72,7 +82,9 @@ pub(super) fn delete(request: DeleteTopicsRequest, context: &mut Context<'_>) ->
                 if context.version >= 6 { result.with_topic_id(topic.id) } else { result }
             }
             None => {
-                let error = if name.is_some() {
+                let error = if is_forbidden {
+                    ResponseError::TopicAuthorizationFailed
+                } else if name.is_some() {
                     ResponseError::UnknownTopicOrPartition
                 } else {
                     ResponseError::UnknownTopicId
@@ -98,6 +110,10 @@ pub(super) fn add_partitions(
         let refused = |error: ResponseError, message: String| {
             result.clone().with_error_code(error.code()).with_error_message(Some(text(message)))
         };
+        if !context.may_topic(Operation::Alter, &name) {
+            let (error, message) = unauthorized();
+            return refused(error, message);
+        }
         match before {
             None => refused(
                 ResponseError::UnknownTopicOrPartition,
@@ -118,4 +134,8 @@ pub(super) fn add_partitions(
         }
     });
     CreatePartitionsResponse::default().with_results(results.collect())
+}
+
+fn unauthorized() -> (ResponseError, String) {
+    (ResponseError::TopicAuthorizationFailed, "Authorization failed.".to_owned())
 }

@@ -10,6 +10,7 @@ use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
 use super::{Context, code};
 use crate::log::Origin;
+use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 
 pub(super) fn handle(request: WriteTxnMarkersRequest, context: &mut Context<'_>) -> WriteTxnMarkersResponse {
     // Kafka keeps the results of a producer in one map: of several markers for a partition the last one's stays.
@@ -47,6 +48,10 @@ fn append(
 ) -> Result<(), ResponseError> {
     if let Some(error) = context.injected {
         return Err(error);
+    }
+    let may = |operation| context.may(operation, ResourceType::Cluster, CLUSTER_NAME);
+    if !may(Operation::Alter) && !may(Operation::ClusterAction) {
+        return Err(ResponseError::ClusterAuthorizationFailed);
     }
     let now_ms = context.state.now_ms();
     let (partition, _) = context.state.led_by(context.broker, topic, number)?;

@@ -5,4 +5,5 @@ mod conformance;
 mod draft;
 mod groups;
 mod java;
+mod security;
 mod wire;

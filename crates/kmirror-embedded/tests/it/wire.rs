@@ -20,6 +20,11 @@ impl Wire {
     }
 
     pub(crate) fn call<Q: Request>(&mut self, version: i16, request: &Q) -> Q::Response {
+        self.try_call(version, request).expect("an answer")
+    }
+
+    /// `None`: the broker hung up.
+    pub(crate) fn try_call<Q: Request>(&mut self, version: i16, request: &Q) -> Option<Q::Response> {
         let header = RequestHeader::default()
             .with_request_api_key(Q::KEY)
             .with_request_api_version(version)
@@ -31,9 +36,9 @@ impl Wire {
         request.encode(&mut frame, version).unwrap();
         let length = (frame.len() - 4) as i32;
         frame[..4].copy_from_slice(&length.to_be_bytes());
-        self.stream.write_all(&frame).unwrap();
+        self.stream.write_all(&frame).ok()?;
         let mut length = [0; 4];
-        self.stream.read_exact(&mut length).unwrap();
+        self.stream.read_exact(&mut length).ok()?;
         let mut answer = vec![0; i32::from_be_bytes(length) as usize];
         self.stream.read_exact(&mut answer).unwrap();
         let mut answer = Bytes::from(answer);
@@ -41,6 +46,6 @@ impl Wire {
         assert_eq!(header.correlation_id, 7);
         let response = Q::Response::decode(&mut answer, version).unwrap();
         assert_eq!(answer.remaining(), 0, "bytes are left over");
-        response
+        Some(response)
     }
 }
