@@ -35,7 +35,7 @@ pub struct ClusterBuilder {
 pub struct EmbeddedCluster {
     pub(crate) shared: Arc<Shared>,
     /// Accepts connections, and serves those over TCP.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// What connections share.
@@ -143,10 +143,8 @@ impl ClusterBuilder {
         let mut listeners = Vec::new();
         let mut brokers = BTreeMap::new();
         for id in 1..=self.brokers {
-            let failed = |error: std::io::Error| EmbeddedError::Listen(error.to_string());
-            let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
-            let port = listener.local_addr().map_err(failed)?.port();
-            brokers.insert(id, Broker { host: "127.0.0.1".to_owned(), port, is_up: true });
+            let (listener, broker) = listen().await?;
+            brokers.insert(id, broker);
             listeners.push((id, listener));
         }
         let cluster_id = format!("embedded-{:016x}", crate::random_bits());
@@ -163,7 +161,7 @@ impl ClusterBuilder {
         for (id, listener) in listeners {
             tasks.spawn(network::accept(Arc::clone(&shared), id, listener));
         }
-        Ok(EmbeddedCluster { shared, _tasks: tasks })
+        Ok(EmbeddedCluster { shared, tasks })
     }
 }
 
@@ -317,12 +315,19 @@ impl EmbeddedCluster {
         })
     }
 
-    /// Lets the cleaner go over a partition below `end`: only the last record of each key stays.
+    /// Lets the cleaner go over a partition below `end`: only the last record of each key stays, and nothing of aborted
+    /// transactions. Deletions and markers go in a run `delete.retention.ms` after the first that finds nothing else of them.
     ///
     /// # Errors
     /// [`EmbeddedError::NoPartition`].
     pub fn clean(&self, topic: &str, partition: i32, end: i64) -> Result<(), EmbeddedError> {
-        self.with_partition(topic, partition, |partition| partition.log.clean(end))
+        let (now_ms, delete_retention_ms) = {
+            let state = self.shared.lock();
+            (state.now_ms(), state.number_of(topic, "delete.retention.ms"))
+        };
+        self.with_partition(topic, partition, |partition| {
+            partition.log.clean(end, now_ms, delete_retention_ms);
+        })
     }
 
     /// Holds up replication of a partition, or lets it go on: what is appended meanwhile is not visible and not acknowledged.
@@ -342,6 +347,30 @@ impl EmbeddedCluster {
     /// [`EmbeddedError::NoPartition`].
     pub fn expire_producers(&self, topic: &str, partition: i32) -> Result<(), EmbeddedError> {
         self.with_partition(topic, partition, |partition| partition.log.producers.expire())
+    }
+
+    /// Adds a broker, at a port of its own choosing; its id. It leads what is created from now on, and what is moved to it.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Listen`].
+    pub async fn add_broker(&mut self) -> Result<i32, EmbeddedError> {
+        let (listener, broker) = listen().await?;
+        let id = self.change(|state| state.add_broker(broker));
+        self.tasks.spawn(network::accept(Arc::clone(&self.shared), id, listener));
+        Ok(id)
+    }
+
+    /// Removes a broker for good: metadata does not name it any more, and its replicas are where they are besides.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoBroker`], also for the last one.
+    pub fn remove_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
+        if self.shared.lock().brokers.len() < 2 {
+            return Err(EmbeddedError::NoBroker(broker));
+        }
+        self.stop_broker(broker)?;
+        self.change(|state| state.remove_broker(broker));
+        Ok(())
     }
 
     /// Stops a broker: its connections are closed and its partitions get other leaders.
@@ -381,7 +410,7 @@ impl EmbeddedCluster {
         self.shared.lock().authorizer.acls.iter().cloned().collect()
     }
 
-    /// Sets the cluster's clock forward.
+    /// Sets the cluster's clock forward, and lets retention by time and by bytes delete what its topics' configurations say.
     pub fn advance(&self, by: Duration) {
         self.change(|state| state.advance(by));
     }
@@ -452,6 +481,13 @@ impl Shared {
         let mut paused = self.paused.subscribe();
         let _ = paused.wait_for(|paused| !paused.contains(&broker)).await;
     }
+}
+
+async fn listen() -> Result<(TcpListener, Broker), EmbeddedError> {
+    let failed = |error: std::io::Error| EmbeddedError::Listen(error.to_string());
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+    let port = listener.local_addr().map_err(failed)?.port();
+    Ok((listener, Broker { host: "127.0.0.1".to_owned(), port, is_up: true }))
 }
 
 /// The version of Produce by whose rules batches are judged that come without a request.

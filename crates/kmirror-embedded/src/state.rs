@@ -92,8 +92,32 @@ impl State {
         i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
     }
 
+    /// Sets the clock forward, and deletes what retention does not keep any longer (`LogManager.cleanupLogs`).
     pub(crate) fn advance(&mut self, by: Duration) {
         self.advanced += by;
+        let now_ms = self.now_ms();
+        for topic in self.topics.values_mut() {
+            let configs = &topic.configs;
+            if !value_of(configs, "cleanup.policy").split(',').any(|policy| policy.trim() == "delete") {
+                continue;
+            }
+            let (age_ms_max, bytes_max) =
+                (number_of(configs, "retention.ms"), number_of(configs, "retention.bytes"));
+            for partition in &mut topic.partitions {
+                if age_ms_max >= 0 {
+                    partition.log.retain_since(now_ms.saturating_sub(age_ms_max));
+                }
+                if let Ok(bytes_max) = usize::try_from(bytes_max) {
+                    partition.log.retain_bytes(bytes_max);
+                }
+            }
+        }
+    }
+
+    /// A numeric configuration of a topic, or its default.
+    pub(crate) fn number_of(&self, topic: &str, key: &str) -> i64 {
+        let none = BTreeMap::new();
+        number_of(self.topics.get(topic).map_or(&none, |topic| &topic.configs), key)
     }
 
     pub(crate) fn allocate_producer_id(&mut self) -> i64 {
@@ -210,6 +234,27 @@ impl State {
     pub(crate) fn start_broker(&mut self, id: i32) {
         if let Some(broker) = self.brokers.get_mut(&id) {
             broker.is_up = true;
+        }
+        self.elect(|partition| partition.leader.is_none());
+        let _has_moved = self.placement.elect(&self.brokers);
+    }
+
+    /// Adds a broker; its id.
+    pub(crate) fn add_broker(&mut self, broker: Broker) -> i32 {
+        let id = self.brokers.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.brokers.insert(id, broker);
+        id
+    }
+
+    /// Forgets a broker that was stopped. What it alone had is moved to another one.
+    pub(crate) fn remove_broker(&mut self, id: i32) {
+        self.brokers.remove(&id);
+        let heir = self.brokers.keys().next().copied();
+        for partition in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.replicas.retain(|replica| *replica != id);
+            if partition.replicas.is_empty() {
+                partition.replicas.extend(heir);
+            }
         }
         self.elect(|partition| partition.leader.is_none());
         let _has_moved = self.placement.elect(&self.brokers);
@@ -332,12 +377,18 @@ const OTHER_CONFIGS: [&str; 20] = [
     "remote.log.copy.disable",
 ];
 
+/// A configuration as it is set, or its default.
+fn value_of<'a>(configs: &'a BTreeMap<String, String>, key: &str) -> &'a str {
+    let default = DEFAULT_CONFIGS.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| *value);
+    configs.get(key).map_or(default, String::as_str)
+}
+
+fn number_of(configs: &BTreeMap<String, String>, key: &str) -> i64 {
+    value_of(configs, key).parse().unwrap_or(i64::MAX)
+}
+
 fn rules(configs: &BTreeMap<String, String>) -> Rules {
-    let value = |key: &str| {
-        let default = DEFAULT_CONFIGS.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| *value);
-        configs.get(key).map_or(default, String::as_str)
-    };
-    let number = |key: &str| value(key).parse::<i64>().unwrap_or(i64::MAX);
+    let (value, number) = (|key| value_of(configs, key), |key| number_of(configs, key));
     Rules {
         batch_bytes_max: usize::try_from(number("max.message.bytes")).unwrap_or(usize::MAX),
         is_compacted: value("cleanup.policy").split(',').any(|policy| policy.trim() == "compact"),

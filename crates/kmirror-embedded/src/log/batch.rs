@@ -49,6 +49,7 @@ const CODEC_MASK: i16 = 0x07;
 const APPEND_TIME_BIT: i16 = 0x08;
 const TRANSACTIONAL_BIT: i16 = 0x10;
 const CONTROL_BIT: i16 = 0x20;
+const DELETE_HORIZON_BIT: i16 = 0x40;
 
 impl Header {
     /// The header at the beginning of `bytes`, if they are long enough for one.
@@ -106,6 +107,20 @@ impl Header {
 
     pub(crate) fn codec(&self) -> i16 {
         self.attributes & CODEC_MASK
+    }
+
+    pub(crate) fn clear_codec(&mut self) {
+        self.attributes &= !CODEC_MASK;
+    }
+
+    /// When its deletions may go (KIP-534): the base timestamp stands for it then.
+    pub(crate) fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
+    }
+
+    pub(crate) fn set_delete_horizon_ms(&mut self, horizon: i64) {
+        self.attributes |= DELETE_HORIZON_BIT;
+        self.base_timestamp = horizon;
     }
 
     pub(crate) fn has_append_time(&self) -> bool {

@@ -1,12 +1,12 @@
 //! Appending to a log, reading from it, and cutting it at either end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 
 use super::batch::{self, HEADER_BYTES, Header};
-use super::cleaner;
+use super::cleaner::Cleaning;
 use super::epochs::Epochs;
 use super::producers::{Producers, Sequenced};
 use super::validator::{self, Rules, Valid};
@@ -319,27 +319,53 @@ impl PartitionLog {
         }
     }
 
-    /// Removes superfluous records below `end`.
-    pub(crate) fn clean(&mut self, end: i64) {
+    /// Removes superfluous records below `end`, and what was deleted so long ago.
+    pub(crate) fn clean(&mut self, end: i64, now_ms: i64, delete_retention_ms: i64) {
         let end = end.min(self.last_stable_offset());
-        let all: Vec<_> = self.batches().cloned().collect();
-        let latest = cleaner::latest_of_keys(&all, end);
-        let mut known = HashSet::new();
-        let mut kept = Vec::with_capacity(self.batches.len());
-        for stored in self.batches.iter().rev() {
-            let header = Header::parse(&stored.bytes);
-            // The last batch of each producer is kept for its sequence (KIP-98).
-            let is_last =
-                header.is_some_and(|header| header.producer_id >= 0 && known.insert(header.producer_id));
-            if stored.next_offset > end {
-                kept.push(stored.clone());
-            } else if let Some(bytes) = cleaner::cleaned(&stored.bytes, &latest, is_last) {
-                kept.push(Stored { bytes, ..stored.clone() });
+        let count = self.batches.partition_point(|stored| stored.next_offset <= end);
+        let dirty: Vec<_> = self.batches().take(count).cloned().collect();
+        let aborted = self.aborted.clone();
+        let is_aborted = |header: &Header| {
+            let range = |aborted: &Aborted| aborted.first_offset..aborted.last_offset;
+            header.is_transactional()
+                && aborted.iter().any(|aborted| {
+                    aborted.producer_id == header.producer_id && range(aborted).contains(&header.base_offset)
+                })
+        };
+        let last = self.last_batches_of_producers();
+        let mut cleaning = Cleaning::begin(&dirty, &is_aborted, now_ms, delete_retention_ms);
+        let (clean, rest) = self.batches.split_at(count);
+        let clean = clean.iter().filter_map(|stored| {
+            let bytes = cleaning.cleaned(&stored.bytes, last.contains(&stored.base_offset))?;
+            Some(Stored { bytes, ..stored.clone() })
+        });
+        self.batches = clean.chain(rest.iter().cloned()).collect();
+        self.bytes = self.batches.iter().map(|stored| stored.bytes.len()).sum();
+    }
+
+    /// The base offset of the last data batch of each producer that is known, or of its last marker where there is no data: these
+    /// are kept for its sequence and epoch (`Cleaner.cleanSegments`).
+    fn last_batches_of_producers(&self) -> HashSet<i64> {
+        let mut last = HashMap::new();
+        for stored in &self.batches {
+            let Some(header) = Header::parse(&stored.bytes) else { continue };
+            let is_known = self.producers.get(header.producer_id).is_some();
+            let has_data = last.get(&header.producer_id).is_some_and(|(_, is_control)| !is_control);
+            if is_known && !(header.is_control() && has_data) {
+                last.insert(header.producer_id, (stored.base_offset, header.is_control()));
             }
         }
-        kept.reverse();
-        self.batches = kept;
-        self.bytes = self.batches.iter().map(|stored| stored.bytes.len()).sum();
+        last.into_values().map(|(offset, _)| offset).collect()
+    }
+
+    /// Deletes what is older (`UnifiedLog.deleteRetentionMsBreachedSegments`), batch by batch: there are no segments here.
+    pub(crate) fn retain_since(&mut self, timestamp: i64) {
+        let high_watermark = self.high_watermark;
+        let is_old =
+            |stored: &&Stored| stored.max_timestamp < timestamp && stored.next_offset <= high_watermark;
+        if let Some(last) = self.batches.iter().take_while(is_old).last() {
+            self.delete_below(last.next_offset);
+        }
     }
 }
 

@@ -6,4 +6,5 @@ mod draft;
 mod groups;
 mod java;
 mod security;
+mod time;
 mod wire;

@@ -94,7 +94,7 @@ fn the_cleaner_keeps_the_last_of_each_key_and_every_batchs_offsets() {
     }
     append(&mut log, 0, data(3, -1, -1)).expect("taken");
     log.replicate(12);
-    log.clean(12);
+    log.clean(12, 0, 86_400_000);
     let kept: Vec<_> = log
         .batches()
         .filter_map(|bytes| Header::parse(bytes))
