@@ -26,6 +26,7 @@ pub struct ClusterBuilder {
     brokers: i32,
     profile: Profile,
     partition_bytes_max: Option<usize>,
+    group_initial_rebalance_delay: Duration,
     users: Users,
     authorizer: Authorizer,
 }
@@ -135,6 +136,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// How long the first rebalance of a group waits for more members (`group.initial.rebalance.delay.ms`). Default: not at all,
+    /// where brokers wait three seconds.
+    pub fn group_initial_rebalance_delay(mut self, delay: Duration) -> ClusterBuilder {
+        self.group_initial_rebalance_delay = delay;
+        self
+    }
+
     /// Starts the cluster in the caller's tokio runtime, each broker at a port of its own choosing on 127.0.0.1.
     ///
     /// # Errors
@@ -150,6 +158,8 @@ impl ClusterBuilder {
         let cluster_id = format!("embedded-{:016x}", crate::random_bits());
         let mut state = State::new(cluster_id, self.profile, brokers);
         state.partition_bytes_max = self.partition_bytes_max;
+        let delay_ms = self.group_initial_rebalance_delay.as_millis();
+        state.groups.initial_delay_ms = i64::try_from(delay_ms).unwrap_or(i64::MAX);
         (state.users, state.authorizer) = (self.users, self.authorizer);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -172,6 +182,7 @@ impl EmbeddedCluster {
             brokers: 1,
             profile: Profile::Kafka4_3,
             partition_bytes_max: None,
+            group_initial_rebalance_delay: Duration::ZERO,
             users: Users::default(),
             authorizer: Authorizer::default(),
         }
@@ -215,7 +226,7 @@ impl EmbeddedCluster {
 
     /// Deletes a topic. Nothing happens where there is none.
     pub fn delete_topic(&self, name: &str) {
-        self.change(|state| state.topics.remove(name));
+        self.change(|state| state.delete_topic(name));
     }
 
     /// What the leader of a partition has.

@@ -10,7 +10,8 @@ use kafka_protocol::messages::ApiKey;
 #[non_exhaustive]
 pub enum FaultKind {
     /// Each partition of the request is answered with this error, and nothing is done. For Produce, Fetch, ListOffsets,
-    /// OffsetForLeaderEpoch and WriteTxnMarkers; other requests are hung up on.
+    /// OffsetForLeaderEpoch, WriteTxnMarkers, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit, OffsetFetch and
+    /// TxnOffsetCommit; other requests are hung up on.
     Error(ResponseError),
     /// It is answered so much later. Other requests of the connection wait.
     Delay(Duration),

@@ -28,15 +28,16 @@
 //! ## Logs
 #![doc = include_str!("../conformance/logs.md")]
 //!
-//! Not there: consumer groups, transactions of clients, TLS, SASL without requests around its tokens (before KIP-152), quotas by
-//! rate (a [`FaultKind::Throttle`] stands for one), tiered storage, replication as such (followers are always up to date, unless
-//! they are held up).
+//! Not there: groups of the newer protocols (KIP-848, share groups), transactions of clients, TLS, SASL without requests
+//! around its tokens (before KIP-152), quotas by rate (a [`FaultKind::Throttle`] stands for one), tiered storage, replication
+//! as such (followers are always up to date, unless they are held up).
 
 mod admin;
 mod api;
 mod cluster;
 mod coordinator;
 mod fault;
+mod groups;
 mod log;
 mod network;
 mod profile;

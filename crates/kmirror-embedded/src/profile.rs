@@ -26,12 +26,8 @@ impl Profile {
             Profile::Kafka3_9 => (known.min, max_of_3_9(api)),
             Profile::Kafka4_3 => (known.min, known.max),
         };
-        // In 4.1, the level of the codecs, these were unstable, and brokers do not offer them.
-        let max = match api {
-            ApiKey::InitProducerId => max.min(5),
-            ApiKey::OffsetCommit | ApiKey::OffsetFetch => max.min(9),
-            _ => max,
-        };
+        // In 4.1, the level of the codecs, this was unstable, and brokers do not offer it.
+        let max = if api == ApiKey::InitProducerId { max.min(5) } else { max };
         (min <= max).then_some((min, max.min(known.max)))
     }
 
@@ -84,7 +80,7 @@ fn max_of_2_8(api: ApiKey) -> Option<i16> {
         ApiKey::DeleteRecords | ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => 2,
         ApiKey::SaslAuthenticate | ApiKey::DeleteGroups => 2,
         ApiKey::SaslHandshake | ApiKey::WriteTxnMarkers | ApiKey::IncrementalAlterConfigs => 1,
-        ApiKey::DescribeProducers | ApiKey::DescribeCluster => 0,
+        ApiKey::DescribeProducers | ApiKey::DescribeCluster | ApiKey::OffsetDelete => 0,
         _ => return None,
     })
 }
@@ -96,6 +92,7 @@ fn max_of_3_9(api: ApiKey) -> i16 {
         ApiKey::ListOffsets => 9,
         ApiKey::Metadata => 12,
         ApiKey::FindCoordinator => 6,
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch => 9,
         ApiKey::EndTxn | ApiKey::TxnOffsetCommit | ApiKey::AddOffsetsToTxn => 4,
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => 3,
         ApiKey::DescribeGroups => 5,

@@ -27,7 +27,6 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     /// Who coordinates groups and transactions.
     pub(crate) placement: Placement,
-    #[allow(dead_code)]
     pub(crate) groups: Groups,
     next_producer_id: i64,
     /// How far the cluster's clock is ahead of the machine's.
@@ -161,6 +160,12 @@ impl State {
         Ok(id)
     }
 
+    /// Deletes a topic, and what groups have committed for it.
+    pub(crate) fn delete_topic(&mut self, name: &str) -> Option<Topic> {
+        self.groups.forget_topic(name);
+        self.topics.remove(name)
+    }
+
     /// Adds partitions to a topic.
     pub(crate) fn add_partitions(&mut self, name: &str, count: usize) {
         let Some(topic) = self.topics.get(name) else { return };
@@ -227,7 +232,7 @@ impl State {
         }
         self.sessions.forget_broker(id);
         self.elect(|partition| partition.leader == Some(id));
-        let _has_moved = self.placement.elect(&self.brokers);
+        self.elect_coordinators();
     }
 
     /// A broker is back, and leads again what nobody leads.
@@ -236,7 +241,20 @@ impl State {
             broker.is_up = true;
         }
         self.elect(|partition| partition.leader.is_none());
-        let _has_moved = self.placement.elect(&self.brokers);
+        self.elect_coordinators();
+    }
+
+    /// Another broker coordinates a key, and the others of its partition.
+    pub(crate) fn move_coordinator(&mut self, key: &str, broker: i32) {
+        let has_moved = self.placement.move_to(key, broker);
+        let now_ms = self.now_ms();
+        self.groups.reload(has_moved, now_ms);
+    }
+
+    fn elect_coordinators(&mut self) {
+        let has_moved = self.placement.elect(&self.brokers);
+        let now_ms = self.now_ms();
+        self.groups.reload(has_moved, now_ms);
     }
 
     /// Adds a broker; its id.

@@ -6,6 +6,7 @@ use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::{Context, text};
+use crate::security::acl::{Operation, ResourceType};
 
 pub(super) fn handle(request: FindCoordinatorRequest, context: &mut Context<'_>) -> FindCoordinatorResponse {
     let find = |key: &str| find(key, request.key_type, context);
@@ -26,7 +27,12 @@ pub(super) fn handle(request: FindCoordinatorRequest, context: &mut Context<'_>)
 
 fn find(key: &str, key_type: i8, context: &Context<'_>) -> Coordinator {
     let state = &*context.state;
+    let (resource_type, refusal) = match key_type {
+        TRANSACTION => (ResourceType::TransactionalId, ResponseError::TransactionalIdAuthorizationFailed),
+        _ => (ResourceType::Group, ResponseError::GroupAuthorizationFailed),
+    };
     let broker = match key_type {
+        GROUP | TRANSACTION if !context.may(Operation::Describe, resource_type, key) => Err(refusal),
         GROUP | TRANSACTION => state
             .placement
             .coordinator(key)

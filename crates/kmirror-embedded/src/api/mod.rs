@@ -3,17 +3,28 @@
 mod acls;
 mod api_versions;
 mod configs;
+mod delete_groups;
 mod delete_records;
+mod describe_groups;
 mod describe_producers;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sasl;
+mod sync_group;
 mod topics;
+mod txn_offset_commit;
 mod write_txn_markers;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -22,6 +33,7 @@ use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request as Message, StrBytes};
 
 use crate::cluster::Shared;
+use crate::coordinator::groups;
 use crate::log::validator::Rules;
 use crate::network::Connection;
 use crate::security::acl::{Operation, ResourceType};
@@ -34,6 +46,7 @@ pub(crate) struct Request {
     pub(crate) api: ApiKey,
     version: i16,
     correlation_id: i32,
+    client_id: String,
     body: Bytes,
 }
 
@@ -53,6 +66,7 @@ pub(crate) struct Context<'a> {
     pub(crate) state: &'a mut State,
     pub(crate) broker: i32,
     pub(crate) principal: &'a Principal,
+    pub(crate) client_id: &'a str,
     pub(crate) version: i16,
     /// The error that every partition is to be answered with.
     pub(crate) injected: Option<ResponseError>,
@@ -66,6 +80,40 @@ impl Context<'_> {
 
     pub(crate) fn may_topic(&self, operation: Operation, topic: &str) -> bool {
         self.may(operation, ResourceType::Topic, topic)
+    }
+
+    /// Checks that the principal may do this to a group, and that this broker coordinates it.
+    ///
+    /// # Errors
+    /// GROUP_AUTHORIZATION_FAILED, INVALID_GROUP_ID for an empty name where that is refused, NOT_COORDINATOR, and what is
+    /// injected.
+    pub(crate) fn check_group(
+        &self,
+        operation: Operation,
+        name: &str,
+        empty_name: EmptyName,
+    ) -> Result<(), ResponseError> {
+        if !self.may(operation, ResourceType::Group, name) {
+            return Err(ResponseError::GroupAuthorizationFailed);
+        }
+        if name.is_empty() && empty_name == EmptyName::Refused {
+            return Err(ResponseError::InvalidGroupId);
+        }
+        self.injected.map_or(Ok(()), Err)?;
+        self.state.placement.check(self.broker, name)
+    }
+
+    /// Checks that a partition may be read, and that it is there.
+    ///
+    /// # Errors
+    /// TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION.
+    pub(crate) fn check_partition(&self, topic: &str, number: i32) -> Result<(), ResponseError> {
+        if !self.may_topic(Operation::Read, topic) {
+            return Err(ResponseError::TopicAuthorizationFailed);
+        }
+        let partitions = self.state.topics.get(topic).map_or(0, |topic| topic.partitions.len());
+        let is_there = usize::try_from(number).is_ok_and(|number| number < partitions);
+        if is_there { Ok(()) } else { Err(ResponseError::UnknownTopicOrPartition) }
     }
 
     /// A partition that this broker leads, for somebody who may do this to its topic.
@@ -85,6 +133,13 @@ impl Context<'_> {
     }
 }
 
+/// What becomes of a group without a name: old clients had such, and may still commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EmptyName {
+    Refused,
+    Permitted,
+}
+
 /// The APIs that are served.
 pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::Produce,
@@ -92,6 +147,17 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::ListOffsets,
     ApiKey::Metadata,
     ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::SyncGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::OffsetDelete,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::ListGroups,
+    ApiKey::DescribeGroups,
+    ApiKey::DeleteGroups,
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
@@ -123,7 +189,8 @@ impl Request {
         let api = ApiKey::try_from(i16::from_be_bytes(*key)).ok()?;
         let header_version = api.request_header_version(version);
         let header = RequestHeader::decode(&mut frame, header_version).ok()?;
-        Some(Request { api, version, correlation_id: header.correlation_id, body: frame })
+        let client_id = header.client_id.map_or_else(String::new, |id| id.to_string());
+        Some(Request { api, version, correlation_id: header.correlation_id, client_id, body: frame })
     }
 
     /// Answers it.
@@ -149,6 +216,13 @@ impl Request {
                 | ApiKey::ListOffsets
                 | ApiKey::OffsetForLeaderEpoch
                 | ApiKey::WriteTxnMarkers
+                | ApiKey::JoinGroup
+                | ApiKey::SyncGroup
+                | ApiKey::Heartbeat
+                | ApiKey::LeaveGroup
+                | ApiKey::OffsetCommit
+                | ApiKey::OffsetFetch
+                | ApiKey::TxnOffsetCommit
         );
         if injected.is_some() && !takes_errors {
             return Reply::HangUp;
@@ -166,6 +240,17 @@ impl Request {
             ApiKey::DeleteRecords => self.at_once(shared, connection, injected, delete_records::handle),
             ApiKey::InitProducerId => self.at_once(shared, connection, injected, init_producer_id::handle),
             ApiKey::FindCoordinator => self.at_once(shared, connection, injected, find_coordinator::handle),
+            ApiKey::JoinGroup => self.join_group(shared, connection, injected).await,
+            ApiKey::SyncGroup => self.sync_group(shared, connection, injected).await,
+            ApiKey::Heartbeat => self.at_once(shared, connection, injected, heartbeat::handle),
+            ApiKey::LeaveGroup => self.at_once(shared, connection, injected, leave_group::handle),
+            ApiKey::OffsetCommit => self.at_once(shared, connection, injected, offset_commit::handle),
+            ApiKey::OffsetFetch => self.at_once(shared, connection, injected, offset_fetch::handle),
+            ApiKey::OffsetDelete => self.at_once(shared, connection, injected, offset_delete::handle),
+            ApiKey::TxnOffsetCommit => self.at_once(shared, connection, injected, txn_offset_commit::handle),
+            ApiKey::ListGroups => self.at_once(shared, connection, injected, list_groups::handle),
+            ApiKey::DescribeGroups => self.at_once(shared, connection, injected, describe_groups::handle),
+            ApiKey::DeleteGroups => self.at_once(shared, connection, injected, delete_groups::handle),
             ApiKey::OffsetForLeaderEpoch => {
                 self.at_once(shared, connection, injected, offset_for_leader_epoch::handle)
             }
@@ -193,19 +278,19 @@ impl Request {
         handle: impl FnOnce(Q, &mut Context<'_>) -> Q::Response,
     ) -> Reply {
         let Some(request) = self.decode::<Q>() else { return Reply::HangUp };
-        let response = {
-            let mut state = shared.lock();
-            let mut context = Context {
-                state: &mut state,
-                broker: connection.broker,
-                principal: &connection.principal,
-                version: self.version,
-                injected,
-            };
-            handle(request, &mut context)
-        };
+        let response = handle(request, &mut self.context(&mut shared.lock(), connection, injected));
         shared.changed();
         self.frame(self.version, &response)
+    }
+
+    fn context<'a>(
+        &'a self,
+        state: &'a mut State,
+        connection: &'a Connection,
+        injected: Option<ResponseError>,
+    ) -> Context<'a> {
+        let (broker, principal) = (connection.broker, &connection.principal);
+        Context { state, broker, principal, client_id: &self.client_id, version: self.version, injected }
     }
 
     /// Who must say who he is may do nothing else before.
@@ -243,6 +328,40 @@ impl Request {
             Some(response) => self.frame(self.version, &response),
             None => Reply::Nothing,
         }
+    }
+
+    async fn join_group(
+        self,
+        shared: &Shared,
+        connection: &Connection,
+        injected: Option<ResponseError>,
+    ) -> Reply {
+        let Some(request) = self.decode() else { return Reply::HangUp };
+        let begun = join_group::begin(&request, &mut self.context(&mut shared.lock(), connection, injected));
+        shared.changed();
+        let joined = match begun {
+            Ok(awaited) => groups::joined(shared, &request.group_id, awaited).await,
+            Err(error) => Some(join_group::refused(&request, error)),
+        };
+        joined.map_or(Reply::HangUp, |joined| {
+            self.frame(self.version, &join_group::response(joined, self.version))
+        })
+    }
+
+    async fn sync_group(
+        self,
+        shared: &Shared,
+        connection: &Connection,
+        injected: Option<ResponseError>,
+    ) -> Reply {
+        let Some(request) = self.decode() else { return Reply::HangUp };
+        let begun = sync_group::begin(&request, &mut self.context(&mut shared.lock(), connection, injected));
+        shared.changed();
+        let synced = match begun {
+            Ok(awaited) => groups::synced(shared, &request.group_id, awaited).await,
+            Err(error) => Some(Err(error)),
+        };
+        synced.map_or(Reply::HangUp, |synced| self.frame(self.version, &sync_group::response(synced)))
     }
 
     async fn fetch(self, shared: &Shared, connection: &Connection, injected: Option<ResponseError>) -> Reply {

@@ -74,7 +74,7 @@ pub(super) fn delete(request: DeleteTopicsRequest, context: &mut Context<'_>) ->
         let is_known = found.is_some();
         let found = found.filter(|name| context.may_topic(Operation::Delete, name));
         let is_forbidden = is_known && found.is_none();
-        let removed = found.and_then(|name| Some((context.state.topics.remove(&name)?, name)));
+        let removed = found.and_then(|name| Some((context.state.delete_topic(&name)?, name)));
         let result = DeletableTopicResult::default();
         match removed {
             Some((topic, removed)) => {

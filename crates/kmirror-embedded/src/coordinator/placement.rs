@@ -32,11 +32,12 @@ impl Placement {
         if self.coordinator(key) == Some(broker) { Ok(()) } else { Err(ResponseError::NotCoordinator) }
     }
 
-    /// Another broker coordinates a key and its neighbours.
-    pub(crate) fn move_to(&mut self, key: &str, broker: i32) {
-        if let Some(leader) = self.leaders.get_mut(partition(key)) {
-            *leader = Some(broker);
-        }
+    /// Another broker coordinates a key, and all keys for which the answer is yes.
+    pub(crate) fn move_to(&mut self, key: &str, broker: i32) -> impl Fn(&str) -> bool + use<> {
+        let moved = partition(key);
+        let has_moved =
+            self.leaders.get_mut(moved).is_some_and(|leader| leader.replace(broker) != Some(broker));
+        move |key| has_moved && partition(key) == moved
     }
 
     /// Brokers were stopped or started: what has no living leader gets one, and the rest stays where it is. Keys for which the

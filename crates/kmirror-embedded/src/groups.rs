@@ -1,0 +1,51 @@
+//! What groups have committed, without a client.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::ResponseError;
+
+use crate::cluster::{EmbeddedCluster, EmbeddedError};
+use crate::coordinator::groups::{CommitAs, Committed};
+
+impl EmbeddedCluster {
+    /// What a group has committed, by topic and partition; nothing where there is no such group.
+    pub fn committed_offsets(&self, group: &str) -> BTreeMap<(String, i32), i64> {
+        let state = self.shared.lock();
+        let committed = state.groups.committed(group).into_iter().flatten();
+        committed.map(|(partition, committed)| (partition.clone(), committed.offset)).collect()
+    }
+
+    /// Commits an offset for a group that nobody is in, as an administrator does. The group is created where there is none.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`], and [`EmbeddedError::Refused`] while the group has members.
+    pub fn commit_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |_| ())?;
+        self.change(|state| {
+            let (now_ms, nobody) = (state.now_ms(), CommitAs::nobody());
+            state.groups.check_commit(group, &nobody, now_ms)?;
+            let committed = Committed { offset, leader_epoch: -1, metadata: String::new() };
+            state.groups.commit(group, &nobody, (topic.to_owned(), partition), committed);
+            Ok(())
+        })
+        .map_err(|error: ResponseError| EmbeddedError::Refused { error, message: error.to_string() })
+    }
+
+    /// Makes another broker the coordinator of a group or a transactional id, and of some others, as a leader of
+    /// `__consumer_offsets` that moves: it knows stable generations and committed offsets, and whoever waits at the old one is
+    /// sent away.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoBroker`].
+    pub fn move_coordinator(&self, key: &str, broker: i32) -> Result<(), EmbeddedError> {
+        self.check_broker(broker)?;
+        self.change(|state| state.move_coordinator(key, broker));
+        Ok(())
+    }
+}
