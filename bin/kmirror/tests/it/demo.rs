@@ -13,6 +13,8 @@ fn it_copies_breaks_things_and_proves_the_result() {
     assert!(stdout.contains("compared 6 partitions"), "{stdout}");
     assert!(stderr.contains("fault: broker 2 of the target stops"), "{stderr}");
     assert!(stderr.contains("source at 127.0.0.1:"), "{stderr}");
+    assert!(stderr.contains("the first record was on the target"), "{stderr}");
+    assert!(stderr.contains("offsets filled with markers, lag 0, 0 parked"), "{stderr}");
 }
 
 #[test]
