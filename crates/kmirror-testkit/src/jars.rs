@@ -82,7 +82,7 @@ pub(crate) fn missing_program() -> Option<&'static str> {
     })
 }
 
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.ancestors().nth(2).unwrap_or(manifest).to_path_buf()
 }
@@ -125,11 +125,16 @@ fn mark_complete(folder: &Path) -> Result<(), TestkitError> {
     fs::write(&marker, "").map_err(TestkitError::file(marker))
 }
 
-fn run(mut command: Command) -> Result<(), TestkitError> {
+fn run(command: Command) -> Result<(), TestkitError> {
+    output_of(command).map(drop)
+}
+
+/// Runs a program to its end; what it printed.
+pub(crate) fn output_of(mut command: Command) -> Result<String, TestkitError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().map_err(TestkitError::program(&program))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let printed = [output.stdout, output.stderr].concat();
     Err(TestkitError::Failed {

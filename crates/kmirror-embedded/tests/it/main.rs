@@ -5,6 +5,7 @@ mod conformance;
 mod draft;
 mod groups;
 mod java;
+mod librdkafka;
 mod security;
 mod time;
 mod wire;

@@ -15,7 +15,7 @@ use crate::exit::{Code, Failure};
 use crate::progress::Screen;
 use crate::signals;
 use view::View;
-use workload::{ORDERS, PAYMENTS, Workload};
+use workload::{GROUP, ORDERS, PAYMENTS, Workload};
 
 /// Runs the command.
 pub(crate) async fn run(arguments: DemoArguments, screen: &Screen) -> Result<Code, Failure> {
@@ -49,6 +49,7 @@ pub(crate) async fn run(arguments: DemoArguments, screen: &Screen) -> Result<Cod
         report.partitions.len(),
         report.records_equal()
     );
+    println!("{}", demo.group_line());
     if report.is_equal() {
         return Ok(stopped);
     }
@@ -136,6 +137,14 @@ impl Demo {
             }
         }
         Ok(())
+    }
+
+    /// Where the group would read on if it moved now: offsets are the same on both sides.
+    fn group_line(&self) -> String {
+        let committed = self.source.committed_offsets(GROUP);
+        let places =
+            committed.iter().map(|((topic, partition), offset)| format!("{topic}-{partition} at {offset}"));
+        format!("group {GROUP} reads on at the same offsets there: {}", places.collect::<Vec<_>>().join(", "))
     }
 
     /// All brokers are up again.

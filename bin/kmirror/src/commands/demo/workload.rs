@@ -1,4 +1,5 @@
-//! What is written to the source meanwhile: plain and transactional records, every codec, a compacted topic.
+//! What happens on the source meanwhile: plain and transactional records, every codec, a compacted topic, a consumer group that
+//! reads along.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ impl Workload {
 
     /// Creates its topics.
     pub(crate) fn prepare(cluster: &EmbeddedCluster) -> Result<(), EmbeddedError> {
-        cluster.create_topic(ORDERS, 3, &[])?;
+        cluster.create_topic(ORDERS, ORDERS_PARTITIONS as usize, &[])?;
         cluster.create_topic(PAYMENTS, 2, &[])?;
         cluster.create_topic(PRICES, 1, &[("cleanup.policy", "compact")])
     }
@@ -56,7 +57,7 @@ impl Workload {
         let codec = CODECS.get(batch as usize % CODECS.len()).copied().unwrap_or_default();
         let partition = |count: u64| (batch / 4 % count) as i32;
         match batch % 4 {
-            0 | 2 => cluster.write(ORDERS, partition(3), codec, &records)?,
+            0 | 2 => cluster.write(ORDERS, partition(ORDERS_PARTITIONS as u64), codec, &records)?,
             1 => {
                 let commit = batch % 40 != 1;
                 self.aborted += if commit { 0 } else { u64::from(BATCH_RECORDS) };
@@ -65,6 +66,9 @@ impl Workload {
             _ => cluster.write(PRICES, 0, codec, &records)?,
         };
         self.records += u64::from(BATCH_RECORDS);
+        if batch % 50 == 49 {
+            commit(cluster)?;
+        }
         // The cleaner comes by now and then.
         if batch % 400 == 399 {
             let end = cluster.log(PRICES, 0)?.end;
@@ -74,6 +78,18 @@ impl Workload {
     }
 }
 
+/// The group has read all orders but the last few.
+fn commit(cluster: &EmbeddedCluster) -> Result<(), EmbeddedError> {
+    for partition in 0..ORDERS_PARTITIONS {
+        let end = cluster.log(ORDERS, partition)?.end;
+        cluster.commit_offsets(GROUP, ORDERS, partition, (end - i64::from(BATCH_RECORDS) / 2).max(0))?;
+    }
+    Ok(())
+}
+
+/// Reads the orders.
+pub(crate) const GROUP: &str = "warehouse";
+const ORDERS_PARTITIONS: i32 = 3;
 /// Plain records.
 pub(crate) const ORDERS: &str = "orders";
 /// Transactions, one in ten of them aborted.
