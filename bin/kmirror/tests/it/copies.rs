@@ -1,15 +1,22 @@
 //! Topics of every kind between clusters of every release.
 
-use kmirror_testkit::{
-    Isolation, KafkaCluster, KafkaEndpoint, KafkaRelease, Workload, real_kafka, unique_topic,
-};
+use kmirror_testkit::{Isolation, Workload, real_kafka, unique_topic};
 
 use crate::kmirror::Kmirror;
+use crate::stage::{AnyCluster, Stage, on_both_kinds};
 use crate::topics::Topics;
 
-fn copy_and_compare(source: &KafkaEndpoint, target: &KafkaEndpoint) {
+on_both_kinds!(
+    copies_every_kind_of_topic,
+    copies_between_releases_both_ways,
+    goes_on_where_an_earlier_run_stopped,
+    read_uncommitted_copies_aborted_records_too,
+    verify_names_a_record_that_differs,
+);
+
+fn copy_and_compare(source: &AnyCluster, target: &AnyCluster) {
     let topics = Topics::write(source);
-    let kmirror = Kmirror::between(source.bootstrap_servers(), target.bootstrap_servers(), &topics.all(), "");
+    let kmirror = Kmirror::mirroring(source, target, &topics.all(), "");
     kmirror.copy();
     kmirror.prove();
     topics.compare(source, target);
@@ -20,22 +27,19 @@ fn copy_and_compare(source: &KafkaEndpoint, target: &KafkaEndpoint) {
     kmirror.prove();
 }
 
-#[test]
-fn copies_every_kind_of_topic() {
-    let Some(kafka) = real_kafka("copies_every_kind_of_topic") else { return };
-    let pair = kafka.pair().unwrap();
-    copy_and_compare(&pair.source, &pair.target);
+fn copies_every_kind_of_topic(stage: &Stage) {
+    let (source, target) = stage.pair();
+    copy_and_compare(&source, &target);
 }
 
-#[test]
-fn copies_between_releases_both_ways() {
-    let Some(kafka) = real_kafka("copies_between_releases_both_ways") else { return };
-    let pair = kafka.pair().unwrap();
-    let older = KafkaCluster::builder(KafkaRelease::KAFKA_3_9).start().unwrap();
-    copy_and_compare(&older, &pair.target);
-    copy_and_compare(&pair.source, &older);
+fn copies_between_releases_both_ways(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let older = stage.older_cluster();
+    copy_and_compare(&older, &target);
+    copy_and_compare(&source, &older);
 }
 
+// For real Kafka alone, since it is the tool that judges.
 #[test]
 fn a_console_consumer_prints_the_same_lines() {
     let Some(kafka) = real_kafka("a_console_consumer_prints_the_same_lines") else { return };
@@ -58,54 +62,45 @@ fn a_console_consumer_prints_the_same_lines() {
     assert_eq!(pair.target.console_consumer(&topic, 400).unwrap(), expected);
 }
 
-#[test]
-fn goes_on_where_an_earlier_run_stopped() {
-    let Some(kafka) = real_kafka("goes_on_where_an_earlier_run_stopped") else { return };
-    let pair = kafka.pair().unwrap();
+fn goes_on_where_an_earlier_run_stopped(stage: &Stage) {
+    let (source, target) = stage.pair();
     let topic = unique_topic("continued");
     let workload = Workload::new(&topic).partitions(2).transactions(7).abort_every(3);
-    let kmirror =
-        Kmirror::between(pair.source.bootstrap_servers(), pair.target.bootstrap_servers(), &[&topic], "");
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "");
     for first in [0, 700, 1_400] {
-        pair.source.produce(&[workload.clone().first(first).records(700)]).unwrap();
+        source.produce(&[workload.clone().first(first).records(700)]);
         kmirror.copy();
         let proof = kmirror.prove();
         assert!(proof.stdout().contains("equal:"), "{}", proof.stdout());
     }
     // Nothing new: nothing is written.
-    let before = pair.target.records(&topic, Isolation::ReadUncommitted).unwrap();
+    let before = target.records(&topic, Isolation::ReadUncommitted);
     kmirror.copy();
-    assert_eq!(pair.target.records(&topic, Isolation::ReadUncommitted).unwrap(), before);
+    assert_eq!(target.records(&topic, Isolation::ReadUncommitted), before);
 }
 
-#[test]
-fn read_uncommitted_copies_aborted_records_too() {
-    let Some(kafka) = real_kafka("read_uncommitted_copies_aborted_records_too") else { return };
-    let pair = kafka.pair().unwrap();
+fn read_uncommitted_copies_aborted_records_too(stage: &Stage) {
+    let (source, target) = stage.pair();
     let topic = unique_topic("uncommitted");
-    pair.source.produce(&[Workload::new(&topic).records(300).transactions(10).abort_every(2)]).unwrap();
+    source.produce(&[Workload::new(&topic).records(300).transactions(10).abort_every(2)]);
     let more = "    isolation: read_uncommitted\n";
-    let kmirror =
-        Kmirror::between(pair.source.bootstrap_servers(), pair.target.bootstrap_servers(), &[&topic], more);
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], more);
     kmirror.copy();
     kmirror.prove();
-    let expected = pair.source.records(&topic, Isolation::ReadUncommitted).unwrap();
+    let expected = source.records(&topic, Isolation::ReadUncommitted);
     assert_eq!(expected.len(), 300);
-    assert_eq!(pair.target.records(&topic, Isolation::ReadCommitted).unwrap(), expected);
+    assert_eq!(target.records(&topic, Isolation::ReadCommitted), expected);
 }
 
-#[test]
-fn verify_names_a_record_that_differs() {
-    let Some(kafka) = real_kafka("verify_names_a_record_that_differs") else { return };
-    let pair = kafka.pair().unwrap();
+fn verify_names_a_record_that_differs(stage: &Stage) {
+    let (source, target) = stage.pair();
     let topic = unique_topic("differs");
-    let (source, target) = (&pair.source, &pair.target);
-    source.produce(&[Workload::new(&topic).records(200).timestamps(1_700_000_000_000, 1)]).unwrap();
+    source.produce(&[Workload::new(&topic).records(200).timestamps(1_700_000_000_000, 1)]);
     // The target gets the same records but for one, written by a Java producer: the 121st has another seed.
     let same = Workload::new(&topic).timestamps(1_700_000_000_000, 1);
     let other = same.clone().first(120).records(1).seed(99);
-    target.produce(&[same.clone().records(120), other, same.first(121).records(79)]).unwrap();
-    let kmirror = Kmirror::between(source.bootstrap_servers(), target.bootstrap_servers(), &[&topic], "");
+    target.produce(&[same.clone().records(120), other, same.first(121).records(79)]);
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "");
     let ended = kmirror.run(&["verify"]).with_code(4);
     assert!(ended.stdout().contains(&format!("{topic}-0 offset 120: value")), "{}", ended.stdout());
     let json = kmirror.run(&["verify", "--format", "json"]).with_code(4).stdout();
@@ -114,7 +109,7 @@ fn verify_names_a_record_that_differs() {
     assert_eq!(report["equal"], false);
     kmirror.run(&["verify", "--from", "121"]).with_code(0);
     // And kmirror does not write into somebody else's records.
-    let before = target.records(&topic, Isolation::ReadUncommitted).unwrap();
+    let before = target.records(&topic, Isolation::ReadUncommitted);
     kmirror.run(&["run", "--once"]).with_code(1).saying("TargetDiverged");
-    assert_eq!(target.records(&topic, Isolation::ReadUncommitted).unwrap(), before);
+    assert_eq!(target.records(&topic, Isolation::ReadUncommitted), before);
 }

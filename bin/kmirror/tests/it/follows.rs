@@ -3,26 +3,30 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kmirror_testkit::{
-    ClusterPair, Isolation, KafkaEndpoint, Load, LogOffset, Workload, real_kafka, unique_topic,
-};
+use kmirror_testkit::{Isolation, Workload, unique_topic};
 
+use crate::cluster::Load;
 use crate::kmirror::{Kmirror, Running, await_that};
 use crate::schedule::Schedule;
+use crate::stage::{AnyCluster, Stage, on_both_kinds};
 
-#[test]
-fn new_records_arrive_soon_and_signals_stop_it() {
-    let Some(kafka) = real_kafka("new_records_arrive_soon_and_signals_stop_it") else { return };
-    let pair = kafka.pair().unwrap();
+on_both_kinds!(
+    new_records_arrive_soon_and_signals_stop_it,
+    a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing,
+    two_mirrors_that_are_stopped_and_continued_do_no_harm,
+);
+
+fn new_records_arrive_soon_and_signals_stop_it(stage: &Stage) {
+    let (source, target) = stage.pair();
     let topic = unique_topic("followed");
     let workload = Workload::new(&topic).partitions(2);
-    pair.source.produce(&[workload.clone().records(100)]).unwrap();
-    let kmirror = Kmirror::mirroring(&pair.source, &pair.target, &[&topic], "");
+    source.produce(&[workload.clone().records(100)]);
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "");
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let mut running = kmirror.start();
-        await_records(pair, &topic);
-        pair.source.produce(&[workload.clone().first(100).records(50).records_per_second(100)]).unwrap();
-        await_records(pair, &topic);
+        await_records(&source, &target, &topic);
+        source.produce(&[workload.clone().first(100).records(50).records_per_second(100)]);
+        await_records(&source, &target, &topic);
         assert_eq!(running.end(name), Some(code));
     }
     kmirror.prove();
@@ -30,17 +34,13 @@ fn new_records_arrive_soon_and_signals_stop_it() {
 
 /// Each life of the program is as long as the schedule says: too short to connect, to take over, to come to an end, and long
 /// enough to copy. `KMIRROR_KILLS` of them, 20 if not set.
-#[test]
-fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing() {
-    let Some(kafka) = real_kafka("a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing") else {
-        return;
-    };
-    let pair = kafka.pair().unwrap();
+fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing(stage: &Stage) {
+    let (source, target) = stage.pair();
     let mut schedule = Schedule::new();
     let kills = Schedule::length("KMIRROR_KILLS", 20);
-    let (load, topics) = start_mixed_load(&pair.source);
+    let (load, topics) = start_mixed_load(&source);
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let kmirror = Kmirror::mirroring(&pair.source, &pair.target, &topics, "");
+    let kmirror = Kmirror::mirroring(&source, &target, &topics, "");
     for _ in 0..kills {
         let mut running = kmirror.start();
         sleep(match schedule.up_to(4) {
@@ -51,21 +51,19 @@ fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing() {
         running.kill();
         assert_no_error(&running);
     }
-    load.stop().unwrap();
+    load.stop();
     kmirror.copy();
     kmirror.prove();
 }
 
 /// The second of two instances stands by. Whoever is stopped does not know, when it goes on, that the other went ahead.
 /// `KMIRROR_PAUSES` of them, 12 if not set.
-#[test]
-fn two_mirrors_that_are_stopped_and_continued_do_no_harm() {
-    let Some(kafka) = real_kafka("two_mirrors_that_are_stopped_and_continued_do_no_harm") else { return };
-    let pair = kafka.pair().unwrap();
+fn two_mirrors_that_are_stopped_and_continued_do_no_harm(stage: &Stage) {
+    let (source, target) = stage.pair();
     let mut schedule = Schedule::new();
-    let (load, topics) = start_mixed_load(&pair.source);
+    let (load, topics) = start_mixed_load(&source);
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let kmirror = Kmirror::mirroring(&pair.source, &pair.target, &topics, "");
+    let kmirror = Kmirror::mirroring(&source, &target, &topics, "");
     let mut mirrors = [kmirror.start(), kmirror.start()];
     for _ in 0..Schedule::length("KMIRROR_PAUSES", 12) {
         let mirror = &mirrors[schedule.up_to(2) as usize];
@@ -74,9 +72,9 @@ fn two_mirrors_that_are_stopped_and_continued_do_no_harm() {
         mirror.signal("CONT");
         sleep(Duration::from_millis(schedule.up_to(1_000)));
     }
-    load.stop().unwrap();
+    load.stop();
     await_that("one of the mirrors has copied everything", || {
-        topics.iter().all(|topic| has_same_ends(pair, topic))
+        topics.iter().all(|topic| has_same_ends(&source, &target, topic))
     });
     for mirror in &mut mirrors {
         assert_eq!(mirror.end("TERM"), Some(143));
@@ -87,7 +85,7 @@ fn two_mirrors_that_are_stopped_and_continued_do_no_harm() {
 
 /// Records without end, until the load is stopped: several partitions, transactions of which some are aborted and some are of
 /// one record, and a topic that the cleaner goes through again and again.
-fn start_mixed_load(source: &KafkaEndpoint) -> (Load, Vec<String>) {
+fn start_mixed_load(source: &AnyCluster) -> (Box<dyn Load>, Vec<String>) {
     let topics = ["plain", "transactional", "single", "compacted"].map(unique_topic);
     let [plain, transactional, single, compacted] = &topics;
     let endless = |topic: &str| Workload::new(topic).records(u32::MAX.into());
@@ -104,17 +102,13 @@ fn start_mixed_load(source: &KafkaEndpoint) -> (Load, Vec<String>) {
             .key_skew(4)
             .tombstone_every(40),
     ];
-    let load = source.start_load(&loads).unwrap();
-    await_that("every topic is there", || topics.iter().all(|topic| source.replicas(topic).is_ok()));
+    let load = source.start_load(&loads);
+    await_that("every topic is there", || topics.iter().all(|topic| source.partitions(topic).is_some()));
     (load, topics.into())
 }
 
-fn has_same_ends(pair: &ClusterPair, topic: &str) -> bool {
-    let partitions = pair.source.replicas(topic).unwrap().len() as i32;
-    (0..partitions).all(|partition| {
-        let end = |kafka: &KafkaEndpoint| kafka.offset(topic, partition, LogOffset::Latest).unwrap();
-        end(&pair.source) == end(&pair.target)
-    })
+fn has_same_ends(source: &AnyCluster, target: &AnyCluster, topic: &str) -> bool {
+    source.ends(topic).is_some_and(|ends| target.ends(topic) == Some(ends))
 }
 
 /// An error is logged where a human is needed, which no kill and no pause is a reason for.
@@ -124,12 +118,12 @@ fn assert_no_error(mirror: &Running) {
 }
 
 /// Waits until the target has the source's records.
-fn await_records(pair: &ClusterPair, topic: &str) {
-    let expected = pair.source.records(topic, Isolation::ReadCommitted).unwrap();
+fn await_records(source: &AnyCluster, target: &AnyCluster, topic: &str) {
+    let expected = source.records(topic, Isolation::ReadCommitted);
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let found = pair.target.records(topic, Isolation::ReadCommitted);
-        if found.as_ref().is_ok_and(|found| *found == expected) {
+        let found = target.records_of(&[topic], Isolation::ReadCommitted);
+        if found.is_some_and(|found| found == expected) {
             return;
         }
         assert!(Instant::now() < deadline, "the records of {topic} have not arrived");

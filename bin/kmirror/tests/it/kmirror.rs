@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use kmirror_testkit::KafkaEndpoint;
+use crate::stage::AnyCluster;
 
 /// The program with a configuration of its own.
 pub(crate) struct Kmirror {
@@ -25,12 +25,12 @@ impl Kmirror {
 
     /// With one flow for these topics between two clusters. `more` is added to the flow, each line indented by four.
     pub(crate) fn mirroring(
-        source: &KafkaEndpoint,
-        target: &KafkaEndpoint,
+        source: &AnyCluster,
+        target: &AnyCluster,
         topics: &[&str],
         more: &str,
     ) -> Kmirror {
-        Kmirror::between(source.bootstrap_servers(), target.bootstrap_servers(), topics, more)
+        Kmirror::between(&source.bootstrap_servers(), &target.bootstrap_servers(), topics, more)
     }
 
     /// With this configuration.

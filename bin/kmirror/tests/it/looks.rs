@@ -1,23 +1,23 @@
 //! The commands that only look: what they say, and that they change nothing.
 
-use kmirror_testkit::{Workload, real_kafka, unique_topic};
+use kmirror_testkit::{Workload, unique_topic};
 use serde_json::Value;
 
 use crate::kmirror::Kmirror;
+use crate::stage::{Stage, on_both_kinds};
 
-#[test]
-fn a_shifted_copy_is_planned_shown_and_translated() {
-    let Some(kafka) = real_kafka("a_shifted_copy_is_planned_shown_and_translated") else { return };
-    let pair = kafka.pair().unwrap();
+on_both_kinds!(
+    a_shifted_copy_is_planned_shown_and_translated,
+    an_exact_copy_onto_foreign_records_is_refused_and_by_policy_goes_behind_them,
+    both_ends_are_checked_before_anything_is_copied,
+);
+
+fn a_shifted_copy_is_planned_shown_and_translated(stage: &Stage) {
+    let (source, target) = stage.pair();
     let topic = unique_topic("shifted");
-    pair.target.produce(&[Workload::new(&topic).records(40)]).unwrap();
-    pair.source.produce(&[Workload::new(&topic).records(300)]).unwrap();
-    let kmirror = Kmirror::between(
-        pair.source.bootstrap_servers(),
-        pair.target.bootstrap_servers(),
-        &[&topic],
-        "    offsets: shifted\n",
-    );
+    target.produce(&[Workload::new(&topic).records(40)]);
+    source.produce(&[Workload::new(&topic).records(300)]);
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "    offsets: shifted\n");
 
     let step = |kmirror: &Kmirror| {
         let plan = kmirror.run(&["plan", "--format", "json"]).with_code(0);
@@ -46,23 +46,16 @@ fn a_shifted_copy_is_planned_shown_and_translated() {
     kmirror.run(&other).with_code(1).saying("no flow copies partition 9");
 }
 
-#[test]
-fn an_exact_copy_onto_foreign_records_is_refused_and_by_policy_goes_behind_them() {
-    let Some(kafka) =
-        real_kafka("an_exact_copy_onto_foreign_records_is_refused_and_by_policy_goes_behind_them")
-    else {
-        return;
-    };
-    let pair = kafka.pair().unwrap();
+fn an_exact_copy_onto_foreign_records_is_refused_and_by_policy_goes_behind_them(stage: &Stage) {
+    let (source, target) = stage.pair();
     let topic = unique_topic("behind");
-    pair.target.produce(&[Workload::new(&topic).records(40)]).unwrap();
-    pair.source.produce(&[Workload::new(&topic).records(300)]).unwrap();
-    let (source, target) = (pair.source.bootstrap_servers(), pair.target.bootstrap_servers());
-    Kmirror::between(source, target, &[&topic], "")
+    target.produce(&[Workload::new(&topic).records(40)]);
+    source.produce(&[Workload::new(&topic).records(300)]);
+    Kmirror::mirroring(&source, &target, &[&topic], "")
         .run(&["run", "--once"])
         .with_code(1)
         .saying("TargetDiverged");
-    let shifting = Kmirror::between(source, target, &[&topic], "    on_diverged: shift\n");
+    let shifting = Kmirror::mirroring(&source, &target, &[&topic], "    on_diverged: shift\n");
     shifting.copy();
     shifting.prove();
     let lineage = shifting.run(&["lineage", "--format", "json"]).with_code(0).stdout();
@@ -70,17 +63,14 @@ fn an_exact_copy_onto_foreign_records_is_refused_and_by_policy_goes_behind_them(
     assert_eq!(lineage["partitions"][0]["runs"], serde_json::json!([{ "source": 0, "target": 40 }]));
 }
 
-#[test]
-fn both_ends_are_checked_before_anything_is_copied() {
-    let Some(kafka) = real_kafka("both_ends_are_checked_before_anything_is_copied") else { return };
-    let pair = kafka.pair().unwrap();
-    let (source, target) = (pair.source.bootstrap_servers(), pair.target.bootstrap_servers());
+fn both_ends_are_checked_before_anything_is_copied(stage: &Stage) {
+    let (source, target) = stage.pair();
     let topic = unique_topic("checked");
-    let checked = Kmirror::between(source, target, &[&topic], "").run(&["check"]).with_code(0).stdout();
+    let checked = Kmirror::mirroring(&source, &target, &[&topic], "").run(&["check"]).with_code(0).stdout();
     assert!(checked.contains("target west is reachable"), "{checked}");
     assert!(checked.contains("filled by control markers"), "{checked}");
     let same =
-        Kmirror::between(source, source, &[&topic], "").run(&["check", "--format", "json"]).with_code(1);
+        Kmirror::mirroring(&source, &source, &[&topic], "").run(&["check", "--format", "json"]).with_code(1);
     let same: Value = serde_json::from_str(&same.stdout()).unwrap();
     assert_eq!(same["flows"][0]["is_same_cluster"], true);
 }

@@ -1,9 +1,10 @@
-//! The program as its users run it, on real Kafka, judged by Java clients.
+//! The program as its users run it, between embedded clusters and between real ones, judged by readers that are not ours.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod bad_input;
 mod brokers;
+mod cluster;
 mod consumers;
 mod copies;
 mod demo;
@@ -14,5 +15,6 @@ mod looks;
 mod refusals;
 mod scene;
 mod schedule;
+mod stage;
 mod start_up;
 mod topics;

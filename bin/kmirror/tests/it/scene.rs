@@ -1,15 +1,16 @@
 //! Something happens to one topic of a flow, and its neighbour goes on.
 
-use kmirror_testkit::{
-    ClusterPair, Isolation, KafkaEndpoint, LogOffset, PrintedRecord, Workload, compare_records, unique_topic,
-};
+use std::rc::Rc;
+
+use kmirror_testkit::{Isolation, PrintedRecord, Workload, compare_records, unique_topic};
 
 use crate::kmirror::{Ended, Kmirror, Running, await_that};
+use crate::stage::{AnyCluster, Stage};
 
 /// A flow of two topics with one partition and a state topic of its own.
-pub(crate) struct Scene<'a> {
-    pub(crate) source: &'a KafkaEndpoint,
-    pub(crate) target: &'a KafkaEndpoint,
+pub(crate) struct Scene {
+    pub(crate) source: AnyCluster,
+    pub(crate) target: AnyCluster,
     /// The one to which something happens.
     pub(crate) topic: String,
     /// The one to which nothing happens.
@@ -18,22 +19,18 @@ pub(crate) struct Scene<'a> {
     settings: String,
 }
 
-impl<'a> Scene<'a> {
+impl Scene {
     /// With two topics that do not exist yet. `settings`: of the flow, one a line.
-    pub(crate) fn new(pair: &'a ClusterPair, name: &str, settings: &str) -> Scene<'a> {
-        Scene::between(&pair.source, &pair.target, name, settings)
+    pub(crate) fn new(stage: &Stage, name: &str, settings: &str) -> Scene {
+        let (source, target) = stage.pair();
+        Scene::between(&source, &target, name, settings)
     }
 
     /// The same between any two clusters.
-    pub(crate) fn between(
-        source: &'a KafkaEndpoint,
-        target: &'a KafkaEndpoint,
-        name: &str,
-        settings: &str,
-    ) -> Scene<'a> {
+    pub(crate) fn between(source: &AnyCluster, target: &AnyCluster, name: &str, settings: &str) -> Scene {
         let mut scene = Scene {
-            source,
-            target,
+            source: Rc::clone(source),
+            target: Rc::clone(target),
             topic: unique_topic(name),
             neighbour: unique_topic("neighbour"),
             state_topic: unique_topic("__state"),
@@ -44,8 +41,8 @@ impl<'a> Scene<'a> {
     }
 
     /// The same with 100 records in each topic, all of them copied.
-    pub(crate) fn copied(pair: &'a ClusterPair, name: &str, settings: &str) -> Scene<'a> {
-        let scene = Scene::new(pair, name, settings);
+    pub(crate) fn copied(stage: &Stage, name: &str, settings: &str) -> Scene {
+        let scene = Scene::new(stage, name, settings);
         scene.write(100);
         scene.kmirror().copy();
         scene
@@ -54,7 +51,7 @@ impl<'a> Scene<'a> {
     /// The program with this scene's flow.
     pub(crate) fn kmirror(&self) -> Kmirror {
         let more = format!("    state_topic: {}\n{}", self.state_topic, self.settings);
-        Kmirror::mirroring(self.source, self.target, &[&self.topic, &self.neighbour], &more)
+        Kmirror::mirroring(&self.source, &self.target, &[&self.topic, &self.neighbour], &more)
     }
 
     /// Gives the flow other settings.
@@ -69,14 +66,7 @@ impl<'a> Scene<'a> {
 
     /// Overwrites what is recorded of the topic with something that is no record.
     pub(crate) fn damage_state(&self) {
-        let arguments = ["console-producer", "--topic", &self.state_topic];
-        let with_keys = ["--property", "parse.key=true", "--property", "key.separator=="];
-        let line = format!("partition/{}/0={{}}\n", self.topic);
-        self.target
-            .tool_with_input(&[&arguments[..], &with_keys].concat(), &line)
-            .unwrap()
-            .success()
-            .unwrap();
+        self.target.write_text(&self.state_topic, &format!("partition/{}/0", self.topic), "{}");
     }
 
     /// Writes records to the end of the source topic, and some to its neighbour.
@@ -88,28 +78,28 @@ impl<'a> Scene<'a> {
     pub(crate) fn write_with(&self, records: impl FnOnce(Workload) -> Workload) {
         // In as few batches as it goes: where a message names the offsets of one, they are known.
         let workload = Workload::new(&self.topic).linger_ms(1_000);
-        self.source.produce(&[records(workload)]).unwrap();
+        self.source.produce(&[records(workload)]);
         self.write_to_neighbour(20);
     }
 
     /// Writes records to the neighbour alone.
     pub(crate) fn write_to_neighbour(&self, records: u64) {
-        self.source.produce(&[Workload::new(&self.neighbour).records(records)]).unwrap();
+        self.source.produce(&[Workload::new(&self.neighbour).records(records)]);
     }
 
     /// The records of the topic on the target.
     pub(crate) fn on_target(&self) -> Vec<PrintedRecord> {
-        self.target.records(&self.topic, Isolation::ReadUncommitted).unwrap()
+        self.target.records(&self.topic, Isolation::ReadUncommitted)
     }
 
     /// The committed records of the topic on the source.
     pub(crate) fn on_source(&self) -> Vec<PrintedRecord> {
-        self.source.records(&self.topic, Isolation::ReadCommitted).unwrap()
+        self.source.records(&self.topic, Isolation::ReadCommitted)
     }
 
     /// Where the topic ends on the target.
     pub(crate) fn target_end(&self) -> i64 {
-        self.target.offset(&self.topic, 0, LogOffset::Latest).unwrap()
+        self.target.end(&self.topic, 0).unwrap()
     }
 
     /// A run ends with the topic parked for this reason and with these words, nothing was written to it, and its neighbour was
@@ -154,7 +144,7 @@ impl<'a> Scene<'a> {
         });
     }
 
-    /// A run and a proof end well, and a Java consumer sees the same on both sides.
+    /// A run and a proof end well, and a consumer that is not ours sees the same on both sides.
     pub(crate) fn copies(&self) {
         self.kmirror().copy();
         self.kmirror().prove();
@@ -162,8 +152,8 @@ impl<'a> Scene<'a> {
     }
 
     fn ends_are_equal(&self, topic: &str) -> bool {
-        let end = |kafka: &KafkaEndpoint| kafka.offset(topic, 0, LogOffset::Latest).ok();
-        end(self.source).is_some() && end(self.source) == end(self.target)
+        let end = self.source.end(topic, 0);
+        end.is_some() && end == self.target.end(topic, 0)
     }
 
     fn neighbour_is_copied(&self) {

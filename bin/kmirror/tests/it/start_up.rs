@@ -1,21 +1,41 @@
 //! What both logs may look like when a mirror starts, or while it runs: each situation has one outcome, without an operator.
 
-use kmirror_testkit::{
-    Isolation, KafkaCluster, KafkaRelease, LogOffset, Workload, compare_records, real_kafka, unique_topic,
-};
+use kmirror_testkit::{Isolation, Workload, compare_records, unique_topic};
 
 use crate::kmirror::{Kmirror, await_that};
 use crate::scene::Scene;
+use crate::stage::{Stage, on_both_kinds};
+
+on_both_kinds!(
+    a_target_that_is_fresh_behind_or_equal_is_copied_to_the_end,
+    an_append_whose_answer_was_lost_with_the_process_is_not_repeated,
+    records_that_expired_while_nobody_ran_park_the_partition,
+    records_that_expired_while_it_stood_still_park_the_partition,
+    expired_records_are_skipped_where_the_policy_says_so,
+    a_source_that_ends_before_what_was_copied_parks_the_partition,
+    a_source_topic_created_again_while_nobody_ran_parks_the_partition,
+    a_longer_source_topic_created_again_is_noticed_without_the_state,
+    a_source_topic_created_again_under_a_running_mirror_parks_the_partition,
+    a_source_topic_created_again_is_copied_behind_the_old_where_the_policy_says_so,
+    a_target_topic_deleted_while_nobody_ran_is_copied_anew,
+    a_target_topic_created_again_under_a_running_mirror_parks_until_a_restart,
+    somebody_elses_records_before_the_first_start_park_the_partition,
+    somebody_elses_records_while_nobody_ran_park_the_partition,
+    somebody_elses_records_under_a_running_mirror_park_the_partition,
+    copying_goes_on_behind_somebody_elses_records_where_the_policy_says_so,
+    partitions_that_the_target_lacks_park_until_they_are_added,
+    a_target_with_more_partitions_is_copied_to,
+    partitions_added_to_the_source_are_copied_from_their_first_record,
+    another_source_cluster_behind_the_same_flow_parks_the_partition,
+    an_exact_copy_whose_state_was_lost_or_damaged_goes_on_by_its_log,
+    a_shifted_copy_whose_state_was_lost_or_damaged_parks_the_partition,
+);
 
 /// Looks for leaders, topics and changed limits often enough for a test.
 const ATTENTIVE: &str = "metadata_refresh_interval: 300ms\nparked_retry_interval: 500ms";
 
-#[test]
-fn a_target_that_is_fresh_behind_or_equal_is_copied_to_the_end() {
-    let Some(kafka) = real_kafka("a_target_that_is_fresh_behind_or_equal_is_copied_to_the_end") else {
-        return;
-    };
-    let scene = Scene::new(kafka.pair().unwrap(), "behind", "");
+fn a_target_that_is_fresh_behind_or_equal_is_copied_to_the_end(stage: &Stage) {
+    let scene = Scene::new(stage, "behind", "");
     let transactions = |workload: Workload| workload.records(90).transactions(10).abort_every(3);
     scene.write_with(transactions);
     scene.copies();
@@ -26,137 +46,103 @@ fn a_target_that_is_fresh_behind_or_equal_is_copied_to_the_end() {
     assert_eq!(scene.target_end(), before, "nothing new, nothing written");
 }
 
-#[test]
-fn an_append_whose_answer_was_lost_with_the_process_is_not_repeated() {
-    let Some(kafka) = real_kafka("an_append_whose_answer_was_lost_with_the_process_is_not_repeated") else {
+fn an_append_whose_answer_was_lost_with_the_process_is_not_repeated(stage: &Stage) {
+    let scene = Scene::copied(stage, "answer-lost", "");
+    if !scene.target.has_nodes() {
         return;
-    };
-    let pair = kafka.pair().unwrap();
-    let Some((_, target)) = pair.clusters() else { return };
-    let scene = Scene::copied(pair, "answer-lost", "");
+    }
     let mut mirror = scene.kmirror().start();
     // It has its connections before the broker stands still.
     scene.write(10);
     scene.await_copied();
-    target.node(1).unwrap().pause().unwrap();
+    scene.target.pause(1);
     scene.write(40);
     // Sent, since nothing keeps it back, and not executed, since the broker stands still.
     std::thread::sleep(std::time::Duration::from_millis(1_500));
     mirror.kill();
-    target.node(1).unwrap().resume().unwrap();
+    scene.target.resume(1);
     await_that("the broker executes what it was sent", || scene.target_end() == 150);
     scene.copies();
     assert_eq!(scene.on_target().len(), 150);
 }
 
-#[test]
-fn records_that_expired_while_nobody_ran_park_the_partition() {
-    let Some(kafka) = real_kafka("records_that_expired_while_nobody_ran_park_the_partition") else { return };
-    let scene = Scene::copied(kafka.pair().unwrap(), "expired", "");
+fn records_that_expired_while_nobody_ran_park_the_partition(stage: &Stage) {
+    let scene = Scene::copied(stage, "expired", "");
     scene.write(100);
-    scene.source.delete_records(&scene.topic, 0, 150).unwrap();
+    scene.source.delete_records(&scene.topic, 0, 150);
     scene.parks("RecordsExpired", &["offsets [100, 150)", "on_expired: skip"]);
 }
 
-#[test]
-fn records_that_expired_while_it_stood_still_park_the_partition() {
-    let Some(kafka) = real_kafka("records_that_expired_while_it_stood_still_park_the_partition") else {
-        return;
-    };
-    let scene = Scene::copied(kafka.pair().unwrap(), "expired-running", "");
+fn records_that_expired_while_it_stood_still_park_the_partition(stage: &Stage) {
+    let scene = Scene::copied(stage, "expired-running", "");
     let mut mirror = scene.kmirror().start();
     mirror.says(&["copying", &scene.topic]);
     mirror.signal("STOP");
     // It has asked for more already, and that request gets the first record.
     scene.write(1);
     scene.write(99);
-    scene.source.delete_records(&scene.topic, 0, 150).unwrap();
+    scene.source.delete_records(&scene.topic, 0, 150);
     mirror.signal("CONT");
     scene.parks_running(&mut mirror, "RecordsExpired", &["150) of the source expired"]);
     let range = format!("offsets [{}, 150)", scene.target_end());
     assert!(mirror.log().contains(&range), "{}", mirror.log());
 }
 
-#[test]
-fn expired_records_are_skipped_where_the_policy_says_so() {
-    let Some(kafka) = real_kafka("expired_records_are_skipped_where_the_policy_says_so") else { return };
-    let scene = Scene::copied(kafka.pair().unwrap(), "skipped", "on_expired: skip");
+fn expired_records_are_skipped_where_the_policy_says_so(stage: &Stage) {
+    let scene = Scene::copied(stage, "skipped", "on_expired: skip");
     scene.write(100);
-    scene.source.delete_records(&scene.topic, 0, 150).unwrap();
+    scene.source.delete_records(&scene.topic, 0, 150);
     scene.kmirror().run(&["run", "--once"]).with_code(0).saying("first=100 end=150");
     let offsets: Vec<i64> = scene.on_target().iter().map(|record| record.offset).collect();
     assert_eq!(offsets, Vec::from_iter((0..100).chain(150..200)));
     scene.kmirror().prove();
 }
 
-#[test]
-fn a_source_that_ends_before_what_was_copied_parks_the_partition() {
-    let Some(kafka) = real_kafka("a_source_that_ends_before_what_was_copied_parks_the_partition") else {
-        return;
-    };
+fn a_source_that_ends_before_what_was_copied_parks_the_partition(stage: &Stage) {
     // Without the state, only the logs are left to tell.
-    let mut scene = Scene::copied(kafka.pair().unwrap(), "shorter", "");
-    scene.source.delete_topic(&scene.topic).unwrap();
+    let mut scene = Scene::copied(stage, "shorter", "");
+    scene.source.delete_topic(&scene.topic);
     scene.write(40);
     scene.lose_state();
     scene.parks("SourceTruncated", &["offsets [40, 100)"]);
 }
 
-#[test]
-fn a_source_topic_created_again_while_nobody_ran_parks_the_partition() {
-    let Some(kafka) = real_kafka("a_source_topic_created_again_while_nobody_ran_parks_the_partition") else {
-        return;
-    };
+fn a_source_topic_created_again_while_nobody_ran_parks_the_partition(stage: &Stage) {
     // Shorter than what was copied, or longer: the second hides what is missing from who only looks at offsets.
     for records in [40, 250] {
-        let scene = Scene::copied(kafka.pair().unwrap(), "created-again", "");
-        scene.source.delete_topic(&scene.topic).unwrap();
+        let scene = Scene::copied(stage, "created-again", "");
+        scene.source.delete_topic(&scene.topic);
         scene.write(records);
         let holds = format!("holds [0, {records})");
         scene.parks("SourceRecreated", &["offsets [0, 100)", &holds, "on_recreated: restart"]);
     }
 }
 
-#[test]
-fn a_longer_source_topic_created_again_is_noticed_without_the_state() {
-    let Some(kafka) = real_kafka("a_longer_source_topic_created_again_is_noticed_without_the_state") else {
-        return;
-    };
-    let mut scene = Scene::copied(kafka.pair().unwrap(), "created-again-longer", "");
-    scene.source.delete_topic(&scene.topic).unwrap();
+fn a_longer_source_topic_created_again_is_noticed_without_the_state(stage: &Stage) {
+    let mut scene = Scene::copied(stage, "created-again-longer", "");
+    scene.source.delete_topic(&scene.topic);
     scene.write_with(|workload| workload.records(250).seed(7));
     scene.lose_state();
     scene.parks("TargetDiverged", &["up to 100"]);
 }
 
-#[test]
-fn a_source_topic_created_again_under_a_running_mirror_parks_the_partition() {
-    let Some(kafka) = real_kafka("a_source_topic_created_again_under_a_running_mirror_parks_the_partition")
-    else {
-        return;
-    };
-    let scene = Scene::copied(kafka.pair().unwrap(), "created-again-running", ATTENTIVE);
+fn a_source_topic_created_again_under_a_running_mirror_parks_the_partition(stage: &Stage) {
+    let scene = Scene::copied(stage, "created-again-running", ATTENTIVE);
     let mut mirror = scene.kmirror().start();
     mirror.says(&["copying", &scene.topic]);
-    scene.source.delete_topic(&scene.topic).unwrap();
+    scene.source.delete_topic(&scene.topic);
     scene.write(250);
     scene.parks_running(&mut mirror, "SourceRecreated", &["offsets [0, 100)"]);
     assert_eq!(scene.target_end(), 100);
 }
 
-#[test]
-fn a_source_topic_created_again_is_copied_behind_the_old_where_the_policy_says_so() {
-    let Some(kafka) =
-        real_kafka("a_source_topic_created_again_is_copied_behind_the_old_where_the_policy_says_so")
-    else {
-        return;
-    };
+fn a_source_topic_created_again_is_copied_behind_the_old_where_the_policy_says_so(stage: &Stage) {
     for running in [false, true] {
         let settings = format!("on_recreated: restart\n{ATTENTIVE}");
-        let scene = Scene::copied(kafka.pair().unwrap(), "restarted", &settings);
+        let scene = Scene::copied(stage, "restarted", &settings);
         let mirror = running.then(|| scene.kmirror().start());
         let old = scene.on_target();
-        scene.source.delete_topic(&scene.topic).unwrap();
+        scene.source.delete_topic(&scene.topic);
         scene.write_with(|workload| workload.records(30).seed(9));
         if mirror.is_none() {
             scene.kmirror().copy();
@@ -175,28 +161,21 @@ fn a_source_topic_created_again_is_copied_behind_the_old_where_the_policy_says_s
     }
 }
 
-#[test]
-fn a_target_topic_deleted_while_nobody_ran_is_copied_anew() {
-    let Some(kafka) = real_kafka("a_target_topic_deleted_while_nobody_ran_is_copied_anew") else { return };
-    let scene = Scene::copied(kafka.pair().unwrap(), "target-deleted", "");
-    scene.target.delete_topic(&scene.topic).unwrap();
+fn a_target_topic_deleted_while_nobody_ran_is_copied_anew(stage: &Stage) {
+    let scene = Scene::copied(stage, "target-deleted", "");
+    scene.target.delete_topic(&scene.topic);
     scene.copies();
-    scene.target.delete_topic(&scene.topic).unwrap();
-    scene.target.create_topic(&scene.topic, 1, &[]).unwrap();
+    scene.target.delete_topic(&scene.topic);
+    scene.target.create_topic(&scene.topic, 1, &[]);
     scene.copies();
 }
 
-#[test]
-fn a_target_topic_created_again_under_a_running_mirror_parks_until_a_restart() {
-    let Some(kafka) = real_kafka("a_target_topic_created_again_under_a_running_mirror_parks_until_a_restart")
-    else {
-        return;
-    };
-    let scene = Scene::copied(kafka.pair().unwrap(), "target-created-again", ATTENTIVE);
+fn a_target_topic_created_again_under_a_running_mirror_parks_until_a_restart(stage: &Stage) {
+    let scene = Scene::copied(stage, "target-created-again", ATTENTIVE);
     let mut mirror = scene.kmirror().start();
     mirror.says(&["copying", &scene.topic]);
-    scene.target.delete_topic(&scene.topic).unwrap();
-    scene.target.create_topic(&scene.topic, 1, &[]).unwrap();
+    scene.target.delete_topic(&scene.topic);
+    scene.target.create_topic(&scene.topic, 1, &[]);
     scene.write(20);
     scene.parks_running(&mut mirror, "TargetRecreated", &["up to 100", "restart kmirror"]);
     assert_eq!(scene.target_end(), 0);
@@ -204,60 +183,43 @@ fn a_target_topic_created_again_under_a_running_mirror_parks_until_a_restart() {
     scene.copies();
 }
 
-#[test]
-fn somebody_elses_records_before_the_first_start_park_the_partition() {
-    let Some(kafka) = real_kafka("somebody_elses_records_before_the_first_start_park_the_partition") else {
-        return;
-    };
-    let scene = Scene::new(kafka.pair().unwrap(), "foreign-before", "");
-    scene.target.produce(&[Workload::new(&scene.topic).records(30)]).unwrap();
+fn somebody_elses_records_before_the_first_start_park_the_partition(stage: &Stage) {
+    let scene = Scene::new(stage, "foreign-before", "");
+    scene.target.produce(&[Workload::new(&scene.topic).records(30)]);
     scene.write(100);
     scene.parks("TargetDiverged", &["did not write", "the batch at offset"]);
 }
 
-#[test]
-fn somebody_elses_records_while_nobody_ran_park_the_partition() {
-    let Some(kafka) = real_kafka("somebody_elses_records_while_nobody_ran_park_the_partition") else {
-        return;
-    };
-    let scene = Scene::copied(kafka.pair().unwrap(), "foreign-between", "");
-    scene.target.produce(&[Workload::new(&scene.topic).records(30)]).unwrap();
+fn somebody_elses_records_while_nobody_ran_park_the_partition(stage: &Stage) {
+    let scene = Scene::copied(stage, "foreign-between", "");
+    scene.target.produce(&[Workload::new(&scene.topic).records(30)]);
     scene.write(100);
     scene.parks("TargetDiverged", &["did not write", "the batch at offset 100 ", "on_diverged: shift"]);
 }
 
-#[test]
-fn somebody_elses_records_under_a_running_mirror_park_the_partition() {
-    let Some(kafka) = real_kafka("somebody_elses_records_under_a_running_mirror_park_the_partition") else {
-        return;
-    };
-    let scene = Scene::copied(kafka.pair().unwrap(), "foreign-during", ATTENTIVE);
+fn somebody_elses_records_under_a_running_mirror_park_the_partition(stage: &Stage) {
+    let scene = Scene::copied(stage, "foreign-during", ATTENTIVE);
     let mut mirror = scene.kmirror().start();
     mirror.says(&["copying", &scene.topic]);
-    scene.target.produce(&[Workload::new(&scene.topic).records(30)]).unwrap();
+    scene.target.produce(&[Workload::new(&scene.topic).records(30)]);
     scene.write(100);
     scene.parks_running(&mut mirror, "TargetDiverged", &["did not write", "the batch at offset 100 "]);
 }
 
-#[test]
-fn copying_goes_on_behind_somebody_elses_records_where_the_policy_says_so() {
-    let Some(kafka) = real_kafka("copying_goes_on_behind_somebody_elses_records_where_the_policy_says_so")
-    else {
-        return;
-    };
+fn copying_goes_on_behind_somebody_elses_records_where_the_policy_says_so(stage: &Stage) {
     for running in [false, true] {
         let settings = format!("on_diverged: shift\n{ATTENTIVE}");
-        let scene = Scene::copied(kafka.pair().unwrap(), "shifted", &settings);
+        let scene = Scene::copied(stage, "shifted", &settings);
         let mirror = running.then(|| scene.kmirror().start());
         if let Some(mut mirror) = mirror {
             mirror.says(&["copying", &scene.topic]);
-            scene.target.produce(&[Workload::new(&scene.topic).records(30)]).unwrap();
+            scene.target.produce(&[Workload::new(&scene.topic).records(30)]);
             scene.write(50);
             await_that("the rest is copied", || scene.target_end() == 180);
             // Perhaps before the shift is recorded: then the next take-over finds it.
             mirror.kill();
         } else {
-            scene.target.produce(&[Workload::new(&scene.topic).records(30)]).unwrap();
+            scene.target.produce(&[Workload::new(&scene.topic).records(30)]);
             scene.write(50);
         }
         scene.kmirror().copy();
@@ -274,82 +236,59 @@ fn copying_goes_on_behind_somebody_elses_records_where_the_policy_says_so() {
     }
 }
 
-#[test]
-fn partitions_that_the_target_lacks_park_until_they_are_added() {
-    let Some(kafka) = real_kafka("partitions_that_the_target_lacks_park_until_they_are_added") else {
-        return;
-    };
-    let scene = Scene::new(kafka.pair().unwrap(), "fewer-partitions", ATTENTIVE);
-    scene.target.create_topic(&scene.topic, 1, &[]).unwrap();
+fn partitions_that_the_target_lacks_park_until_they_are_added(stage: &Stage) {
+    let scene = Scene::new(stage, "fewer-partitions", ATTENTIVE);
+    scene.target.create_topic(&scene.topic, 1, &[]);
     scene.write_with(|workload| workload.partitions(3).records(90));
     let lacking = "the source topic has 3 partitions, the target topic only 1";
     scene.kmirror().run(&["run", "--once"]).with_code(1).saying(lacking).saying("Rejected");
     assert_eq!(scene.on_target().len(), 30, "what is there is copied");
     let mut mirror = scene.kmirror().start();
     mirror.says(&["ERROR", &format!("{}-2", scene.topic), "Rejected"]);
-    scene.target.add_partitions(&scene.topic, 3).unwrap();
+    scene.target.add_partitions(&scene.topic, 3);
     await_that("the partitions that were added are copied", || {
-        (1..3).all(|partition| {
-            scene.target.offset(&scene.topic, partition, LogOffset::Latest).is_ok_and(|end| end == 30)
-        })
+        (1..3).all(|partition| scene.target.end(&scene.topic, partition) == Some(30))
     });
     drop(mirror);
     scene.copies();
 }
 
-#[test]
-fn a_target_with_more_partitions_is_copied_to() {
-    let Some(kafka) = real_kafka("a_target_with_more_partitions_is_copied_to") else { return };
-    let scene = Scene::new(kafka.pair().unwrap(), "more-partitions", "");
-    scene.target.create_topic(&scene.topic, 4, &[]).unwrap();
+fn a_target_with_more_partitions_is_copied_to(stage: &Stage) {
+    let scene = Scene::new(stage, "more-partitions", "");
+    scene.target.create_topic(&scene.topic, 4, &[]);
     scene.write_with(|workload| workload.partitions(2).records(60));
     scene.copies();
 }
 
-#[test]
-fn partitions_added_to_the_source_are_copied_from_their_first_record() {
-    let Some(kafka) = real_kafka("partitions_added_to_the_source_are_copied_from_their_first_record") else {
-        return;
-    };
-    let scene = Scene::copied(kafka.pair().unwrap(), "grown", ATTENTIVE);
+fn partitions_added_to_the_source_are_copied_from_their_first_record(stage: &Stage) {
+    let scene = Scene::copied(stage, "grown", ATTENTIVE);
     let mut mirror = scene.kmirror().start();
     mirror.says(&["copying", &scene.topic]);
-    scene.source.add_partitions(&scene.topic, 2).unwrap();
+    scene.source.add_partitions(&scene.topic, 2);
     scene.write_with(|workload| workload.partitions(2).records(50));
     mirror.says(&["Rejected", "add partitions"]);
-    scene.target.add_partitions(&scene.topic, 2).unwrap();
-    await_that("the new partition is copied", || {
-        scene.target.offset(&scene.topic, 1, LogOffset::Latest).is_ok_and(|end| end == 25)
-    });
+    scene.target.add_partitions(&scene.topic, 2);
+    await_that("the new partition is copied", || scene.target.end(&scene.topic, 1) == Some(25));
     drop(mirror);
     scene.copies();
 }
 
-#[test]
-fn another_source_cluster_behind_the_same_flow_parks_the_partition() {
-    let Some(kafka) = real_kafka("another_source_cluster_behind_the_same_flow_parks_the_partition") else {
-        return;
-    };
-    let pair = kafka.pair().unwrap();
+fn another_source_cluster_behind_the_same_flow_parks_the_partition(stage: &Stage) {
+    let (source, target) = stage.pair();
     let (topic, state) = (unique_topic("other-cluster"), unique_topic("__state"));
     let more = format!("    state_topic: {state}\n");
-    pair.source.produce(&[Workload::new(&topic).records(100)]).unwrap();
-    Kmirror::mirroring(&pair.source, &pair.target, &[&topic], &more).copy();
-    let other = KafkaCluster::builder(KafkaRelease::KAFKA_4_3).start().unwrap();
-    other.produce(&[Workload::new(&topic).records(300)]).unwrap();
-    let ended =
-        Kmirror::mirroring(&other, &pair.target, &[&topic], &more).run(&["run", "--once"]).with_code(1);
+    source.produce(&[Workload::new(&topic).records(100)]);
+    Kmirror::mirroring(&source, &target, &[&topic], &more).copy();
+    let other = stage.cluster();
+    other.produce(&[Workload::new(&topic).records(300)]);
+    let ended = Kmirror::mirroring(&other, &target, &[&topic], &more).run(&["run", "--once"]).with_code(1);
     ended.saying("is parked: SourceRecreated").saying("up to offset 100").saying("bootstrap_servers");
-    let copied = pair.target.records(&topic, Isolation::ReadUncommitted).unwrap();
-    compare_records(&pair.source.records(&topic, Isolation::ReadCommitted).unwrap(), &copied).unwrap();
+    let copied = target.records(&topic, Isolation::ReadUncommitted);
+    compare_records(&source.records(&topic, Isolation::ReadCommitted), &copied).unwrap();
 }
 
-#[test]
-fn an_exact_copy_whose_state_was_lost_or_damaged_goes_on_by_its_log() {
-    let Some(kafka) = real_kafka("an_exact_copy_whose_state_was_lost_or_damaged_goes_on_by_its_log") else {
-        return;
-    };
-    let mut scene = Scene::copied(kafka.pair().unwrap(), "state-lost", "");
+fn an_exact_copy_whose_state_was_lost_or_damaged_goes_on_by_its_log(stage: &Stage) {
+    let mut scene = Scene::copied(stage, "state-lost", "");
     scene.lose_state();
     scene.write(20);
     scene.copies();
@@ -359,13 +298,9 @@ fn an_exact_copy_whose_state_was_lost_or_damaged_goes_on_by_its_log() {
     scene.copies();
 }
 
-#[test]
-fn a_shifted_copy_whose_state_was_lost_or_damaged_parks_the_partition() {
-    let Some(kafka) = real_kafka("a_shifted_copy_whose_state_was_lost_or_damaged_parks_the_partition") else {
-        return;
-    };
-    let mut scene = Scene::new(kafka.pair().unwrap(), "shifted-state-lost", "offsets: shifted");
-    scene.target.produce(&[Workload::new(&scene.topic).records(30)]).unwrap();
+fn a_shifted_copy_whose_state_was_lost_or_damaged_parks_the_partition(stage: &Stage) {
+    let mut scene = Scene::new(stage, "shifted-state-lost", "offsets: shifted");
+    scene.target.produce(&[Workload::new(&scene.topic).records(30)]);
     scene.write(100);
     scene.kmirror().copy();
     scene.damage_state();

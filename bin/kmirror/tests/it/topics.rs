@@ -1,8 +1,8 @@
-//! The topics that a copy must get right, and what a Java consumer must see of them.
+//! The topics that a copy must get right, and what a consumer must see of them.
 
-use kmirror_testkit::{
-    CompactedTopic, Isolation, KafkaEndpoint, PrintedRecord, Workload, compare_records, unique_topic,
-};
+use kmirror_testkit::{Isolation, PrintedRecord, Workload, compare_records, unique_topic};
+
+use crate::stage::AnyCluster;
 
 /// Topics of every kind on one cluster.
 pub(crate) struct Topics {
@@ -13,7 +13,7 @@ pub(crate) struct Topics {
 impl Topics {
     /// Writes them: several partitions without compression, every codec, transactions with one abort in ten, large records,
     /// append times, and a topic that the cleaner has been through.
-    pub(crate) fn write(kafka: &KafkaEndpoint) -> Topics {
+    pub(crate) fn write(kafka: &AnyCluster) -> Topics {
         let mut names = Vec::new();
         let mut topic = |name: &str| {
             let topic = unique_topic(name);
@@ -35,12 +35,11 @@ impl Topics {
         for codec in ["gzip", "snappy", "lz4", "zstd"] {
             workloads.push(topic(codec).codec(codec).records(2_000).json().keys(50).headers());
         }
-        kafka.produce(&workloads).unwrap();
+        kafka.produce(&workloads);
         let mut compacted = Vec::new();
         for codec in ["none", "zstd"] {
             let name = unique_topic(&format!("compacted-{codec}"));
-            let cleaned = CompactedTopic::create(kafka, &name, codec).unwrap();
-            assert!((cleaned.records.len() as u64) < cleaned.records_written, "the cleaner left holes");
+            kafka.write_compacted(&name, codec);
             compacted.push(name);
         }
         Topics { names, compacted }
@@ -55,8 +54,8 @@ impl Topics {
         self.names.iter().map(String::as_str).collect()
     }
 
-    /// Compares what a Java consumer sees on both sides.
-    pub(crate) fn compare(&self, source: &KafkaEndpoint, target: &KafkaEndpoint) {
+    /// Compares what a consumer sees on both sides.
+    pub(crate) fn compare(&self, source: &AnyCluster, target: &AnyCluster) {
         let names = self.kept();
         for isolation in [Isolation::ReadCommitted, Isolation::ReadUncommitted] {
             // What was aborted is not on the target at all: both isolation levels see there what was committed.
@@ -65,8 +64,8 @@ impl Topics {
             compare_records(&as_create_time(expected), &found).unwrap();
         }
         for topic in &self.compacted {
-            let expected = source.records(topic, Isolation::ReadCommitted).unwrap();
-            let found = target.records(topic, Isolation::ReadCommitted).unwrap();
+            let expected = source.records(topic, Isolation::ReadCommitted);
+            let found = target.records(topic, Isolation::ReadCommitted);
             compare_records(&expected, &without_repeats(&found)).unwrap();
         }
     }

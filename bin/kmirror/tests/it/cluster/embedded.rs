@@ -1,0 +1,193 @@
+//! A cluster in the memory of this process, which the program reaches by TCP as it does any other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use kmirror_embedded::{Codec, EmbeddedCluster, LogRecord, LogView, NewBatch, NewRecord, Profile};
+use kmirror_testkit::{CompactedTopic, Isolation, LogOffset, PrintedRecord, Workload, printed_bytes};
+use tokio::runtime::{Builder, Runtime};
+
+use super::writer::{self, EmbeddedLoad};
+use super::{Cluster, Load};
+
+/// An embedded cluster.
+pub(crate) struct Embedded {
+    cluster: Arc<EmbeddedCluster>,
+    /// Where the logs of topics ended when their followers were lost.
+    follower_ends: Mutex<HashMap<String, i64>>,
+}
+
+impl Embedded {
+    /// A new one of so many brokers.
+    pub(crate) fn start(brokers: u8, profile: Profile) -> Embedded {
+        let cluster = EmbeddedCluster::builder().brokers(brokers).profile(profile);
+        let cluster = Arc::new(runtime().block_on(cluster.start()).unwrap());
+        Embedded { cluster, follower_ends: Mutex::default() }
+    }
+
+    fn log(&self, topic: &str, partition: i32) -> Option<LogView> {
+        self.cluster.log(topic, partition).ok()
+    }
+}
+
+/// Where brokers live, beside the tests.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+}
+
+impl Cluster for Embedded {
+    fn bootstrap_servers(&self) -> String {
+        self.cluster.bootstrap_servers()
+    }
+
+    fn create_topic(&self, topic: &str, partitions: u32, configs: &[(&str, &str)]) {
+        self.cluster.create_topic(topic, partitions as usize, configs).unwrap();
+    }
+
+    fn delete_topic(&self, topic: &str) {
+        self.cluster.delete_topic(topic);
+    }
+
+    fn add_partitions(&self, topic: &str, partitions: u32) {
+        self.cluster.add_partitions(topic, partitions as usize).unwrap();
+    }
+
+    fn alter_topic(&self, topic: &str, configs: &[(&str, &str)]) {
+        self.cluster.alter_topic(topic, configs).unwrap();
+    }
+
+    fn has_config(&self, topic: &str, key: &str, value: &str) -> bool {
+        self.cluster.topic_config(topic, key).as_deref() == Some(value)
+    }
+
+    fn partitions(&self, topic: &str) -> Option<i32> {
+        let partitions = self.cluster.partitions(topic) as i32;
+        (partitions > 0).then_some(partitions)
+    }
+
+    fn produce(&self, workloads: &[Workload]) {
+        workloads.iter().for_each(|workload| writer::produce(&self.cluster, &workload.content()));
+    }
+
+    fn start_load(&self, workloads: &[Workload]) -> Box<dyn Load> {
+        Box::new(EmbeddedLoad::start(&self.cluster, workloads))
+    }
+
+    fn write_text(&self, topic: &str, key: &str, value: &str) {
+        let record = (Some(key.as_bytes()), Some(value.as_bytes()));
+        self.cluster.write(topic, 0, Codec::None, &[record]).unwrap();
+    }
+
+    fn write_compacted(&self, topic: &str, codec: &str) {
+        self.produce(&CompactedTopic::workloads(topic, codec));
+        let written = self.end(topic);
+        // The newest segment, of one record, is never cleaned.
+        self.cluster.clean(topic, 0, written - 1).unwrap();
+        let left = self.log(topic, 0).unwrap().records(kmirror_embedded::Isolation::ReadCommitted).unwrap();
+        assert!((left.len() as i64) < written, "the cleaner left holes");
+    }
+
+    fn write_behind_head(&self, topic: &str, head: i64) {
+        self.create_topic(topic, 1, &[]);
+        self.cluster.begin_at(topic, 0, head).unwrap();
+        let mut batch = NewBatch::new(Codec::Zstd);
+        (0..100).for_each(|index| batch.push(NewRecord::new(1_700_000_000_000 + index)));
+        self.cluster.append(topic, 0, &batch.bytes()).unwrap();
+    }
+
+    fn records_of(&self, topics: &[&str], isolation: Isolation) -> Option<Vec<PrintedRecord>> {
+        let isolation = match isolation {
+            Isolation::ReadCommitted => kmirror_embedded::Isolation::ReadCommitted,
+            Isolation::ReadUncommitted => kmirror_embedded::Isolation::ReadUncommitted,
+        };
+        let mut printed = Vec::new();
+        for topic in topics {
+            for partition in 0..self.partitions(topic)? {
+                let records = self.log(topic, partition)?.records(isolation).unwrap();
+                printed.extend(records.into_iter().map(|record| print(topic, partition, &record)));
+            }
+        }
+        Some(printed)
+    }
+
+    fn offset(&self, topic: &str, partition: i32, place: LogOffset) -> Option<i64> {
+        match place {
+            LogOffset::Earliest => self.log(topic, partition).map(|log| log.start),
+            LogOffset::Latest => self.log(topic, partition).map(|log| log.high_watermark),
+            LogOffset::Timestamp(timestamp) => {
+                let found = self.cluster.offset_at(topic, partition, timestamp).ok()?;
+                Some(found.unwrap_or(-1))
+            }
+        }
+    }
+
+    fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        self.cluster.delete_below(topic, partition, before).unwrap();
+    }
+
+    fn damage(&self, topic: &str) {
+        self.cluster.damage(topic, 0).unwrap();
+    }
+
+    fn forget_producers(&self, topic: &str) {
+        self.cluster.expire_producers(topic, 0).unwrap();
+    }
+
+    fn has_nodes(&self) -> bool {
+        true
+    }
+
+    fn kill(&self, node: usize) {
+        self.cluster.stop_broker(node as i32).unwrap();
+    }
+
+    fn restart(&self, node: usize) {
+        self.cluster.start_broker(node as i32).unwrap();
+    }
+
+    fn pause(&self, node: usize) {
+        self.cluster.pause_broker(node as i32).unwrap();
+    }
+
+    fn resume(&self, node: usize) {
+        self.cluster.resume_broker(node as i32).unwrap();
+    }
+
+    fn create_on_two_nodes(&self, topic: &str) {
+        self.create_topic(topic, 1, &[]);
+    }
+
+    fn lose_follower(&self, topic: &str) {
+        self.follower_ends.lock().unwrap().insert(topic.to_owned(), self.end(topic));
+    }
+
+    fn lose_leader(&self, topic: &str) {
+        let end = self.follower_ends.lock().unwrap().remove(topic).expect("the follower was lost before");
+        self.cluster.truncate(topic, 0, end).unwrap();
+    }
+}
+
+impl Embedded {
+    fn end(&self, topic: &str) -> i64 {
+        self.log(topic, 0).unwrap().end
+    }
+}
+
+fn print(topic: &str, partition: i32, record: &LogRecord) -> PrintedRecord {
+    let headers: Vec<String> = record
+        .headers
+        .iter()
+        .map(|(key, value)| format!("{}={}", printed_bytes(Some(key)), printed_bytes(value.as_deref())))
+        .collect();
+    PrintedRecord {
+        topic: topic.to_owned(),
+        partition,
+        offset: record.offset,
+        timestamp: record.timestamp,
+        timestamp_type: if record.is_append_time { "LogAppendTime" } else { "CreateTime" }.to_owned(),
+        key: printed_bytes(record.key.as_deref()),
+        headers: headers.join(","),
+        value: printed_bytes(record.value.as_deref()),
+    }
+}

@@ -1,0 +1,125 @@
+//! Where scenarios are played: between embedded clusters, and between real ones where there are any.
+
+use std::rc::Rc;
+use std::thread;
+
+use kmirror_embedded::Profile;
+use kmirror_testkit::{KafkaCluster, KafkaClusterBuilder, KafkaRelease, RealKafka, real_kafka};
+
+use crate::cluster::{Cluster, Embedded, Kafka};
+
+/// Makes two tests of each scenario, a function of a [`Stage`]: `NAME::embedded`, and `NAME::kafka`, which is skipped where there is
+/// no Kafka. Tests run in the order of their names, so that one of the first kind runs beside one of the second.
+macro_rules! on_both_kinds {
+    ($($scenario:ident),+ $(,)?) => {
+        $(
+            mod $scenario {
+                #[test]
+                fn embedded() {
+                    super::$scenario(&crate::stage::Stage::embedded());
+                }
+
+                #[test]
+                fn kafka() {
+                    let Some(stage) = crate::stage::Stage::kafka(stringify!($scenario)) else { return };
+                    super::$scenario(&stage);
+                }
+            }
+        )+
+    };
+}
+pub(crate) use on_both_kinds;
+
+/// Clusters of one kind.
+pub(crate) struct Stage {
+    /// The turn with real Kafka; nothing where clusters are embedded.
+    kafka: Option<RealKafka>,
+}
+
+/// A cluster that a scenario and its scene share.
+pub(crate) type AnyCluster = Rc<dyn Cluster>;
+
+impl Stage {
+    pub(crate) fn embedded() -> Stage {
+        Stage { kafka: None }
+    }
+
+    /// A turn with real Kafka, if there is one.
+    pub(crate) fn kafka(test: &str) -> Option<Stage> {
+        Some(Stage { kafka: Some(real_kafka(test)?) })
+    }
+
+    /// A number that depends on how slow clusters are.
+    pub(crate) fn either<T>(&self, embedded: T, kafka: T) -> T {
+        if self.kafka.is_some() { kafka } else { embedded }
+    }
+
+    /// Source and target, each of one node. Real ones are shared with other scenarios.
+    pub(crate) fn pair(&self) -> (AnyCluster, AnyCluster) {
+        let Some(kafka) = &self.kafka else { return (self.cluster(), self.cluster()) };
+        let pair = kafka.pair().unwrap();
+        let (source, target) = pair.clusters().unzip();
+        (Rc::new(Kafka::shared(&pair.source, source)), Rc::new(Kafka::shared(&pair.target, target)))
+    }
+
+    /// A cluster of one node for this scenario alone.
+    pub(crate) fn cluster(&self) -> AnyCluster {
+        self.start(1, Profile::Kafka4_3, |builder| builder)
+    }
+
+    /// The same of an older release.
+    pub(crate) fn older_cluster(&self) -> AnyCluster {
+        match self.kafka {
+            Some(_) => start(KafkaCluster::builder(KafkaRelease::KAFKA_3_9)),
+            None => self.start(1, Profile::Kafka3_9, |builder| builder),
+        }
+    }
+
+    /// One that forgets producers after a second without a write.
+    pub(crate) fn forgetful_cluster(&self) -> AnyCluster {
+        self.start(1, Profile::Kafka4_3, |builder| {
+            builder
+                .property("producer.id.expiration.ms", "1000")
+                .property("producer.id.expiration.check.interval.ms", "200")
+                .property("transactional.id.expiration.ms", "1000")
+        })
+    }
+
+    /// One of three nodes, whose failures are noticed soon.
+    pub(crate) fn three_nodes(&self) -> AnyCluster {
+        self.start(3, Profile::Kafka4_3, three_nodes)
+    }
+
+    /// A source of one node and a target of three.
+    pub(crate) fn one_and_three_nodes(&self) -> (AnyCluster, AnyCluster) {
+        if self.kafka.is_none() {
+            return (self.cluster(), self.three_nodes());
+        }
+        let builder = || KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
+        thread::scope(|scope| {
+            let source = scope.spawn(|| builder().start().unwrap());
+            let target = start(three_nodes(builder().nodes(3)));
+            (Rc::new(Kafka::own(source.join().unwrap())) as AnyCluster, target)
+        })
+    }
+
+    fn start(
+        &self,
+        nodes: u8,
+        profile: Profile,
+        settings: impl FnOnce(KafkaClusterBuilder) -> KafkaClusterBuilder,
+    ) -> AnyCluster {
+        match self.kafka {
+            Some(_) => start(settings(KafkaCluster::builder(KafkaRelease::KAFKA_4_3).nodes(nodes.into()))),
+            None => Rc::new(Embedded::start(nodes, profile)),
+        }
+    }
+}
+
+fn three_nodes(builder: KafkaClusterBuilder) -> KafkaClusterBuilder {
+    builder.property("broker.session.timeout.ms", "3000").property("broker.heartbeat.interval.ms", "500")
+}
+
+fn start(builder: KafkaClusterBuilder) -> AnyCluster {
+    Rc::new(Kafka::own(builder.start().unwrap()))
+}
