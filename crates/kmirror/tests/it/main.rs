@@ -6,3 +6,4 @@ mod beside;
 mod embedded;
 mod fillers;
 mod library;
+mod schedules;
