@@ -27,6 +27,8 @@
 //!
 //! ## Logs
 #![doc = include_str!("../conformance/logs.md")]
+//! ## Groups
+#![doc = include_str!("../conformance/groups.md")]
 //!
 //! Not there: groups of the newer protocols (KIP-848, share groups), transactions of clients, TLS, SASL without requests
 //! around its tokens (before KIP-152), quotas by rate (a [`FaultKind::Throttle`] stands for one), tiered storage, replication

@@ -26,8 +26,13 @@ impl Profile {
             Profile::Kafka3_9 => (known.min, max_of_3_9(api)),
             Profile::Kafka4_3 => (known.min, known.max),
         };
-        // In 4.1, the level of the codecs, this was unstable, and brokers do not offer it.
-        let max = if api == ApiKey::InitProducerId { max.min(5) } else { max };
+        let max = match api {
+            // In 4.1, the level of the codecs, this was unstable, and brokers do not offer it.
+            ApiKey::InitProducerId => max.min(5),
+            // Brokers offer 10 since 4.2, but the codecs cannot read it.
+            ApiKey::OffsetCommit | ApiKey::OffsetFetch => max.min(9),
+            _ => max,
+        };
         (min <= max).then_some((min, max.min(known.max)))
     }
 
@@ -92,7 +97,6 @@ fn max_of_3_9(api: ApiKey) -> i16 {
         ApiKey::ListOffsets => 9,
         ApiKey::Metadata => 12,
         ApiKey::FindCoordinator => 6,
-        ApiKey::OffsetCommit | ApiKey::OffsetFetch => 9,
         ApiKey::EndTxn | ApiKey::TxnOffsetCommit | ApiKey::AddOffsetsToTxn => 4,
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => 3,
         ApiKey::DescribeGroups => 5,

@@ -1,5 +1,5 @@
 //! OffsetCommit (`KafkaApis.handleOffsetCommitRequest`, `OffsetMetadataManager.commitOffset`): by members of the present generation,
-//! or by anybody where nobody is a member. From version 10 on topics are named by their ids.
+//! or by anybody where nobody is a member.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_commit_response::{
@@ -19,15 +19,12 @@ pub(super) fn handle(request: OffsetCommitRequest, context: &mut Context<'_>) ->
         generation: request.generation_id_or_member_epoch,
         producer_id: None,
     };
-    let named = request.topics.iter().map(|topic| context.state.topic_name(&topic.name, topic.topic_id));
-    let named: Vec<_> = named.collect();
     let wanted: Vec<_> = request
         .topics
         .iter()
-        .zip(&named)
-        .flat_map(|(topic, name)| topic.partitions.iter().map(move |partition| (name, partition)))
-        .map(|(name, partition)| Wanted {
-            topic: name.as_deref(),
+        .flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)))
+        .map(|(topic, partition)| Wanted {
+            topic: &topic.name,
             number: partition.partition_index,
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
@@ -42,16 +39,14 @@ pub(super) fn handle(request: OffsetCommitRequest, context: &mut Context<'_>) ->
                 .with_error_code(code(&committed))
         });
         let partitions = partitions.collect();
-        let response = OffsetCommitResponseTopic::default().with_partitions(partitions);
-        response.with_name(topic.name.clone()).with_topic_id(topic.topic_id)
+        OffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
     });
     OffsetCommitResponse::default().with_topics(topics.collect())
 }
 
 /// What is to be committed for a partition.
 pub(super) struct Wanted<'a> {
-    /// Absent where its id is not known.
-    pub(super) topic: Option<&'a str>,
+    pub(super) topic: &'a str,
     pub(super) number: i32,
     pub(super) offset: i64,
     pub(super) leader_epoch: i32,
@@ -69,7 +64,8 @@ pub(super) fn commit(
     if !context.may(Operation::Read, ResourceType::Group, group) {
         return wanted.iter().map(|_| Err(ResponseError::GroupAuthorizationFailed)).collect();
     }
-    let mut results: Vec<_> = wanted.iter().map(|wanted| check(wanted, context)).collect();
+    let mut results: Vec<_> =
+        wanted.iter().map(|wanted| context.check_partition(wanted.topic, wanted.number)).collect();
     if !results.iter().any(Result::is_ok) {
         return results;
     }
@@ -82,11 +78,6 @@ pub(super) fn commit(
         *result = permitted.and_then(|()| commit_one(group, who, wanted, context));
     }
     results
-}
-
-fn check(wanted: &Wanted<'_>, context: &Context<'_>) -> Result<(), ResponseError> {
-    let topic = wanted.topic.ok_or(ResponseError::UnknownTopicId)?;
-    context.check_partition(topic, wanted.number)
 }
 
 /// Clients of OffsetCommit before version 9, and all of TxnOffsetCommit, do not know that a group may not be there.
@@ -111,7 +102,7 @@ fn commit_one(
     }
     let committed =
         Committed { offset: wanted.offset, leader_epoch: wanted.leader_epoch, metadata: metadata.to_owned() };
-    let partition = (wanted.topic.unwrap_or_default().to_owned(), wanted.number);
+    let partition = (wanted.topic.to_owned(), wanted.number);
     context.state.groups.commit(group, who, partition, committed);
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! OffsetFetch (`OffsetMetadataManager.fetchOffsets`, `fetchAllOffsets`): of one group up to version 7, of any number from 8 on
-//! (KIP-709). From version 7 on a client may wait for transactions that have not ended (KIP-447), from 10 on topics have ids.
+//! (KIP-709). From version 7 on a client may wait for transactions that have not ended (KIP-447).
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -8,7 +8,6 @@ use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
-use uuid::Uuid;
 
 use super::{Context, EmptyName, text};
 use crate::security::acl::Operation;
@@ -101,9 +100,8 @@ fn committed_topics(group: &str, context: &Context<'_>) -> Vec<OffsetFetchReques
         match topics.last_mut().filter(|last| last.name.as_str() == topic) {
             Some(last) => last.partition_indexes.push(*number),
             None => {
-                let id = context.state.topics.get(topic).map_or(Uuid::nil(), |topic| topic.id);
                 let named = OffsetFetchRequestTopics::default().with_name(TopicName(text(topic.clone())));
-                topics.push(named.with_topic_id(id).with_partition_indexes(vec![*number]));
+                topics.push(named.with_partition_indexes(vec![*number]));
             }
         }
     }
@@ -116,19 +114,16 @@ fn fetch_topic(
     require_stable: bool,
     context: &Context<'_>,
 ) -> OffsetFetchResponseTopics {
-    let has_ids = context.version >= IDS_FROM;
-    let id = if has_ids { topic.topic_id } else { Uuid::nil() };
-    let name = context.state.topic_name(&topic.name, id);
-    let partitions = topic.partition_indexes.iter().map(|number| match &name {
-        None => nothing(*number).with_error_code(ResponseError::UnknownTopicId.code()),
-        Some(name) if !context.may_topic(Operation::Describe, name) => {
+    let is_visible = context.may_topic(Operation::Describe, &topic.name);
+    let partitions = topic.partition_indexes.iter().map(|number| {
+        if is_visible {
+            fetch_partition(group, &topic.name, *number, require_stable, context)
+        } else {
             nothing(*number).with_error_code(ResponseError::TopicAuthorizationFailed.code())
         }
-        Some(name) => fetch_partition(group, name, *number, require_stable, context),
     });
     let partitions = partitions.collect();
-    let response = OffsetFetchResponseTopics::default().with_partitions(partitions);
-    if has_ids { response.with_topic_id(id) } else { response.with_name(topic.name.clone()) }
+    OffsetFetchResponseTopics::default().with_name(topic.name.clone()).with_partitions(partitions)
 }
 
 fn fetch_partition(
@@ -163,4 +158,3 @@ fn nothing(number: i32) -> OffsetFetchResponsePartitions {
 }
 
 const BATCHED_FROM: i16 = 8;
-const IDS_FROM: i16 = 10;

@@ -22,7 +22,7 @@ pub(super) fn handle(request: TxnOffsetCommitRequest, context: &mut Context<'_>)
         .iter()
         .flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)))
         .map(|(topic, partition)| Wanted {
-            topic: Some(&topic.name),
+            topic: &topic.name,
             number: partition.partition_index,
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,

@@ -25,6 +25,12 @@ impl Wire {
 
     /// `None`: the broker hung up.
     pub(crate) fn try_call<Q: Request>(&mut self, version: i16, request: &Q) -> Option<Q::Response> {
+        self.send(version, request)?;
+        self.receive::<Q>(version)
+    }
+
+    /// Sends a request whose answer is received later.
+    pub(crate) fn send<Q: Request>(&mut self, version: i16, request: &Q) -> Option<()> {
         let header = RequestHeader::default()
             .with_request_api_key(Q::KEY)
             .with_request_api_version(version)
@@ -36,7 +42,10 @@ impl Wire {
         request.encode(&mut frame, version).unwrap();
         let length = (frame.len() - 4) as i32;
         frame[..4].copy_from_slice(&length.to_be_bytes());
-        self.stream.write_all(&frame).ok()?;
+        self.stream.write_all(&frame).ok()
+    }
+
+    pub(crate) fn receive<Q: Request>(&mut self, version: i16) -> Option<Q::Response> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).ok()?;
         let mut answer = vec![0; i32::from_be_bytes(length) as usize];

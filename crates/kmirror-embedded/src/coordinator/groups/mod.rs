@@ -36,6 +36,7 @@ pub(crate) type Awaited = oneshot::Receiver<Answer>;
 impl Groups {
     /// Lets a member join, which creates the group where it has no id yet.
     pub(crate) fn join(&mut self, name: &str, mut join: Join, now_ms: i64) -> Awaited {
+        self.tick(name, now_ms);
         let (ticket, awaited) = self.ticket();
         join.ticket = ticket;
         if join.member_id.is_empty() {
@@ -55,6 +56,7 @@ impl Groups {
 
     /// Lets a member ask for its assignment.
     pub(crate) fn sync(&mut self, name: &str, mut sync: Sync, now_ms: i64) -> Awaited {
+        self.tick(name, now_ms);
         let (ticket, awaited) = self.ticket();
         sync.ticket = ticket;
         match self.groups.get_mut(name) {

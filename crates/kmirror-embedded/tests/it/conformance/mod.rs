@@ -1,7 +1,9 @@
 //! Cases that are put to the embedded cluster and to a real one, which must answer alike. The embedded answers are checked always,
 //! the real ones where there is Kafka; the tables of the crate's documentation are made from them.
 
+mod groups;
 mod logs;
+mod scene;
 
 /// The table of a family of cases that the crate's documentation shows. Without Kafka at hand a changed judgement is noticed by it
 /// all the same. `KMIRROR_CONFORMANCE=write` writes it anew.
