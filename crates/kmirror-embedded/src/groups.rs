@@ -1,4 +1,4 @@
-//! What groups have committed, without a client.
+//! Groups as their cluster's owner sees them, without a client.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,28 @@ use kafka_protocol::ResponseError;
 use crate::cluster::{EmbeddedCluster, EmbeddedError};
 use crate::coordinator::groups::{CommitAs, Committed};
 
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupView {
+    /// `Empty`, `PreparingRebalance`, `CompletingRebalance` or `Stable`.
+    pub state: &'static str,
+    /// The generation, from 1 on; 0 for a group that nobody has joined yet.
+    pub generation: i32,
+    /// The client id of each member, in the order in which they joined.
+    pub members: Vec<String>,
+}
+
 impl EmbeddedCluster {
+    /// A group; `None` where there is none of this name.
+    pub fn group(&self, group: &str) -> Option<GroupView> {
+        let mut state = self.shared.lock();
+        let now_ms = state.now_ms();
+        let group = state.groups.group(group, now_ms)?;
+        let members = group.members().iter().map(|member| member.client_id.clone()).collect();
+        Some(GroupView { state: group.state().name(), generation: group.generation(), members })
+    }
+
     /// What a group has committed, by topic and partition; nothing where there is no such group.
     pub fn committed_offsets(&self, group: &str) -> BTreeMap<(String, i32), i64> {
         let state = self.shared.lock();

@@ -53,6 +53,7 @@ use std::hash::{BuildHasher, RandomState};
 
 pub use cluster::{ClusterBuilder, EmbeddedCluster, EmbeddedError, LogView};
 pub use fault::{Fault, FaultKind};
+pub use groups::GroupView;
 pub use kafka_protocol::ResponseError;
 pub use kafka_protocol::messages::ApiKey;
 pub use profile::Profile;

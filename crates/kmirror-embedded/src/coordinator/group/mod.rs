@@ -337,6 +337,10 @@ impl Group {
         self.state
     }
 
+    pub(crate) fn generation(&self) -> i32 {
+        self.lasting.generation
+    }
+
     /// Protocol type and protocol name.
     pub(crate) fn protocol(&self) -> (Option<String>, Option<String>) {
         (self.lasting.protocol_type.clone(), self.lasting.protocol_name.clone())

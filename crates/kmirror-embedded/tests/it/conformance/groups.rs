@@ -6,7 +6,7 @@ use kmirror_embedded::EmbeddedCluster;
 use kmirror_testkit::{real_kafka, unique_topic};
 
 use super::check_table;
-use super::scene::Scene;
+use crate::scene::Scene;
 
 struct Case {
     name: &'static str,

@@ -3,7 +3,6 @@
 
 mod groups;
 mod logs;
-mod scene;
 
 /// The table of a family of cases that the crate's documentation shows. Without Kafka at hand a changed judgement is noticed by it
 /// all the same. `KMIRROR_CONFORMANCE=write` writes it anew.

@@ -26,33 +26,33 @@ use kafka_protocol::protocol::StrBytes;
 use crate::wire::Wire;
 
 /// Somebody with a connection of his own.
-pub(super) struct Actor {
+pub(crate) struct Actor {
     wire: Wire,
-    pub(super) id: String,
-    pub(super) instance: Option<&'static str>,
-    pub(super) generation: i32,
-    pub(super) join_version: i16,
-    pub(super) protocol_type: &'static str,
-    pub(super) protocols: Vec<&'static str>,
+    pub(crate) id: String,
+    pub(crate) instance: Option<&'static str>,
+    pub(crate) generation: i32,
+    pub(crate) join_version: i16,
+    pub(crate) protocol_type: &'static str,
+    pub(crate) protocols: Vec<&'static str>,
     /// What it subscribes to.
-    pub(super) topics: Vec<String>,
-    pub(super) session_timeout_ms: i32,
-    pub(super) rebalance_timeout_ms: i32,
+    pub(crate) topics: Vec<String>,
+    pub(crate) session_timeout_ms: i32,
+    pub(crate) rebalance_timeout_ms: i32,
 }
 
 /// A group and a topic of two partitions on one cluster.
-pub(super) struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     coordinator: String,
-    pub(super) topic: String,
-    pub(super) group: String,
+    pub(crate) topic: String,
+    pub(crate) group: String,
     actors: BTreeMap<&'static str, Actor>,
     ids: BTreeMap<String, &'static str>,
     pass: &'a (dyn Fn(Duration) + Sync),
-    pub(super) answers: Vec<String>,
+    pub(crate) answers: Vec<String>,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         address: &str,
         topic: &str,
         group: &str,
@@ -69,7 +69,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    pub(super) fn actor(&mut self, name: &'static str) -> &mut Actor {
+    pub(crate) fn actor(&mut self, name: &'static str) -> &mut Actor {
         let topics = vec![self.topic.clone()];
         let coordinator = &self.coordinator;
         self.actors.entry(name).or_insert_with(|| Actor {
@@ -87,7 +87,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Joins as far as it takes to be a member, which is not told.
-    pub(super) fn enter(&mut self, name: &'static str) {
+    pub(crate) fn enter(&mut self, name: &'static str) {
         let told = self.answers.len();
         if self.actor(name).id.is_empty() && self.actor(name).instance.is_none() {
             self.join(name);
@@ -97,7 +97,7 @@ impl<'a> Scene<'a> {
     }
 
     /// A stable group of members, the first of which leads it.
-    pub(super) fn stable(&mut self, names: &[&'static str]) {
+    pub(crate) fn stable(&mut self, names: &[&'static str]) {
         let told = self.answers.len();
         for (index, name) in names.iter().enumerate() {
             if self.actor(name).instance.is_none() {
@@ -115,12 +115,12 @@ impl<'a> Scene<'a> {
         self.answers.truncate(told);
     }
 
-    pub(super) fn join(&mut self, name: &'static str) {
+    pub(crate) fn join(&mut self, name: &'static str) {
         self.begin_join(name);
         self.end_join(name);
     }
 
-    pub(super) fn begin_join(&mut self, name: &'static str) {
+    pub(crate) fn begin_join(&mut self, name: &'static str) {
         let group = group_id(&self.group);
         let actor = self.actor(name);
         let metadata = subscription(&actor.topics);
@@ -140,7 +140,7 @@ impl<'a> Scene<'a> {
         actor.wire.send(version, &request).unwrap();
     }
 
-    pub(super) fn end_join(&mut self, name: &'static str) {
+    pub(crate) fn end_join(&mut self, name: &'static str) {
         let actor = self.actor(name);
         let version = actor.join_version;
         let joined = actor.wire.receive::<JoinGroupRequest>(version).unwrap();
@@ -163,16 +163,16 @@ impl<'a> Scene<'a> {
         ));
     }
 
-    pub(super) fn sync(&mut self, name: &'static str, assigned: &[&'static str]) {
+    pub(crate) fn sync(&mut self, name: &'static str, assigned: &[&'static str]) {
         self.begin_sync(name, assigned);
         self.end_sync(name);
     }
 
-    pub(super) fn begin_sync(&mut self, name: &'static str, assigned: &[&'static str]) {
+    pub(crate) fn begin_sync(&mut self, name: &'static str, assigned: &[&'static str]) {
         self.begin_sync_as(name, assigned, 5, Some("consumer"), Some("range"));
     }
 
-    pub(super) fn begin_sync_as(
+    pub(crate) fn begin_sync_as(
         &mut self,
         name: &'static str,
         assigned: &[&'static str],
@@ -202,7 +202,7 @@ impl<'a> Scene<'a> {
         actor.wire.send(version, &request).unwrap();
     }
 
-    pub(super) fn end_sync(&mut self, name: &'static str) {
+    pub(crate) fn end_sync(&mut self, name: &'static str) {
         let synced = self.actor(name).wire.receive::<SyncGroupRequest>(5).unwrap();
         let assignment = String::from_utf8_lossy(&synced.assignment).into_owned();
         match synced.error_code {
@@ -211,7 +211,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    pub(super) fn heartbeat(&mut self, name: &'static str) {
+    pub(crate) fn heartbeat(&mut self, name: &'static str) {
         let group = group_id(&self.group);
         let actor = self.actor(name);
         let request = HeartbeatRequest::default()
@@ -223,7 +223,7 @@ impl<'a> Scene<'a> {
         self.tell(format!("heartbeat {name}: {code}"));
     }
 
-    pub(super) fn leave(&mut self, name: &'static str) {
+    pub(crate) fn leave(&mut self, name: &'static str) {
         let group = group_id(&self.group);
         let actor = self.actor(name);
         let member = MemberIdentity::default()
@@ -235,7 +235,7 @@ impl<'a> Scene<'a> {
         self.tell(format!("leave {name}: {} {codes:?}", left.error_code));
     }
 
-    pub(super) fn leave_alone(&mut self, name: &'static str) {
+    pub(crate) fn leave_alone(&mut self, name: &'static str) {
         let group = group_id(&self.group);
         let actor = self.actor(name);
         let request = LeaveGroupRequest::default().with_group_id(group).with_member_id(text(&actor.id));
@@ -244,7 +244,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Commits as this member, by the version of OffsetCommit.
-    pub(super) fn commit(
+    pub(crate) fn commit(
         &mut self,
         name: &'static str,
         version: i16,
@@ -271,13 +271,13 @@ impl<'a> Scene<'a> {
     }
 
     /// Commits to the first partition, as most do.
-    pub(super) fn commits(&mut self, name: &'static str) {
+    pub(crate) fn commits(&mut self, name: &'static str) {
         let topic = self.topic.clone();
         self.commit(name, 9, &topic, 0, "a note");
     }
 
     /// What is committed for both partitions, or for all.
-    pub(super) fn fetch(&mut self, version: i16, all: bool) {
+    pub(crate) fn fetch(&mut self, version: i16, all: bool) {
         let topic = self.topic.clone();
         let group = group_id(&self.group);
         let wire = &mut self.actor("admin").wire;
@@ -312,14 +312,14 @@ impl<'a> Scene<'a> {
         self.tell(format!("fetch {version}: {error} [{}]", found.join(", ")));
     }
 
-    pub(super) fn delete(&mut self) {
+    pub(crate) fn delete(&mut self) {
         let group = group_id(&self.group);
         let request = DeleteGroupsRequest::default().with_groups_names(vec![group]);
         let code = self.actor("admin").wire.call(2, &request).results[0].error_code;
         self.tell(format!("delete: {code}"));
     }
 
-    pub(super) fn delete_offset(&mut self, topic: &str) {
+    pub(crate) fn delete_offset(&mut self, topic: &str) {
         let partition = OffsetDeleteRequestPartition::default();
         let named =
             OffsetDeleteRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
@@ -330,7 +330,7 @@ impl<'a> Scene<'a> {
         self.tell(format!("delete offset: {} {codes:?}", deleted.error_code));
     }
 
-    pub(super) fn describe(&mut self, version: i16) {
+    pub(crate) fn describe(&mut self, version: i16) {
         let request = DescribeGroupsRequest::default().with_groups(vec![group_id(&self.group)]);
         let described = self.actor("admin").wire.call(version, &request);
         let group = &described.groups[0];
@@ -361,7 +361,7 @@ impl<'a> Scene<'a> {
         self.tell(told);
     }
 
-    pub(super) fn list(&mut self, states: &[&str], types: &[&str]) {
+    pub(crate) fn list(&mut self, states: &[&str], types: &[&str]) {
         let request = ListGroupsRequest::default()
             .with_states_filter(states.iter().map(|state| text(state)).collect())
             .with_types_filter(types.iter().map(|kind| text(kind)).collect());
@@ -379,7 +379,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Waits until the group is in a state: what somebody has sent over another connection has arrived then.
-    pub(super) fn until(&mut self, state: &str) {
+    pub(crate) fn until(&mut self, state: &str) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let request = DescribeGroupsRequest::default().with_groups(vec![group_id(&self.group)]);
@@ -392,7 +392,17 @@ impl<'a> Scene<'a> {
         }
     }
 
-    pub(super) fn pass(&self, time: Duration) {
+    /// Everybody connects to another broker.
+    pub(crate) fn connect_to(&mut self, address: &str) {
+        self.coordinator = address.to_owned();
+        self.actors.values_mut().for_each(|actor| actor.wire = Wire::connect(address));
+    }
+
+    pub(crate) fn coordinator(&self) -> &str {
+        &self.coordinator
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
         (self.pass)(time);
     }
 
@@ -402,7 +412,7 @@ impl<'a> Scene<'a> {
 }
 
 /// The address of a group's coordinator. A cluster that has had no group yet takes a moment.
-fn coordinator(address: &str, group: &str) -> String {
+pub(crate) fn coordinator(address: &str, group: &str) -> String {
     let mut wire = Wire::connect(address);
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
