@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     /// Show where source offsets are on the target, partition by partition
     Lineage(LineageArguments),
+    /// Say where each consumer group stands on both sides, and what it would read again or miss if it moved now
+    Groups(GroupsArguments),
     /// Say where one offset is on the other side
     Translate(TranslateArguments),
 }
@@ -130,6 +132,27 @@ pub(crate) struct TranslateArguments {
     /// The offset is the target's, and the source's is wanted
     #[arg(long)]
     pub(crate) reverse: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GroupsArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = TableFormat::Text)]
+    pub(crate) format: TableFormat,
+    /// Only this group (may be given several times)
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+}
+
+/// Of what is a list of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    Text,
+    Json,
+    Yaml,
+    Csv,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

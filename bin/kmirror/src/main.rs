@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod exit;
 mod logging;
+mod output;
 mod progress;
 mod signals;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => runtime.block_on(commands::demo::run(arguments, &screen)),
         Command::Check(arguments) => runtime.block_on(commands::check::run(arguments)),
         Command::Plan(arguments) => runtime.block_on(commands::plan::run(arguments)),
+        Command::Groups(arguments) => runtime.block_on(commands::groups::run(arguments)),
         Command::Lineage(arguments) => runtime.block_on(commands::lineage::run(arguments)),
         Command::Translate(arguments) => runtime.block_on(commands::translate::run(arguments)),
         Command::Verify(arguments) => runtime.block_on(commands::verify::run(arguments, &screen)),

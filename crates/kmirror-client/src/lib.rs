@@ -38,7 +38,7 @@ pub use fetch::{
     AbortedTransaction, EpochEndOffset, FetchPosition, FetchRequest, FetchResponse, FetchSession,
     FetchSettings, FetchedPartition, SessionError,
 };
-pub use groups::CommittedOffset;
+pub use groups::{CommittedOffset, ListedGroup};
 pub use ids::{BrokerId, InvalidTopicId, Isolation, TopicId, TopicPartition};
 pub use metadata::{Broker, ClusterMetadata, LeaderHint, PartitionMetadata, TopicMetadata, Topics};
 pub use offsets::{ListedOffset, OffsetSpec};

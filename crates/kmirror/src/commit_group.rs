@@ -56,7 +56,7 @@ impl CommitGroup {
             .iter()
             .map(|(partition, offset)| {
                 // The epoch of the record before it is not kept; without it a reader is not warned of a truncation.
-                (partition.clone(), CommittedOffset { offset: *offset, leader_epoch: None })
+                (partition.clone(), CommittedOffset::new(*offset))
             })
             .collect();
         let results = self.source.commit_offsets(&self.group, &offsets, TIMEOUT).await;

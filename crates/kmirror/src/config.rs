@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::selection::TopicSelection;
+use crate::selection::{GroupSelection, TopicSelection};
 
 /// How a cluster is reached.
 #[derive(Clone, Debug)]
@@ -120,6 +120,18 @@ pub struct Policies {
     pub on_recreated: OnRecreated,
     /// Somebody else wrote to the target.
     pub on_diverged: OnDiverged,
+    /// A consumer group was reset to an earlier offset on the source.
+    pub on_group_reset: OnGroupReset,
+}
+
+/// What happens with a group on the target when it was reset to an earlier offset on the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnGroupReset {
+    /// It is reset there too, while kmirror runs and sees it.
+    #[default]
+    Follow,
+    /// It never goes backwards there.
+    Keep,
 }
 
 /// Who decides where the target's logs begin.
@@ -185,6 +197,11 @@ pub struct Flow {
     /// The consumer group on the source to which the flow's positions are committed, every five seconds and at the end, for tools
     /// that show lag. The flow itself does not read them. Default: none.
     pub commit_group: Option<String>,
+    /// Which consumer groups follow: where they stand on the source is committed on the target, as far as the records have arrived,
+    /// for groups that nobody reads the target with. Default: all but those that MirrorMaker 2 leaves out.
+    pub groups: GroupSelection,
+    /// How often groups are looked at. Default: 5 s.
+    pub groups_interval: Duration,
     /// The topic on the target that holds what its logs cannot tell. Default: `__kmirror_state`.
     pub state_topic: String,
     /// The replication factor it is created with; -1 for the cluster's default, which is the default.
@@ -216,6 +233,8 @@ impl Flow {
             head_fill_offsets_max: 1_000_000_000,
             retention: Retention::default(),
             commit_group: None,
+            groups: GroupSelection::default(),
+            groups_interval: Duration::from_secs(5),
             state_topic: "__kmirror_state".to_owned(),
             state_replication_factor: -1,
             buffer_bytes_max: 48 << 20,

@@ -30,6 +30,7 @@ mod error;
 mod event;
 mod fetch;
 mod flow;
+mod groups;
 mod identity;
 mod item;
 mod lineage;
@@ -52,15 +53,16 @@ mod verify;
 
 pub use check::{ClusterCheck, FlowCheck, HolesBy};
 pub use config::{
-    ClusterConfig, Flow, Isolation, Naming, Offsets, OnDiverged, OnExpired, OnRecreated, Policies, Retention,
-    Start,
+    ClusterConfig, Flow, Isolation, Naming, Offsets, OnDiverged, OnExpired, OnGroupReset, OnRecreated,
+    Policies, Retention, Start,
 };
 pub use error::{ConfigError, Error};
+pub use groups::{GroupPartition, GroupReport};
 pub use lineage::{Lineage, LineageError, Run};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
 pub use park::{ParkReason, Parked};
 pub use plan::{PartitionPlan, PlanStep};
-pub use selection::TopicSelection;
+pub use selection::{GroupSelection, TopicSelection};
 pub use state::lineages::PartitionLineage;
 pub use status::{FlowStatus, GapOffsets, PartitionState, PartitionStatus};
 pub use verify::{Difference, DifferenceKind, PartitionReport, VerifyOptions, VerifyProgress, VerifyReport};

@@ -13,8 +13,9 @@ use crate::check::{self, FlowCheck};
 use crate::config::{ClusterConfig, Flow};
 use crate::error::{ConfigError, Error};
 use crate::flow::{self, FlowContext, FlowShared};
+use crate::groups::{self, GroupReport};
 use crate::plan::{self, PartitionPlan};
-use crate::selection::TopicMatcher;
+use crate::selection::Selected;
 use crate::state;
 use crate::state::lineages::PartitionLineage;
 use crate::status::FlowStatus;
@@ -24,7 +25,7 @@ use crate::verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
 #[derive(Debug)]
 pub struct Mirror {
     clusters: BTreeMap<String, ClusterConfig>,
-    flows: Vec<(Flow, TopicMatcher)>,
+    flows: Vec<(Flow, Selected)>,
     once: bool,
 }
 
@@ -91,13 +92,13 @@ impl Mirror {
     ) -> Result<VerifyReport, Error> {
         let clients = self.connect().await?;
         let mut report = VerifyReport::default();
-        for (flow, matcher) in &self.flows {
+        for (flow, selected) in &self.flows {
             let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
                 continue;
             };
             let (source, target) = (source.clone(), target.clone());
             let partitions =
-                verify_flow(flow, matcher, source, target, options, Arc::clone(&progress)).await?;
+                verify_flow(flow, &selected.topics, source, target, options, Arc::clone(&progress)).await?;
             report.partitions.extend(partitions);
         }
         Ok(report)
@@ -120,11 +121,11 @@ impl Mirror {
     pub async fn plan(&self) -> Result<Vec<PartitionPlan>, Error> {
         let clients = self.connect().await?;
         let mut plans = Vec::new();
-        for (flow, matcher) in &self.flows {
+        for (flow, selected) in &self.flows {
             let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
                 continue;
             };
-            plans.extend(plan::of_flow(flow, matcher, source, target).await?);
+            plans.extend(plan::of_flow(flow, &selected.topics, source, target).await?);
         }
         Ok(plans)
     }
@@ -133,13 +134,26 @@ impl Mirror {
     pub async fn lineages(&self) -> Result<Vec<PartitionLineage>, Error> {
         let clients = self.connect().await?;
         let mut lineages = Vec::new();
-        for (flow, matcher) in &self.flows {
+        for (flow, selected) in &self.flows {
             let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
                 continue;
             };
-            lineages.extend(state::lineages::of_flow(flow, matcher, source, target).await?);
+            lineages.extend(state::lineages::of_flow(flow, &selected.topics, source, target).await?);
         }
         Ok(lineages)
+    }
+
+    /// Says of every consumer group of every flow where it stands on both sides. Changes nothing.
+    pub async fn groups(&self) -> Result<Vec<GroupReport>, Error> {
+        let clients = self.connect().await?;
+        let mut reports = Vec::new();
+        for (flow, selected) in &self.flows {
+            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
+                continue;
+            };
+            reports.extend(groups::of_flow(flow, selected, source, target).await?);
+        }
+        Ok(reports)
     }
 
     /// The flows, as they were configured.
@@ -153,7 +167,7 @@ impl Mirror {
             () = stop.cancelled() => return Ok(()),
         };
         let mut running = tokio::task::JoinSet::new();
-        for ((flow, matcher), shared) in self.flows.into_iter().zip(shared) {
+        for ((flow, selected), shared) in self.flows.into_iter().zip(shared) {
             let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
                 continue;
             };
@@ -161,7 +175,7 @@ impl Mirror {
                 source: source.clone(),
                 target: target.clone(),
                 flow,
-                matcher,
+                selected,
                 once: self.once,
                 shared,
                 stop: stop.clone(),
@@ -238,8 +252,8 @@ impl MirrorBuilder {
             if flow.source == flow.target {
                 return Err(ConfigError::SameCluster { flow: flow.name() });
             }
-            let matcher = flow.topics.compile()?;
-            flows.push((flow, matcher));
+            let selected = Selected { topics: flow.topics.compile()?, groups: flow.groups.compile()? };
+            flows.push((flow, selected));
         }
         Ok(Mirror { clusters: self.clusters, flows, once: self.once })
     }

@@ -1,4 +1,4 @@
-//! Which topics a flow copies.
+//! Which topics a flow copies, and which consumer groups follow.
 
 use regex::Regex;
 
@@ -13,9 +13,43 @@ pub struct TopicSelection {
     pub exclude: Vec<String>,
 }
 
-/// A selection whose patterns are compiled.
+/// Consumer groups by name or by regular expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSelection {
+    /// Names, or regular expressions that must match the whole name. An empty list selects nothing. Default: all.
+    pub include: Vec<String>,
+    /// The same; what it matches is left out even if it is included. Default: what MirrorMaker 2 leaves out, groups of consoles, of
+    /// Connect's sinks, and internal ones.
+    pub exclude: Vec<String>,
+}
+
+impl Default for GroupSelection {
+    fn default() -> GroupSelection {
+        let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        GroupSelection {
+            include: owned(&[".*"]),
+            exclude: owned(&["console-consumer-.*", "connect-.*", "__.*"]),
+        }
+    }
+}
+
+/// A selection of topics whose patterns are compiled.
 #[derive(Clone, Debug)]
-pub struct TopicMatcher {
+pub struct TopicMatcher(Patterns);
+
+/// A selection of groups whose patterns are compiled.
+#[derive(Clone, Debug)]
+pub struct GroupMatcher(Patterns);
+
+/// What a flow's configuration selects.
+#[derive(Clone, Debug)]
+pub(crate) struct Selected {
+    pub(crate) topics: TopicMatcher,
+    pub(crate) groups: GroupMatcher,
+}
+
+#[derive(Clone, Debug)]
+struct Patterns {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
 }
@@ -23,47 +57,108 @@ pub struct TopicMatcher {
 #[derive(Clone, Debug)]
 struct Pattern {
     text: String,
-    regex: Regex,
+    expression: Expression,
+}
+
+#[derive(Clone, Debug)]
+enum Expression {
+    /// Matches in linear time.
+    Plain(Regex),
+    /// Looks around or refers back, as Java's expressions may.
+    Fancy(fancy_regex::Regex),
 }
 
 impl TopicSelection {
     /// Compiles the patterns, or says which one does not compile and why.
     pub fn compile(&self) -> Result<TopicMatcher, ConfigError> {
-        let compile = |patterns: &[String]| -> Result<Vec<Pattern>, ConfigError> {
-            patterns.iter().map(|pattern| Pattern::compile(pattern)).collect()
-        };
-        Ok(TopicMatcher { include: compile(&self.include)?, exclude: compile(&self.exclude)? })
+        Patterns::compile(&self.include, &self.exclude).map(TopicMatcher)
+    }
+}
+
+impl GroupSelection {
+    /// No group at all.
+    pub fn none() -> GroupSelection {
+        GroupSelection { include: Vec::new(), exclude: Vec::new() }
+    }
+
+    /// Compiles the patterns, or says which one does not compile and why.
+    pub fn compile(&self) -> Result<GroupMatcher, ConfigError> {
+        Patterns::compile(&self.include, &self.exclude).map(GroupMatcher)
     }
 }
 
 impl TopicMatcher {
     /// Whether a topic is selected. Internal topics never are: those that begin with `__` belong to their own cluster.
     pub fn matches(&self, topic: &str) -> bool {
-        !topic.starts_with("__")
-            && self.include.iter().any(|pattern| pattern.matches(topic))
-            && !self.exclude.iter().any(|pattern| pattern.matches(topic))
+        !topic.starts_with("__") && self.0.matches(topic)
     }
 
     /// The included patterns that can only mean one topic, because they are legal names without any operator but the dot.
     pub fn literal_names(&self) -> impl Iterator<Item = &str> {
-        self.include.iter().map(|pattern| pattern.text.as_str()).filter(|text| {
+        self.0.include.iter().map(|pattern| pattern.text.as_str()).filter(|text| {
             text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         })
+    }
+}
+
+impl GroupMatcher {
+    /// Whether a group is selected.
+    pub fn matches(&self, group: &str) -> bool {
+        self.0.matches(group)
+    }
+
+    /// Whether no group can be.
+    pub fn is_empty(&self) -> bool {
+        self.0.include.is_empty()
+    }
+}
+
+impl Patterns {
+    fn compile(include: &[String], exclude: &[String]) -> Result<Patterns, ConfigError> {
+        let compile = |patterns: &[String]| -> Result<Vec<Pattern>, ConfigError> {
+            patterns.iter().map(|pattern| Pattern::compile(pattern)).collect()
+        };
+        Ok(Patterns { include: compile(include)?, exclude: compile(exclude)? })
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        self.include.iter().any(|pattern| pattern.matches(name))
+            && !self.exclude.iter().any(|pattern| pattern.matches(name))
     }
 }
 
 impl Pattern {
     fn compile(text: &str) -> Result<Pattern, ConfigError> {
         // Anchored: a pattern that means `orders` must not take `orders-archive` along.
-        let regex = Regex::new(&format!("^(?:{text})$"))
-            .map_err(|error| ConfigError::Pattern { pattern: text.to_owned(), reason: error.to_string() })?;
-        Ok(Pattern { text: text.to_owned(), regex })
+        let anchored = format!("^(?:{text})$");
+        let expression = match Regex::new(&anchored) {
+            Ok(regex) => Expression::Plain(regex),
+            Err(error) => match fancy_regex::RegexBuilder::new(&anchored)
+                .backtrack_limit(BACKTRACKS_MAX)
+                .build()
+            {
+                Ok(regex) => Expression::Fancy(regex),
+                // Its words about what is wrong with a plain expression are the better ones.
+                Err(_) => {
+                    return Err(ConfigError::Pattern { pattern: text.to_owned(), reason: error.to_string() });
+                }
+            },
+        };
+        Ok(Pattern { text: text.to_owned(), expression })
     }
 
-    fn matches(&self, topic: &str) -> bool {
-        self.text == topic || self.regex.is_match(topic)
+    fn matches(&self, name: &str) -> bool {
+        self.text == name
+            || match &self.expression {
+                Expression::Plain(regex) => regex.is_match(name),
+                // Beyond the limit of its work it matches nothing.
+                Expression::Fancy(regex) => regex.is_match(name).unwrap_or(false),
+            }
     }
 }
+
+/// Steps back that a look-around may take for one name.
+const BACKTRACKS_MAX: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
@@ -96,6 +191,26 @@ mod tests {
     fn internal_topics_and_empty_selections_match_nothing() {
         assert!(!matcher(&[".*"], &[]).matches("__consumer_offsets"));
         assert!(!matcher(&[], &[]).matches("orders"));
+    }
+
+    #[test]
+    fn expressions_may_look_around_as_in_java() {
+        let matcher = matcher(&["(?!secret).*"], &[]);
+        assert!(matcher.matches("orders"));
+        assert!(!matcher.matches("secrets"));
+    }
+
+    #[test]
+    fn groups_are_selected_like_topics() {
+        let groups = GroupSelection::default().compile().expect("valid patterns");
+        assert!(groups.matches("billing"));
+        assert!(!groups.matches("console-consumer-4711"));
+        assert!(!groups.matches("connect-sink"));
+        assert!(
+            GroupSelection::none()
+                .compile()
+                .is_ok_and(|groups| groups.is_empty() && !groups.matches("billing"))
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod groups;
 pub(crate) mod lineage;
 pub(crate) mod plan;
 pub(crate) mod run;

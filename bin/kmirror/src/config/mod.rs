@@ -8,8 +8,8 @@ mod text;
 use std::path::Path;
 
 use kmirror::{
-    ClusterConfig, Flow, Isolation, Mirror, Naming, Offsets, OnDiverged, OnExpired, OnRecreated, Policies,
-    Retention, Start,
+    ClusterConfig, Flow, Isolation, Mirror, Naming, Offsets, OnDiverged, OnExpired, OnGroupReset,
+    OnRecreated, Policies, Retention, Start,
 };
 
 use self::raw::{RawCluster, RawConfig, RawFlow};
@@ -85,9 +85,6 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
         raw::Offsets::Mapped => return Err(not_supported(&at("offsets"), "only `exact` and `shifted`")),
     };
     let raw::OnTruncatedWord::Stop = raw.on_truncated;
-    if raw.groups.is_some() {
-        tracing::warn!("{}: consumer groups are not mirrored by this version", at("groups"));
-    }
     let naming = match &raw.naming {
         raw::NamingSection::Word(raw::NamingWord::Identity) => Naming::Identity,
         raw::NamingSection::Word(raw::NamingWord::Prefixed) => Naming::Prefixed,
@@ -126,6 +123,15 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
         raw::RetentionWord::Follow => Retention::Follow,
     };
     flow.commit_group = raw.commit_group.as_ref().map(|group| group.0.clone());
+    if let Some(include) = &raw.groups.include {
+        flow.groups.include = texts(include);
+    }
+    if let Some(exclude) = &raw.groups.exclude {
+        flow.groups.exclude = texts(exclude);
+    }
+    if let Some(interval) = raw.groups_interval {
+        flow.groups_interval = interval.0;
+    }
     if let Some(topic) = &raw.state_topic {
         flow.state_topic.clone_from(&topic.0);
     }
@@ -157,6 +163,10 @@ fn policies(raw: &RawFlow) -> Policies {
     policies.on_diverged = match raw.on_diverged {
         raw::OnDivergedWord::Stop => OnDiverged::Stop,
         raw::OnDivergedWord::Shift => OnDiverged::Shift,
+    };
+    policies.on_group_reset = match raw.on_group_reset {
+        raw::OnGroupResetWord::Follow => OnGroupReset::Follow,
+        raw::OnGroupResetWord::Keep => OnGroupReset::Keep,
     };
     policies
 }

@@ -60,10 +60,30 @@ pub(crate) struct RawFlow {
     pub(crate) state_topic: Option<Text>,
     pub(crate) state_replication_factor: Option<i16>,
     pub(crate) parked_retry_interval: Option<Interval>,
-    pub(crate) groups: Option<Selection>,
+    #[serde(default)]
+    pub(crate) groups: GroupsSection,
+    pub(crate) groups_interval: Option<Interval>,
+    #[serde(default)]
+    pub(crate) on_group_reset: OnGroupResetWord,
     /// Memory for fetched bytes that are not acknowledged yet.
     pub(crate) buffer: Option<Bytes>,
     pub(crate) metadata_refresh_interval: Option<Interval>,
+}
+
+/// Each of both lists has a default of its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GroupsSection {
+    pub(crate) include: Option<Vec<Text>>,
+    pub(crate) exclude: Option<Vec<Text>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnGroupResetWord {
+    #[default]
+    Follow,
+    Keep,
 }
 
 #[derive(Debug, Deserialize)]

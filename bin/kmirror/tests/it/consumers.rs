@@ -1,14 +1,19 @@
-//! What a consumer relies on when it moves to the target: its offsets, and look-ups by timestamp.
+//! What a consumer relies on when it moves to the target: that its group stands there where it stood, and look-ups by timestamp.
 
 use std::collections::BTreeMap;
 
 use kmirror_testkit::{Isolation, LogOffset, PrintedRecord, Workload, real_kafka, unique_topic};
 
-use crate::kmirror::Kmirror;
+use crate::kmirror::{Kmirror, await_that};
 use crate::scene::Scene;
 use crate::stage::{AnyCluster, Stage, on_both_kinds};
 
-on_both_kinds!(a_look_up_by_timestamp_never_lands_behind_the_sources,);
+on_both_kinds!(
+    a_look_up_by_timestamp_never_lands_behind_the_sources,
+    groups_follow_and_go_back_only_where_they_were_reset,
+    groups_of_a_shifted_copy_stand_at_the_same_records,
+    a_copy_that_ends_takes_its_groups_along,
+);
 
 // For real Kafka alone, since it is Java's consumer that goes on.
 #[test]
@@ -24,11 +29,60 @@ fn a_group_goes_on_at_the_next_record_with_its_offsets_as_they_are() {
     let all = source.records(&topic, Isolation::ReadCommitted).unwrap();
     let read = source.consume(&group, &topic, all.len() / 2).unwrap();
     Kmirror::between(source.bootstrap_servers(), target.bootstrap_servers(), &[&topic], "").copy();
-    for (topic, partition, offset) in source.group_offsets(&group).unwrap() {
-        target.set_group_offset(&group, &topic, partition, offset).unwrap();
-    }
     let rest = target.consume(&group, &topic, all.len() - read.len()).unwrap();
     assert_eq!(by_partition([read, rest].concat()), by_partition(all), "each record once, in order");
+}
+
+fn groups_follow_and_go_back_only_where_they_were_reset(stage: &Stage) {
+    let scene = Scene::copied(stage, "follow", "groups_interval: 200ms");
+    let [group, moved, left_out] = ["group", "moved", "console-consumer"].map(unique_topic);
+    for group in [&group, &moved, &left_out] {
+        scene.source.commit(group, &scene.topic, 0, 40);
+    }
+    let there = |group: &str| scene.target.committed(group, &scene.topic, 0);
+    let mut mirror = scene.kmirror().start();
+    await_that("both groups have followed", || (there(&group), there(&moved)) == (Some(40), Some(40)));
+    assert_eq!(there(&left_out), None);
+    // Consumers of one read the target now: it keeps its place, whatever is committed on the source.
+    scene.target.commit(&moved, &scene.topic, 0, 90);
+    for group in [&group, &moved] {
+        scene.source.commit(group, &scene.topic, 0, 70);
+    }
+    await_that("the group has followed", || there(&group) == Some(70));
+    // An operator resets the other.
+    scene.source.commit(&group, &scene.topic, 0, 5);
+    await_that("the group was reset", || there(&group) == Some(5));
+    assert_eq!(there(&moved), Some(90));
+    let groups = scene.kmirror().run(&["groups", "--format", "csv"]).with_code(0).stdout();
+    let row = |group: &str| groups.lines().find(|line| line.contains(group)).unwrap_or_default().to_owned();
+    assert!(row(&group).ends_with(",0,5,5,5,0,0"), "{groups}");
+    assert!(row(&moved).ends_with(",0,70,70,90,0,20"), "{groups}");
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+fn groups_of_a_shifted_copy_stand_at_the_same_records(stage: &Stage) {
+    let scene = Scene::new(stage, "shifted-group", "offsets: shifted");
+    scene.write(100);
+    scene.source.delete_records(&scene.topic, 0, 30);
+    let group = unique_topic("group");
+    scene.source.commit(&group, &scene.topic, 0, 55);
+    scene.kmirror().run(&["run", "--once"]).with_code(0);
+    assert_eq!(scene.target.committed(&group, &scene.topic, 0), Some(25));
+}
+
+fn a_copy_that_ends_takes_its_groups_along(stage: &Stage) {
+    let scene = Scene::copied(stage, "along", "");
+    let group = unique_topic("group");
+    scene.write(50);
+    scene.source.commit(&group, &scene.topic, 0, 130);
+    let described = || {
+        let ended = scene.kmirror().run(&["groups", "--group", &group, "--format", "csv"]).with_code(0);
+        ended.stdout().lines().last().unwrap_or_default().to_owned()
+    };
+    assert!(described().ends_with(",0,130,130,,0,0"), "{}", described());
+    scene.copies();
+    assert_eq!(scene.target.committed(&group, &scene.topic, 0), Some(130));
+    assert!(described().ends_with(",0,130,130,130,0,0"), "{}", described());
 }
 
 fn by_partition(records: Vec<PrintedRecord>) -> BTreeMap<i32, Vec<PrintedRecord>> {

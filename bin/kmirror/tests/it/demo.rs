@@ -11,6 +11,7 @@ fn it_copies_breaks_things_and_proves_the_result() {
     let (stdout, stderr) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert_eq!(ended.status.code(), Some(0), "{stdout}\n{stderr}");
     assert!(stdout.contains("compared 6 partitions"), "{stdout}");
+    assert!(stdout.contains("stands at the same offsets on both sides: orders-0 at"), "{stdout}");
     assert!(stderr.contains("fault: broker 2 of the target stops"), "{stderr}");
     assert!(stderr.contains("source at 127.0.0.1:"), "{stderr}");
     assert!(stderr.contains("the first record was on the target"), "{stderr}");

@@ -74,6 +74,7 @@ apis! {
     OffsetCommitRequest -> OffsetCommitResponse, 8 "OffsetCommit" 6..=9 OFFSET_COMMIT |response| response.throttle_time_ms;
     OffsetFetchRequest -> OffsetFetchResponse, 9 "OffsetFetch" 5..=9 OFFSET_FETCH |response| response.throttle_time_ms;
     FindCoordinatorRequest -> FindCoordinatorResponse, 10 "FindCoordinator" 1..=6 FIND_COORDINATOR |response| response.throttle_time_ms;
+    ListGroupsRequest -> ListGroupsResponse, 16 "ListGroups" 1..=5 LIST_GROUPS |response| response.throttle_time_ms;
     ApiVersionsRequest -> ApiVersionsResponse, 18 "ApiVersions" 0..=3 API_VERSIONS |response| response.throttle_time_ms;
     CreateTopicsRequest -> CreateTopicsResponse, 19 "CreateTopics" 2..=7 CREATE_TOPICS |response| response.throttle_time_ms;
     DeleteTopicsRequest -> DeleteTopicsResponse, 20 "DeleteTopics" 1..=5 DELETE_TOPICS |response| response.throttle_time_ms;

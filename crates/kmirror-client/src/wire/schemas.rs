@@ -209,6 +209,17 @@ const FETCHED_OFFSETS_PARTITION: Kind = Kind::Struct(&[
     ERROR_CODE,
 ]);
 
+pub(super) const LIST_GROUPS: Schema = Schema {
+    flexible_since: 3,
+    fields: &[THROTTLE_TIME.since(1), ERROR_CODE, array("groups", &LISTED_GROUP)],
+};
+const LISTED_GROUP: Kind = Kind::Struct(&[
+    string("group_id"),
+    string("protocol_type"),
+    string("group_state").since(4),
+    string("group_type").since(5),
+]);
+
 pub(super) const FIND_COORDINATOR: Schema = Schema {
     flexible_since: 3,
     fields: &[

@@ -381,6 +381,7 @@ proptest! {
         check::<m::IncrementalAlterConfigsRequest>(|version| admin::alter_configs(&sample, version));
         check::<m::OffsetCommitRequest>(|version| coordinators::commits(&sample, version));
         check::<m::OffsetFetchRequest>(|version| coordinators::offsets(&sample, version));
+        check::<m::ListGroupsRequest>(|version| coordinators::groups(&sample, version));
         check::<m::FindCoordinatorRequest>(|version| coordinators::coordinators(&sample, version));
         check::<m::AddPartitionsToTxnRequest>(|version| coordinators::added(&sample, version));
         check::<m::EndTxnRequest>(|version| coordinators::ended(&sample, version));
@@ -412,6 +413,7 @@ proptest! {
         all::<m::IncrementalAlterConfigsRequest>(&bytes);
         all::<m::OffsetCommitRequest>(&bytes);
         all::<m::OffsetFetchRequest>(&bytes);
+        all::<m::ListGroupsRequest>(&bytes);
         all::<m::FindCoordinatorRequest>(&bytes);
         all::<m::AddPartitionsToTxnRequest>(&bytes);
         all::<m::EndTxnRequest>(&bytes);

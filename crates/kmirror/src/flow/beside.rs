@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::FlowContext;
 use crate::commit_group::CommitGroup;
 use crate::config::Retention;
+use crate::groups::GroupFollower;
 use crate::retention::LogStartFollower;
 
 /// The tasks beside a flow. They end when this is dropped.
@@ -26,6 +27,16 @@ impl Beside {
             let commits =
                 CommitGroup::new(group.clone(), context.source.clone(), Arc::clone(&context.shared));
             tasks.spawn(commits.run(stop.clone()));
+        }
+        if !context.selected.groups.is_empty() {
+            let follower = GroupFollower::new(
+                &context.flow,
+                context.selected.groups.clone(),
+                context.source.clone(),
+                context.target.clone(),
+                Arc::clone(&context.shared),
+            );
+            tasks.spawn(follower.run(stop.clone()));
         }
         if context.flow.retention == Retention::Follow {
             let follower = LogStartFollower::new(

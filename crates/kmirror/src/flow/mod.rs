@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::supervisor::run;
 use crate::config::Flow;
-use crate::selection::TopicMatcher;
+use crate::selection::Selected;
 use crate::status::{FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
 
 /// What a flow's supervisor works with.
 pub(crate) struct FlowContext {
     pub(crate) flow: Flow,
-    pub(crate) matcher: TopicMatcher,
+    pub(crate) selected: Selected,
     pub(crate) source: Client,
     pub(crate) target: Client,
     /// Whether the flow ends at the offsets where the source ended when it started.

@@ -83,6 +83,7 @@ impl Demo {
         };
         let mut flow = Flow::new("east", "west").topics([".*"]);
         flow.metadata_refresh_interval = Duration::from_millis(500);
+        flow.groups_interval = Duration::from_secs(1);
         Mirror::builder()
             .cluster("east", cluster(&self.source))
             .cluster("west", cluster(&self.target))
@@ -139,12 +140,19 @@ impl Demo {
         Ok(())
     }
 
-    /// Where the group would read on if it moved now: offsets are the same on both sides.
+    /// Where the group stands on both sides.
     fn group_line(&self) -> String {
-        let committed = self.source.committed_offsets(GROUP);
-        let places =
-            committed.iter().map(|((topic, partition), offset)| format!("{topic}-{partition} at {offset}"));
-        format!("group {GROUP} reads on at the same offsets there: {}", places.collect::<Vec<_>>().join(", "))
+        let places = |cluster: &EmbeddedCluster| {
+            let committed = cluster.committed_offsets(GROUP).into_iter();
+            let places =
+                committed.map(|((topic, partition), offset)| format!("{topic}-{partition} at {offset}"));
+            places.collect::<Vec<_>>().join(", ")
+        };
+        let (source, target) = (places(&self.source), places(&self.target));
+        match source == target {
+            true => format!("group {GROUP} stands at the same offsets on both sides: {source}"),
+            false => format!("group {GROUP} stands at {source} on the source, and at {target} on the target"),
+        }
     }
 
     /// All brokers are up again.

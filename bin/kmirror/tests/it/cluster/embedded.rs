@@ -126,6 +126,14 @@ impl Cluster for Embedded {
         self.cluster.delete_below(topic, partition, before).unwrap();
     }
 
+    fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        self.cluster.commit_offsets(group, topic, partition, offset).unwrap();
+    }
+
+    fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        self.cluster.committed_offsets(group).get(&(topic.to_owned(), partition)).copied()
+    }
+
     fn damage(&self, topic: &str) {
         self.cluster.damage(topic, 0).unwrap();
     }

@@ -125,6 +125,18 @@ impl Cluster for Kafka {
         self.endpoint.delete_records(topic, partition, before).unwrap();
     }
 
+    fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        self.endpoint.set_group_offset(group, topic, partition, offset).unwrap();
+    }
+
+    fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let offsets = self.endpoint.group_offsets(group).unwrap().into_iter();
+        offsets
+            .filter(|(name, number, _)| (name.as_str(), *number) == (topic, partition))
+            .map(|(.., offset)| offset)
+            .next()
+    }
+
     fn damage(&self, topic: &str) {
         // A stop in an orderly way, since after a kill the broker would find the damage itself and cut the log there.
         let node = self.cluster().node(1).unwrap();

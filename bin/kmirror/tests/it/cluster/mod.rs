@@ -40,6 +40,11 @@ pub(crate) trait Cluster {
     fn offset(&self, topic: &str, partition: i32, place: LogOffset) -> Option<i64>;
     fn delete_records(&self, topic: &str, partition: i32, before: i64);
 
+    /// Commits an offset for a group that nobody is in.
+    fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64);
+    /// What a group has committed for a partition.
+    fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64>;
+
     /// Lets a disk change a byte in the last batch of partition 0, which nobody notices who does not read it.
     fn damage(&self, topic: &str);
     /// Lets partition 0 forget its producers, as after `producer.id.expiration.ms`.

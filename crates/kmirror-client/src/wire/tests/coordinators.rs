@@ -46,6 +46,24 @@ pub(super) fn offsets(sample: &Sample, version: i16) -> m::OffsetFetchResponse {
     response.with_groups(sample.many(group)).with_unknown_tagged_fields(sample.tags(true))
 }
 
+pub(super) fn groups(sample: &Sample, version: i16) -> m::ListGroupsResponse {
+    use m::list_groups_response as r;
+    let mut group = r::ListedGroup::default()
+        .with_group_id(text(&sample.name).into())
+        .with_protocol_type(text(&sample.name))
+        .with_unknown_tagged_fields(sample.tags(version >= 3));
+    if version >= 4 {
+        group = group.with_group_state(text(&sample.name));
+    }
+    if version >= 5 {
+        group = group.with_group_type(text(&sample.name));
+    }
+    m::ListGroupsResponse::default()
+        .with_throttle_time_ms(sample.int())
+        .with_error_code(sample.short())
+        .with_groups(sample.many(group))
+}
+
 pub(super) fn coordinators(sample: &Sample, version: i16) -> m::FindCoordinatorResponse {
     use m::find_coordinator_response as r;
     let response = m::FindCoordinatorResponse::default()

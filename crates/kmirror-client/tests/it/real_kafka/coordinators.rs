@@ -10,7 +10,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn commits_offsets(client: &Client, topic: &Arc<str>) {
     let partition = |index| TopicPartition::new(topic.clone(), index);
     let group = format!("{topic}-group");
-    let committed = |offset, leader_epoch| CommittedOffset { offset, leader_epoch };
+    let committed = |offset, leader_epoch| CommittedOffset { leader_epoch, ..CommittedOffset::new(offset) };
     let offsets = [(partition(0), committed(3, Some(0))), (partition(1), committed(0, None))];
     let results = client.commit_offsets(&group, &offsets, TIMEOUT).await.unwrap();
     assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
@@ -18,6 +18,11 @@ pub(super) async fn commits_offsets(client: &Client, topic: &Arc<str>) {
     let found = client.committed_offsets(&group, &asked, TIMEOUT).await.unwrap();
     let found: Vec<_> = found.into_iter().map(|(_, found)| found.unwrap()).collect();
     assert_eq!(found, [Some(committed(0, None)), None, Some(committed(3, Some(0)))]);
+    let all = client.all_committed_offsets(&group, TIMEOUT).await.unwrap();
+    assert_eq!(all, [(partition(0), committed(3, Some(0))), (partition(1), committed(0, None))]);
+    let listed = client.list_groups().await.unwrap();
+    let listed = listed.iter().find(|listed| listed.id == group).unwrap();
+    assert_eq!((&*listed.protocol_type, listed.state.as_deref()), ("", Some("Empty")));
     let missing = [(TopicPartition::new("nowhere", 0), committed(1, None))];
     let refused = client.commit_offsets(&group, &missing, TIMEOUT).await.unwrap();
     let error = refused[0].1.as_ref().unwrap_err();

@@ -110,7 +110,7 @@ impl Supervisor {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let discovery = Discovery {
             flow: context.flow.clone(),
-            matcher: context.matcher.clone(),
+            matcher: context.selected.topics.clone(),
             source: context.source.clone(),
             target: context.target.clone(),
             once: context.once,

@@ -1,0 +1,57 @@
+//! `kmirror groups`: what each consumer group would read again, or miss, if it moved to the target now. Changes nothing.
+
+use kmirror::{GroupPartition, GroupReport};
+use serde::Serialize;
+
+use crate::cli::GroupsArguments;
+use crate::config::Config;
+use crate::exit::{Code, Failure};
+use crate::output;
+
+#[derive(Serialize)]
+struct Row<'a> {
+    flow: &'a str,
+    group: &'a str,
+    source_state: Option<&'a str>,
+    target_state: Option<&'a str>,
+    source_topic: &'a str,
+    target_topic: &'a str,
+    partition: i32,
+    source_offset: i64,
+    wanted_offset: Option<i64>,
+    target_offset: Option<i64>,
+    again: u64,
+    missed: u64,
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: GroupsArguments) -> Result<Code, Failure> {
+    let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
+    let mut reports = mirror.groups().await?;
+    if !arguments.groups.is_empty() {
+        reports.retain(|report| arguments.groups.contains(&report.group));
+    }
+    let rows: Vec<Row<'_>> = reports
+        .iter()
+        .flat_map(|report| report.partitions.iter().map(move |partition| row(report, partition)))
+        .collect();
+    output::print("groups", &rows, arguments.format)?;
+    Ok(Code::Ok)
+}
+
+fn row<'a>(report: &'a GroupReport, partition: &'a GroupPartition) -> Row<'a> {
+    Row {
+        flow: &report.flow,
+        group: &report.group,
+        source_state: report.source_state.as_deref(),
+        target_state: report.target_state.as_deref(),
+        source_topic: &partition.source_topic,
+        target_topic: &partition.target_topic,
+        partition: partition.partition,
+        source_offset: partition.source_offset,
+        wanted_offset: partition.wanted_offset,
+        target_offset: partition.target_offset,
+        again: partition.again(),
+        missed: partition.missed(),
+    }
+}

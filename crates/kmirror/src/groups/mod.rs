@@ -1,0 +1,10 @@
+//! Consumer groups: where they stand on the source is committed on the target, so that a consumer that moves reads on at the next
+//! record.
+
+mod follower;
+mod judge;
+mod report;
+
+pub(crate) use follower::GroupFollower;
+pub(crate) use report::of_flow;
+pub use report::{GroupPartition, GroupReport};
