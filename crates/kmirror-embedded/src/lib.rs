@@ -23,7 +23,8 @@
 //!
 //! # Judged itself
 //!
-//! These cases are put to this cluster and to a real one of release 4.3, which must answer alike (`tests/it/conformance/`).
+//! These cases are put to this cluster and to a real one of release 4.3, which must answer alike (`tests/it/conformance/`); those of
+//! groups also to one of release 3.9, beside its profile.
 //!
 //! ## Logs
 #![doc = include_str!("../conformance/logs.md")]

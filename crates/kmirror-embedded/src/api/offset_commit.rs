@@ -10,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{Context, EmptyName, code};
 use crate::coordinator::groups::{CommitAs, Committed};
+use crate::profile::Profile;
 use crate::security::acl::{Operation, ResourceType};
 
 pub(super) fn handle(request: OffsetCommitRequest, context: &mut Context<'_>) -> OffsetCommitResponse {
@@ -73,16 +74,18 @@ pub(super) fn commit(
     let permitted = context
         .check_group(Operation::Read, group, empty_name)
         .and_then(|()| context.state.groups.check_commit(group, who, now_ms))
-        .map_err(|error| as_known_to(error, who, context.version));
+        .map_err(|error| as_known_to(error, who, context));
     for (wanted, result) in wanted.iter().zip(&mut results).filter(|(_, result)| result.is_ok()) {
         *result = permitted.and_then(|()| commit_one(group, who, wanted, context));
     }
     results
 }
 
-/// Clients of OffsetCommit before version 9, and all of TxnOffsetCommit, do not know that a group may not be there.
-fn as_known_to(error: ResponseError, who: &CommitAs, version: i16) -> ResponseError {
-    let is_known = who.producer_id.is_none() && version >= 9;
+/// Clients of OffsetCommit before version 9, and all of TxnOffsetCommit, do not know that a group may not be there; brokers before
+/// 4.0 never say so.
+fn as_known_to(error: ResponseError, who: &CommitAs, context: &Context<'_>) -> ResponseError {
+    let has_news = context.state.profile == Profile::Kafka4_3 && context.version >= 9;
+    let is_known = who.producer_id.is_none() && has_news;
     if error == ResponseError::GroupIdNotFound && !is_known {
         ResponseError::IllegalGeneration
     } else {

@@ -10,4 +10,5 @@ mod librdkafka;
 mod scene;
 mod security;
 mod time;
+mod versions;
 mod wire;

@@ -332,7 +332,10 @@ impl<'a> Scene<'a> {
 
     pub(crate) fn describe(&mut self, version: i16) {
         let request = DescribeGroupsRequest::default().with_groups(vec![group_id(&self.group)]);
-        let described = self.actor("admin").wire.call(version, &request);
+        let Some(described) = self.actor("admin").wire.try_call(version, &request) else {
+            self.actors.remove("admin");
+            return self.tell(format!("describe {version}: not offered"));
+        };
         let group = &described.groups[0];
         let members: Vec<_> = group
             .members

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kmirror_embedded::EmbeddedCluster;
-use kmirror_testkit::{real_kafka, unique_topic};
+use kmirror_embedded::{EmbeddedCluster, Profile};
+use kmirror_testkit::{KafkaCluster, KafkaEndpoint, KafkaRelease, real_kafka, unique_topic};
 
 use super::check_table;
 use crate::scene::Scene;
@@ -15,40 +15,52 @@ struct Case {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_and_embedded_groups_answer_alike() {
-    let embedded = EmbeddedCluster::builder().start().await.unwrap();
-    let address = embedded.bootstrap_servers();
-    let pass = |time: Duration| embedded.advance(time);
-    let mut embedded_answers = Vec::new();
-    for (index, case) in CASES.iter().enumerate() {
-        let (topic, group) = (format!("case-{index}"), format!("group-{index}"));
-        embedded.create_topic(&topic, 2, &[]).unwrap();
-        let mut scene = Scene::new(&address, &topic, &group, &pass);
-        (case.play)(&mut scene);
-        embedded_answers.push(scene.answers);
-    }
-    check_table("groups", &table(&embedded_answers));
+    let new = embedded_answers(Profile::Kafka4_3).await;
+    let old = embedded_answers(Profile::Kafka3_9).await;
+    check_table("groups", &table(&new));
     let Some(kafka) = real_kafka("real_and_embedded_groups_answer_alike") else { return };
     let real = &kafka.pair().unwrap().target;
-    let address = real.bootstrap_servers().split(',').next().unwrap().to_owned();
-    let play = |case: &Case| {
-        let topic = unique_topic("case");
-        real.create_topic(&topic, 2, &[]).unwrap();
-        let mut scene = Scene::new(&address, &topic, &topic, &|time| std::thread::sleep(time));
+    assert_eq!(different(&real_answers(real), &new), Vec::<String>::new());
+    // Before 4.0 there was another coordinator, in Scala.
+    let real = KafkaCluster::builder(KafkaRelease::KAFKA_3_9).start().unwrap();
+    assert_eq!(different(&real_answers(&real), &old), Vec::<String>::new());
+}
+
+async fn embedded_answers(profile: Profile) -> Vec<Vec<String>> {
+    let embedded = EmbeddedCluster::builder().profile(profile).start().await.unwrap();
+    let pass = |time: Duration| embedded.advance(time);
+    let play = |(index, case): (usize, &Case)| {
+        let (topic, group) = (format!("case-{index}"), format!("group-{index}"));
+        embedded.create_topic(&topic, 2, &[]).unwrap();
+        let mut scene = Scene::new(&embedded.bootstrap_servers(), &topic, &group, &pass);
         (case.play)(&mut scene);
         scene.answers
     };
-    // Some wait for sessions to end; they may do so together.
-    let real_answers: Vec<_> = std::thread::scope(|scope| {
+    tokio::task::block_in_place(|| CASES.iter().enumerate().map(play).collect())
+}
+
+/// Some cases wait for sessions to end; they may do so together.
+fn real_answers(real: &KafkaEndpoint) -> Vec<Vec<String>> {
+    let address = real.bootstrap_servers().split(',').next().unwrap();
+    let play = |case: &Case| {
+        let topic = unique_topic("case");
+        real.create_topic(&topic, 2, &[]).unwrap();
+        let mut scene = Scene::new(address, &topic, &topic, &|time| std::thread::sleep(time));
+        (case.play)(&mut scene);
+        scene.answers
+    };
+    std::thread::scope(|scope| {
         let played: Vec<_> = CASES.iter().map(|case| scope.spawn(|| play(case))).collect();
         played.into_iter().map(|played| played.join().unwrap()).collect()
-    });
-    let mut different = Vec::new();
-    for ((case, real), embedded) in CASES.iter().zip(&real_answers).zip(&embedded_answers) {
-        if real != embedded {
-            different.push(format!("{}: real {real:#?}, embedded {embedded:#?}", case.name));
-        }
-    }
-    assert!(different.is_empty(), "{}", different.join("\n"));
+    })
+}
+
+fn different(real: &[Vec<String>], embedded: &[Vec<String>]) -> Vec<String> {
+    let cases = CASES.iter().zip(real).zip(embedded);
+    let different = cases.filter(|((_, real), embedded)| real != embedded);
+    different
+        .map(|((case, real), embedded)| format!("{}: real {real:?}, embedded {embedded:?}", case.name))
+        .collect()
 }
 
 fn table(answers: &[Vec<String>]) -> String {
