@@ -159,7 +159,7 @@ impl ClusterBuilder {
         let mut state = State::new(cluster_id, self.profile, brokers);
         state.partition_bytes_max = self.partition_bytes_max;
         let delay_ms = self.group_initial_rebalance_delay.as_millis();
-        state.groups.initial_delay_ms = i64::try_from(delay_ms).unwrap_or(i64::MAX);
+        state.groups.initial_delay_ms = i64::from(i32::try_from(delay_ms).unwrap_or(i32::MAX));
         (state.users, state.authorizer) = (self.users, self.authorizer);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),

@@ -249,8 +249,10 @@ impl Group {
             self.lasting.members.iter().filter(is_late).map(|member| member.id.clone()).collect();
         late.iter().for_each(|id| self.remove(id));
         if !self.elect() && !self.lasting.members.is_empty() {
-            // Only static members are left and none of them is here: until one joins, or their sessions end.
-            self.join_timer = Some(JoinTimer::Rebalance { at_ms: now_ms + self.rebalance_timeout_ms() });
+            // Only static members are left and none of them is here: until one joins, or their sessions end. A timeout of
+            // nothing would have no end.
+            let at_ms = now_ms + self.rebalance_timeout_ms().max(JOIN_AGAIN_MS);
+            self.join_timer = Some(JoinTimer::Rebalance { at_ms });
             return;
         }
         self.lasting.generation += 1;
@@ -294,7 +296,7 @@ impl Group {
 
     /// The most that any member grants.
     pub(super) fn rebalance_timeout_ms(&self) -> i64 {
-        self.lasting.members.iter().map(|member| member.rebalance_timeout_ms).max().unwrap_or_default()
+        self.lasting.members.iter().map(|member| member.rebalance_timeout_ms).fold(0, i64::max)
     }
 
     /// `ClassicGroup.supportsProtocols`.
@@ -326,3 +328,4 @@ impl Group {
 
 /// `GroupCoordinatorConfig.CLASSIC_GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS`.
 const NEW_MEMBER_JOIN_TIMEOUT_MS: i64 = 5 * 60 * 1_000;
+const JOIN_AGAIN_MS: i64 = 100;

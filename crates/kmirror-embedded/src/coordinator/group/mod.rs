@@ -9,6 +9,8 @@
 
 mod join;
 mod member;
+#[cfg(test)]
+mod random;
 mod subscription;
 #[cfg(test)]
 mod tests;
