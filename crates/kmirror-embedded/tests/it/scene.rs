@@ -47,6 +47,10 @@ pub(crate) struct Scene<'a> {
     pub(crate) group: String,
     actors: BTreeMap<&'static str, Actor>,
     ids: BTreeMap<String, &'static str>,
+    /// Whom the last join named as the leader.
+    pub(crate) leader: &'static str,
+    /// Whether that is told: where a leader leaves, Kafka takes another one by the hash of its random id.
+    pub(crate) tells_leader: bool,
     pass: &'a (dyn Fn(Duration) + Sync),
     pub(crate) answers: Vec<String>,
 }
@@ -64,6 +68,8 @@ impl<'a> Scene<'a> {
             group: group.to_owned(),
             actors: BTreeMap::new(),
             ids: BTreeMap::new(),
+            leader: "nobody",
+            tells_leader: true,
             pass,
             answers: Vec::new(),
         }
@@ -152,15 +158,14 @@ impl<'a> Scene<'a> {
         if joined.error_code != 0 {
             return self.tell(format!("join {name}: {}", joined.error_code));
         }
-        let leader = self.ids.get(joined.leader.as_str()).copied().unwrap_or("somebody");
+        self.leader = self.ids.get(joined.leader.as_str()).copied().unwrap_or("somebody");
         let protocol = joined.protocol_name.unwrap_or_default();
         let skips = if joined.skip_assignment { ", nothing to assign" } else { "" };
-        let members = joined.members.len();
+        let (members, leader) = (joined.members.len(), self.leader);
+        let of_leader = format!(", {members} members for leader {leader}{skips}");
+        let of_leader = if self.tells_leader { of_leader.as_str() } else { "" };
         let generation = joined.generation_id;
-        self.tell(format!(
-            "join {name}: generation {generation} of {}, {members} members for leader {leader}{skips}",
-            protocol.as_str()
-        ));
+        self.tell(format!("join {name}: generation {generation} of {}{of_leader}", protocol.as_str()));
     }
 
     pub(crate) fn sync(&mut self, name: &'static str, assigned: &[&'static str]) {
@@ -390,7 +395,9 @@ impl<'a> Scene<'a> {
             if described.groups[0].group_state.as_str() == state {
                 return;
             }
-            assert!(Instant::now() < deadline, "{state} and not {:?}", described.groups[0].group_state);
+            let found = described.groups[0].group_state.as_str();
+            let last = self.answers.iter().rev().take(12).rev().collect::<Vec<_>>();
+            assert!(Instant::now() < deadline, "{state} and not {found} on {} after {last:#?}", self.coordinator);
             std::thread::sleep(Duration::from_millis(5));
         }
     }

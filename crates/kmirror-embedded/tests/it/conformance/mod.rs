@@ -1,6 +1,7 @@
 //! Cases that are put to the embedded cluster and to a real one, which must answer alike. The embedded answers are checked always,
 //! the real ones where there is Kafka; the tables of the crate's documentation are made from them.
 
+mod group_schedules;
 mod groups;
 mod logs;
 
