@@ -35,6 +35,20 @@ impl EmbeddedCluster {
         .map_err(|(error, message)| EmbeddedError::Refused { error, message })
     }
 
+    /// Takes a configuration of a topic back to its default.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn reset_topic(&self, topic: &str, key: &str) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, 0, |_| ())?;
+        self.change(|state| {
+            if let Some(topic) = state.topics.get_mut(topic) {
+                topic.configs.remove(key);
+            }
+        });
+        Ok(())
+    }
+
     /// A configuration of a topic, or its default; nothing where topic or configuration are not known.
     pub fn topic_config(&self, topic: &str, key: &str) -> Option<String> {
         let defaults: BTreeMap<_, _> = DEFAULT_CONFIGS.into_iter().collect();

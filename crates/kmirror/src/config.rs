@@ -120,6 +120,8 @@ pub struct Policies {
     pub on_recreated: OnRecreated,
     /// Somebody else wrote to the target.
     pub on_diverged: OnDiverged,
+    /// A source topic was deleted while kmirror ran.
+    pub on_deleted: OnDeleted,
     /// A consumer group was reset to an earlier offset on the source.
     pub on_group_reset: OnGroupReset,
 }
@@ -132,6 +134,74 @@ pub enum OnGroupReset {
     Follow,
     /// It never goes backwards there.
     Keep,
+}
+
+/// What happens on the target when a source topic is deleted while kmirror runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDeleted {
+    /// The target keeps what was copied.
+    #[default]
+    Ignore,
+    /// Its partitions park, so that somebody looks.
+    Park,
+    /// The target topic is deleted too, if the source's is not back before.
+    Delete {
+        /// How long after.
+        after: Duration,
+    },
+}
+
+/// The replication factor of topics that are created on the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplicationFactor {
+    /// The default of the target's brokers (`default.replication.factor`).
+    #[default]
+    Broker,
+    /// The source topic's.
+    Source,
+    /// This.
+    Number(i16),
+}
+
+/// Which configurations of topics follow from the source to the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicConfigs {
+    /// Whether changes follow after a topic was created. Default: they do.
+    pub follow: bool,
+    /// Keys that are neither copied nor changed. Default: replica lists, which name the source's brokers, and what suits only its
+    /// size: `min.insync.replicas` and `unclean.leader.election.enable`. Never copied are types and limits of timestamps.
+    pub exclude: Vec<String>,
+    /// Whose default applies where a source topic has none of its own (MirrorMaker 2: `use.defaults.from`). Default: the target's.
+    pub defaults_from: DefaultsFrom,
+    /// How often they are compared. Default: 30 s.
+    pub interval: Duration,
+}
+
+/// Whose defaults apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DefaultsFrom {
+    /// What is not set on the source topic is not set on the target's.
+    #[default]
+    Target,
+    /// The source's defaults are set on the target topic where its own differ.
+    Source,
+}
+
+impl Default for TopicConfigs {
+    fn default() -> TopicConfigs {
+        let exclude = [
+            "follower.replication.throttled.replicas",
+            "leader.replication.throttled.replicas",
+            "min.insync.replicas",
+            "unclean.leader.election.enable",
+        ];
+        TopicConfigs {
+            follow: true,
+            exclude: exclude.map(str::to_owned).into(),
+            defaults_from: DefaultsFrom::default(),
+            interval: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Who decides where the target's logs begin.
@@ -197,6 +267,13 @@ pub struct Flow {
     /// The consumer group on the source to which the flow's positions are committed, every five seconds and at the end, for tools
     /// that show lag. The flow itself does not read them. Default: none.
     pub commit_group: Option<String>,
+    /// Whether topics are created on the target, and get more partitions there. Default: they are; else somebody else does, and
+    /// kmirror waits for that.
+    pub creates_topics: bool,
+    /// The replication factor of topics that are created. Default: the target's default.
+    pub replication_factor: ReplicationFactor,
+    /// Which configurations of topics follow.
+    pub topic_configs: TopicConfigs,
     /// Which consumer groups follow: where they stand on the source is committed on the target, as far as the records have arrived,
     /// for groups that nobody reads the target with. Default: all but those that MirrorMaker 2 leaves out.
     pub groups: GroupSelection,
@@ -233,6 +310,9 @@ impl Flow {
             head_fill_offsets_max: 1_000_000_000,
             retention: Retention::default(),
             commit_group: None,
+            creates_topics: true,
+            replication_factor: ReplicationFactor::default(),
+            topic_configs: TopicConfigs::default(),
             groups: GroupSelection::default(),
             groups_interval: Duration::from_secs(5),
             state_topic: "__kmirror_state".to_owned(),

@@ -6,7 +6,7 @@ use crate::append::state::TakeOverCause;
 use crate::error::Error;
 use crate::fetch::fetcher::Returned;
 use crate::fetch::state::FetchFault;
-use crate::flow::discovery::FoundTopic;
+use crate::flow::discovery::Looked;
 use crate::park::Parked;
 use crate::state::record::EpochStart;
 use crate::takeover::TakenOver;
@@ -49,7 +49,7 @@ pub(crate) enum FlowEvent {
     /// be read.
     LimitRead { key: PartitionKey, generation: Generation, rules: Option<TopicRules>, parked: Parked },
     /// A look at both clusters is over: here is what is new.
-    Looked(Result<Vec<FoundTopic>, Error>),
+    Looked(Result<Looked, Error>),
     /// A connection to a source broker broke: its partitions may have another leader by now.
     SourceBrokerLost,
     /// The clock says that it is time to look at the metadata.

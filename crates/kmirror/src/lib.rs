@@ -53,8 +53,8 @@ mod verify;
 
 pub use check::{ClusterCheck, FlowCheck, HolesBy};
 pub use config::{
-    ClusterConfig, Flow, Isolation, Naming, Offsets, OnDiverged, OnExpired, OnGroupReset, OnRecreated,
-    Policies, Retention, Start,
+    ClusterConfig, DefaultsFrom, Flow, Isolation, Naming, Offsets, OnDeleted, OnDiverged, OnExpired,
+    OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start, TopicConfigs,
 };
 pub use error::{ConfigError, Error};
 pub use groups::{GroupPartition, GroupReport};
@@ -65,4 +65,5 @@ pub use plan::{PartitionPlan, PlanStep};
 pub use selection::{GroupSelection, TopicSelection};
 pub use state::lineages::PartitionLineage;
 pub use status::{FlowStatus, GapOffsets, PartitionState, PartitionStatus};
+pub use topics::configs::ConfigStep;
 pub use verify::{Difference, DifferenceKind, PartitionReport, VerifyOptions, VerifyProgress, VerifyReport};

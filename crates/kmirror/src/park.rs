@@ -10,6 +10,8 @@ pub enum ParkReason {
     SourceTruncated,
     /// The source topic was deleted and created again: it has another topic id.
     SourceRecreated,
+    /// The source topic was deleted, and the policy says that somebody should look.
+    SourceDeleted,
     /// The source no longer holds the next records: retention or DeleteRecords removed them before they were copied.
     RecordsExpired,
     /// The target's log holds something that this flow did not write, or not what the source has.

@@ -8,8 +8,8 @@ mod text;
 use std::path::Path;
 
 use kmirror::{
-    ClusterConfig, Flow, Isolation, Mirror, Naming, Offsets, OnDiverged, OnExpired, OnGroupReset,
-    OnRecreated, Policies, Retention, Start,
+    ClusterConfig, DefaultsFrom, Flow, Isolation, Mirror, Naming, Offsets, OnDeleted, OnDiverged, OnExpired,
+    OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start,
 };
 
 use self::raw::{RawCluster, RawConfig, RawFlow};
@@ -123,6 +123,7 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
         raw::RetentionWord::Follow => Retention::Follow,
     };
     flow.commit_group = raw.commit_group.as_ref().map(|group| group.0.clone());
+    topics_control(&mut flow, raw);
     if let Some(include) = &raw.groups.include {
         flow.groups.include = texts(include);
     }
@@ -150,6 +151,40 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     Ok(flow)
 }
 
+/// How topics are created, and what follows later.
+fn topics_control(flow: &mut Flow, raw: &RawFlow) {
+    if let Some(creates) = raw.create_topics {
+        flow.creates_topics = creates;
+    }
+    if let Some(factor) = raw.replication_factor {
+        flow.replication_factor = match factor {
+            raw::ReplicationFactorSection::Word(raw::ReplicationFactorWord::Source) => {
+                ReplicationFactor::Source
+            }
+            raw::ReplicationFactorSection::Word(raw::ReplicationFactorWord::Broker) => {
+                ReplicationFactor::Broker
+            }
+            raw::ReplicationFactorSection::Number(factor) => ReplicationFactor::Number(factor),
+        };
+    }
+    let (configs, section) = (&mut flow.topic_configs, &raw.topic_configs);
+    if let Some(follow) = section.follow {
+        configs.follow = follow;
+    }
+    if let Some(exclude) = &section.exclude {
+        configs.exclude = exclude.iter().map(|key| key.0.clone()).collect();
+    }
+    if let Some(word) = section.defaults_from {
+        configs.defaults_from = match word {
+            raw::DefaultsFromWord::Target => DefaultsFrom::Target,
+            raw::DefaultsFromWord::Source => DefaultsFrom::Source,
+        };
+    }
+    if let Some(interval) = section.interval {
+        configs.interval = interval.0;
+    }
+}
+
 fn policies(raw: &RawFlow) -> Policies {
     let mut policies = Policies::default();
     policies.on_expired = match raw.on_expired {
@@ -163,6 +198,11 @@ fn policies(raw: &RawFlow) -> Policies {
     policies.on_diverged = match raw.on_diverged {
         raw::OnDivergedWord::Stop => OnDiverged::Stop,
         raw::OnDivergedWord::Shift => OnDiverged::Shift,
+    };
+    policies.on_deleted = match raw.on_deleted {
+        raw::OnDeletedSection::Word(raw::OnDeletedWord::Ignore) => OnDeleted::Ignore,
+        raw::OnDeletedSection::Word(raw::OnDeletedWord::Park) => OnDeleted::Park,
+        raw::OnDeletedSection::Delete { delete_after } => OnDeleted::Delete { after: delete_after.0 },
     };
     policies.on_group_reset = match raw.on_group_reset {
         raw::OnGroupResetWord::Follow => OnGroupReset::Follow,

@@ -60,6 +60,12 @@ pub(crate) struct RawFlow {
     pub(crate) state_topic: Option<Text>,
     pub(crate) state_replication_factor: Option<i16>,
     pub(crate) parked_retry_interval: Option<Interval>,
+    pub(crate) create_topics: Option<bool>,
+    pub(crate) replication_factor: Option<ReplicationFactorSection>,
+    #[serde(default)]
+    pub(crate) topic_configs: TopicConfigsSection,
+    #[serde(default)]
+    pub(crate) on_deleted: OnDeletedSection,
     #[serde(default)]
     pub(crate) groups: GroupsSection,
     pub(crate) groups_interval: Option<Interval>,
@@ -68,6 +74,56 @@ pub(crate) struct RawFlow {
     /// Memory for fetched bytes that are not acknowledged yet.
     pub(crate) buffer: Option<Bytes>,
     pub(crate) metadata_refresh_interval: Option<Interval>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected `source`, `broker` or a number")]
+pub(crate) enum ReplicationFactorSection {
+    Word(ReplicationFactorWord),
+    Number(i16),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ReplicationFactorWord {
+    Source,
+    Broker,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TopicConfigsSection {
+    pub(crate) follow: Option<bool>,
+    pub(crate) exclude: Option<Vec<Text>>,
+    pub(crate) defaults_from: Option<DefaultsFromWord>,
+    pub(crate) interval: Option<Interval>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DefaultsFromWord {
+    Target,
+    Source,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected `ignore`, `park` or `{ delete_after: 1h }`")]
+pub(crate) enum OnDeletedSection {
+    Word(OnDeletedWord),
+    Delete { delete_after: Interval },
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnDeletedWord {
+    Ignore,
+    Park,
+}
+
+impl Default for OnDeletedSection {
+    fn default() -> OnDeletedSection {
+        OnDeletedSection::Word(OnDeletedWord::Ignore)
+    }
 }
 
 /// Each of both lists has a default of its own.

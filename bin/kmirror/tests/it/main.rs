@@ -6,6 +6,7 @@ mod bad_input;
 mod brokers;
 mod cluster;
 mod consumers;
+mod control;
 mod copies;
 mod demo;
 mod follows;

@@ -82,6 +82,11 @@ impl Scene {
         self.write_to_neighbour(20);
     }
 
+    /// The name of the topic to which nothing happens.
+    pub(crate) fn neighbour(&self) -> &str {
+        &self.neighbour
+    }
+
     /// Writes records to the neighbour alone.
     pub(crate) fn write_to_neighbour(&self, records: u64) {
         self.source.produce(&[Workload::new(&self.neighbour).records(records)]);

@@ -11,6 +11,7 @@ use crate::commit_group::CommitGroup;
 use crate::config::Retention;
 use crate::groups::GroupFollower;
 use crate::retention::LogStartFollower;
+use crate::topics::follower::ConfigFollower;
 
 /// The tasks beside a flow. They end when this is dropped.
 pub(crate) struct Beside {
@@ -27,6 +28,11 @@ impl Beside {
             let commits =
                 CommitGroup::new(group.clone(), context.source.clone(), Arc::clone(&context.shared));
             tasks.spawn(commits.run(stop.clone()));
+        }
+        if context.flow.topic_configs.follow {
+            let (source, target) = (context.source.clone(), context.target.clone());
+            let follower = ConfigFollower::new(&context.flow, source, target, Arc::clone(&context.shared));
+            tasks.spawn(follower.run(stop.clone()));
         }
         if !context.selected.groups.is_empty() {
             let follower = GroupFollower::new(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, ClusterMetadata, OffsetSpec, TopicId, TopicPartition, Topics};
+use kmirror_client::{Client, ClusterMetadata, KafkaError, OffsetSpec, TopicId, TopicPartition, Topics};
 
 use crate::config::{Flow, Offsets, Start};
 use crate::error::Error;
@@ -20,6 +20,17 @@ pub(crate) struct Discovery {
     pub(crate) target: Client,
     /// Whether everything that the flow names must be there now, and where it ends is asked for.
     pub(crate) once: bool,
+}
+
+/// What a look has found.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// What was not known before.
+    pub(crate) found: Vec<FoundTopic>,
+    /// Source topics that were known and are not there any more.
+    pub(crate) missed: Vec<Arc<str>>,
+    /// Target topics that somebody else has to create.
+    pub(crate) awaited: HashSet<Arc<str>>,
 }
 
 /// A topic with partitions that were not known before.
@@ -41,27 +52,38 @@ pub(crate) struct FoundTopic {
 impl Discovery {
     /// Refreshes the metadata of both clusters, creates missing topics, and returns what is new. `known`: partition counts of
     /// source topics as they were found before.
-    pub(crate) async fn run(self, known: HashMap<Arc<str>, i32>) -> Result<Vec<FoundTopic>, Error> {
+    pub(crate) async fn run(self, known: HashMap<Arc<str>, i32>) -> Result<Looked, Error> {
         let source = refresh(&self.source).await?;
         let mut target = refresh(&self.target).await?;
         let mut pairs = topics::pair(&self.flow, &self.matcher, &source, &target)?;
         if self.once {
             self.check_complete(&source, &pairs)?;
         }
+        let missed = self.missed(&known, &source).await?;
         pairs.retain(|pair| known.get(&pair.source).copied().unwrap_or(0) < pair.partitions);
         if pairs.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Looked { missed, ..Looked::default() });
         }
-        if topics::create_missing(&self.flow, &self.source, &self.target, &pairs).await? {
-            target = self.await_created(&pairs).await?;
+        if self.flow.creates_topics {
+            let has_created = topics::create_missing(&self.flow, &self.source, &self.target, &pairs).await?;
+            let has_grown = topics::grow(&self.flow, &self.target, &pairs).await?;
+            if has_created || has_grown {
+                target = self.await_created(&pairs).await?;
+                for pair in &mut pairs {
+                    pair.target_partitions = target.topic(&pair.target).map(topics::partition_count);
+                }
+            }
         }
+        let missing = pairs.iter().filter(|pair| target.topic(&pair.target).is_none());
+        let awaited: HashSet<_> = missing.map(|pair| Arc::clone(&pair.target)).collect();
+        pairs.retain(|pair| !awaited.contains(&pair.target));
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
         let source_names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.source)).collect();
         let source_rules = topics::rules(&self.flow, &self.source, &source_names).await?;
         let headless = self.headless(&pairs, &rules, &source_rules).await?;
         let mut goals = self.goals(&pairs).await?;
-        Ok(pairs
+        let found = pairs
             .into_iter()
             .filter_map(|pair| {
                 let target_topic = target.topic(&pair.target)?;
@@ -76,7 +98,27 @@ impl Discovery {
                     pair,
                 })
             })
-            .collect())
+            .collect();
+        Ok(Looked { found, missed, awaited })
+    }
+
+    /// The known topics that the source does not have any more. A list of all topics leaves out those that may not be seen; only a
+    /// question for the topic itself tells which it is.
+    async fn missed(
+        &self,
+        known: &HashMap<Arc<str>, i32>,
+        source: &ClusterMetadata,
+    ) -> Result<Vec<Arc<str>>, Error> {
+        let absent: Vec<_> = known.keys().filter(|topic| source.topic(topic).is_none()).cloned().collect();
+        if absent.is_empty() {
+            return Ok(absent);
+        }
+        let named = self.source.refresh_metadata(Topics::Named(absent.clone())).await;
+        let named = named.map_err(|error| Error::cluster(&self.flow.source, error))?;
+        let is_gone = |topic: &Arc<str>| {
+            named.topic(topic).is_none_or(|topic| topic.error == Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION))
+        };
+        Ok(absent.into_iter().filter(is_gone).collect())
     }
 
     fn check_complete(&self, source: &ClusterMetadata, pairs: &[TopicPair]) -> Result<(), Error> {

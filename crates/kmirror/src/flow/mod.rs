@@ -59,6 +59,12 @@ impl FlowShared {
         self.partitions.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(partition);
     }
 
+    /// A source topic has left the flow.
+    pub(crate) fn unpublish(&self, source_topic: &str) {
+        let mut partitions = self.partitions.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        partitions.retain(|partition| *partition.source_topic != *source_topic);
+    }
+
     /// The partitions that were made known so far.
     pub(crate) fn published(&self) -> Vec<Published> {
         self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()

@@ -38,6 +38,8 @@ pub(crate) struct Entry {
     pub(crate) parked_at: Option<Instant>,
     pub(crate) gauge: Arc<PartitionGauge>,
     pub(crate) generation: Generation,
+    /// Whether its topic has left the flow. Nobody refers to it then but what was on the way.
+    pub(crate) has_left: bool,
     /// The source broker whose fetcher reads it.
     pub(crate) fetched_from: Option<BrokerId>,
     /// Where its items go, while it has an appender, and how many are on the way.
@@ -103,21 +105,31 @@ impl Table {
         key
     }
 
+    /// A topic leaves the flow: its partitions are not looked at any more, and if it comes back it is another one.
+    pub(crate) fn forget(&mut self, source_topic: &str) {
+        self.partition_counts.remove(source_topic);
+        for entry in self.entries.iter_mut().filter(|entry| *entry.source.topic == *source_topic) {
+            entry.has_left = true;
+        }
+    }
+
     pub(crate) fn get(&mut self, key: PartitionKey) -> Option<&mut Entry> {
         self.entries.get_mut(key.0 as usize)
     }
 
     /// The entry, unless the event was meant for an earlier generation of it.
     pub(crate) fn current(&mut self, key: PartitionKey, generation: Generation) -> Option<&mut Entry> {
-        self.get(key).filter(|entry| entry.generation == generation)
+        self.get(key).filter(|entry| entry.generation == generation && !entry.has_left)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (PartitionKey, &mut Entry)> {
-        self.entries.iter_mut().enumerate().map(|(index, entry)| (PartitionKey(index as u32), entry))
+        let entries = self.entries.iter_mut().enumerate().filter(|(_, entry)| !entry.has_left);
+        entries.map(|(index, entry)| (PartitionKey(index as u32), entry))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PartitionKey, &Entry)> {
-        self.entries.iter().enumerate().map(|(index, entry)| (PartitionKey(index as u32), entry))
+        let entries = self.entries.iter().enumerate().filter(|(_, entry)| !entry.has_left);
+        entries.map(|(index, entry)| (PartitionKey(index as u32), entry))
     }
 }
 

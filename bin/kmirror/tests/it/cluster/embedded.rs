@@ -57,6 +57,10 @@ impl Cluster for Embedded {
         self.cluster.alter_topic(topic, configs).unwrap();
     }
 
+    fn reset_topic(&self, topic: &str, key: &str) {
+        self.cluster.reset_topic(topic, key).unwrap();
+    }
+
     fn has_config(&self, topic: &str, key: &str, value: &str) -> bool {
         self.cluster.topic_config(topic, key).as_deref() == Some(value)
     }

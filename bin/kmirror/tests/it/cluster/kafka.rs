@@ -76,6 +76,13 @@ impl Cluster for Kafka {
         self.endpoint.alter_topic(topic, configs).unwrap();
     }
 
+    fn reset_topic(&self, topic: &str, key: &str) {
+        let entity = ["--entity-type", "topics", "--entity-name", topic];
+        let altered =
+            self.endpoint.tool(&[&["configs", "--alter", "--delete-config", key], &entity[..]].concat());
+        altered.unwrap().success().unwrap();
+    }
+
     fn has_config(&self, topic: &str, key: &str, value: &str) -> bool {
         let described = self.endpoint.tool(&["topics", "--describe", "--topic", topic]).unwrap();
         described.success().unwrap().stdout.contains(&format!("{key}={value}"))

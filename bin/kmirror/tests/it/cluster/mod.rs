@@ -17,6 +17,8 @@ pub(crate) trait Cluster {
     fn delete_topic(&self, topic: &str);
     fn add_partitions(&self, topic: &str, partitions: u32);
     fn alter_topic(&self, topic: &str, configs: &[(&str, &str)]);
+    /// Takes a configuration back to its default.
+    fn reset_topic(&self, topic: &str, key: &str);
     /// Whether this was set on the topic itself.
     fn has_config(&self, topic: &str, key: &str, value: &str) -> bool;
     /// How many partitions a topic has, all with leaders; nothing where that is not so.

@@ -1,12 +1,13 @@
 //! The supervisor's loop, and what it does on each event.
 
 mod ends;
+mod gone;
 mod heads;
 mod pumps;
 mod take_over;
 mod topics;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::error;
 
+use self::gone::GoneTopics;
 use crate::append::appender::AppenderEvent;
 use crate::budget::Budget;
 use crate::error::Error;
@@ -51,12 +53,13 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     };
     let beside = Beside::start(&context);
     let mut supervisor = Supervisor::new(context, state, events);
-    let found = tokio::select! {
-        found = supervisor.discovery.clone().run(HashMap::new()) => found?,
+    let looked = tokio::select! {
+        looked = supervisor.discovery.clone().run(HashMap::new()) => looked?,
         () = stop.cancelled() => return Ok(()),
     };
     let start = supervisor.context.flow.start;
-    supervisor.start(found, start);
+    supervisor.tell_awaited(looked.awaited);
+    supervisor.start(looked.found, start);
     let mut settled = tokio::time::interval(SETTLED_INTERVAL);
     let mut refresh = tokio::time::interval(supervisor.context.flow.metadata_refresh_interval);
     refresh.reset();
@@ -89,6 +92,9 @@ struct Supervisor {
     table: Table,
     /// Compacted topics of which heads may have to be filled first, by their name on the target.
     held: HashMap<Arc<str>, HeldTopic>,
+    gone: GoneTopics,
+    /// Target topics that somebody else has to create, which was told.
+    awaited: HashSet<Arc<str>>,
     state: StateStore,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
     events: mpsc::UnboundedSender<FlowEvent>,
@@ -125,6 +131,8 @@ impl Supervisor {
             context,
             table: Table::default(),
             held: HashMap::new(),
+            gone: GoneTopics::default(),
+            awaited: HashSet::new(),
             state,
             events,
             fetchers: HashMap::new(),
@@ -163,7 +171,7 @@ impl Supervisor {
             FlowEvent::Reconsidered { key, generation, rules } => {
                 self.on_reconsidered(key, generation, rules)
             }
-            FlowEvent::Looked(found) => self.on_looked(found).await,
+            FlowEvent::Looked(looked) => self.on_looked(looked).await,
         }
         while self.errands.try_join_next().is_some() {}
     }

@@ -1,5 +1,6 @@
 //! Topics and partitions that appear, change, or are looked at again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::error::Error;
 use crate::event::{FlowEvent, Generation, PartitionKey};
 use crate::fetch::fetcher::FetcherEvent;
 use crate::flow::Published;
-use crate::flow::discovery::FoundTopic;
+use crate::flow::discovery::{FoundTopic, Looked};
 use crate::flow::heads::HeldTopic;
 use crate::flow::standby::Standby;
 use crate::flow::table::Entry;
@@ -25,6 +26,10 @@ impl Supervisor {
     /// Starts the partitions that were found. `start`: where those begin that were never copied.
     pub(super) fn start(&mut self, found: Vec<FoundTopic>, start: Start) {
         for topic in found {
+            if topic.first_partition == 0 {
+                // One of the same name may have left the flow.
+                self.context.shared.unpublish(&topic.pair.source);
+            }
             let numbers = topic.first_partition..topic.pair.partitions;
             let keys: Vec<_> = numbers.map(|number| (number, self.enter(&topic, number, start))).collect();
             if topic.may_need_heads {
@@ -62,6 +67,7 @@ impl Supervisor {
             parked_at: None,
             gauge,
             generation: 0,
+            has_left: false,
             fetched_from: None,
             appender: None,
             returned: None,
@@ -83,15 +89,17 @@ impl Supervisor {
     }
 
     /// New topics and partitions, moved leaders, topics created again.
-    pub(super) async fn on_looked(&mut self, found: Result<Vec<FoundTopic>, Error>) {
+    pub(super) async fn on_looked(&mut self, looked: Result<Looked, Error>) {
         self.is_looking = false;
-        match found {
-            Ok(found) => {
+        match looked {
+            Ok(Looked { found, missed, awaited }) => {
+                self.tell_awaited(awaited);
                 if std::mem::take(&mut self.is_blind) {
                     info!(flow = self.context.flow.name(), "both clusters answer again");
                 }
                 // What appears while the flow runs is copied from its first record.
                 self.start(found, Start::Earliest);
+                self.on_missed(missed).await;
             }
             // Said once, not every few seconds for as long as a cluster is away.
             Err(error) if self.is_blind => {
@@ -123,6 +131,15 @@ impl Supervisor {
                 let _ = fetcher.send(FetcherEvent::GiveBack(key)).await;
             }
         }
+    }
+
+    /// Says once which topics somebody else has to create.
+    pub(super) fn tell_awaited(&mut self, awaited: HashSet<Arc<str>>) {
+        for topic in awaited.difference(&self.awaited) {
+            let flow = self.context.flow.name();
+            warn!(flow, %topic, "the flow waits for somebody to create this topic on the target: it may not do so itself");
+        }
+        self.awaited = awaited;
     }
 
     /// Finds topics that were deleted and created again on either side (KIP-516). What becomes of another source topic is the

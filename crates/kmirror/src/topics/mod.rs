@@ -1,16 +1,17 @@
-//! Topics of a flow: which are copied, what they are called on the target, and how they are created there. The plan is
-//! pure; applying it is not.
+//! Topics of a flow: which are copied, what they are called on the target, how they are created there, grow, and get their
+//! configuration. The plan is pure; applying it is not.
+
+pub(crate) mod configs;
+pub(crate) mod follower;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kmirror_client::{
-    Client, ClientError, ClusterMetadata, ConfigEntry, ConfigSource, NewTopic, TopicMetadata,
-};
+use kmirror_client::{Client, ClientError, ClusterMetadata, ConfigEntry, NewTopic, TopicMetadata};
 use kmirror_codec::{HoleFill, Timestamps};
 use tracing::{info, warn};
 
-use crate::config::Flow;
+use crate::config::{Flow, ReplicationFactor};
 use crate::error::Error;
 use crate::park::{ParkReason, Parked};
 use crate::planner::TargetRules;
@@ -26,6 +27,8 @@ pub(crate) struct TopicPair {
     pub(crate) partitions: i32,
     /// The target's, if the topic exists there.
     pub(crate) target_partitions: Option<i32>,
+    /// The source's replication factor.
+    pub(crate) replication_factor: i16,
 }
 
 /// How a target topic takes its batches, and whether its cleaner removes records.
@@ -79,6 +82,7 @@ pub(crate) fn pair(
         pairs.push(TopicPair {
             source: Arc::clone(topic_name),
             partitions: partition_count(topic),
+            replication_factor: replication_factor(topic),
             target_partitions: target.topic(&name).filter(|topic| topic.error.is_none()).map(partition_count),
             target: Arc::from(name),
         });
@@ -90,6 +94,34 @@ pub(crate) fn pair(
 /// How many partitions a topic has.
 pub(crate) fn partition_count(topic: &TopicMetadata) -> i32 {
     i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)
+}
+
+fn replication_factor(topic: &TopicMetadata) -> i16 {
+    let replicas = topic.partitions.iter().map(|partition| partition.replicas.len()).max().unwrap_or(1);
+    i16::try_from(replicas).unwrap_or(i16::MAX)
+}
+
+/// Adds partitions to the target topics that have less than their sources. What cannot be done is told; such partitions park.
+pub(crate) async fn grow(flow: &Flow, target: &Client, pairs: &[TopicPair]) -> Result<bool, Error> {
+    let grown = pairs.iter().filter(|pair| pair.target_partitions.is_some_and(|has| has < pair.partitions));
+    let totals: Vec<_> = grown.map(|pair| (Arc::clone(&pair.target), pair.partitions)).collect();
+    if totals.is_empty() {
+        return Ok(false);
+    }
+    let grown = target.create_partitions(&totals, false).await;
+    let mut has_grown = false;
+    for (topic, result) in grown.map_err(|error| Error::cluster(&flow.target, error))? {
+        match result {
+            Ok(()) => {
+                has_grown = true;
+                info!(flow = flow.name(), %topic, "partitions added on the target, as on the source");
+            }
+            Err(error) => {
+                warn!(flow = flow.name(), %topic, %error, "partitions cannot be added on the target; kmirror needs ALTER on the topic")
+            }
+        }
+    }
+    Ok(has_grown)
 }
 
 /// What becomes of a partition that the target topic does not have.
@@ -126,7 +158,13 @@ pub(crate) async fn create_missing(
     }
     for pair in missing {
         let entries = configs.get(&pair.source).map(Vec::as_slice).unwrap_or_default();
-        create(flow, target, pair, configuration_of(entries)).await?;
+        let replication_factor = match flow.replication_factor {
+            ReplicationFactor::Broker => REPLICATION_FACTOR_OF_BROKER,
+            ReplicationFactor::Source => pair.replication_factor,
+            ReplicationFactor::Number(factor) => factor,
+        };
+        let configs = configs::desired(entries, &flow.topic_configs).into_iter().collect();
+        create(flow, target, pair, replication_factor, configs).await?;
     }
     Ok(true)
 }
@@ -153,18 +191,6 @@ pub(crate) async fn rules(
     Ok(rules)
 }
 
-/// The configuration that a topic is created with: what was set on the source topic itself, without what only makes sense
-/// on the source's own brokers.
-fn configuration_of(entries: &[ConfigEntry]) -> Vec<(String, String)> {
-    entries
-        .iter()
-        .filter(|entry| {
-            entry.source == ConfigSource::DynamicTopic && !NOT_COPIED.contains(&entry.name.as_str())
-        })
-        .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
-        .collect()
-}
-
 fn rules_of(entries: &[ConfigEntry]) -> TopicRules {
     let value =
         |name: &str| entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.as_deref());
@@ -188,9 +214,10 @@ async fn create(
     flow: &Flow,
     target: &Client,
     pair: &TopicPair,
+    replication_factor: i16,
     configs: Vec<(String, String)>,
 ) -> Result<(), Error> {
-    let topic = new_topic(pair, configs.clone());
+    let topic = new_topic(pair, replication_factor, configs.clone());
     let error = match create_one(target, topic, false).await {
         Ok(()) => {
             info!(flow = flow.name(), topic = %pair.target, partitions = pair.partitions, "created on the target");
@@ -202,7 +229,7 @@ async fn create(
         // Somebody else was faster; what it looks like will be seen with the metadata.
         Some(kmirror_client::KafkaError::TOPIC_ALREADY_EXISTS) => Ok(()),
         Some(kmirror_client::KafkaError::INVALID_CONFIG) if !configs.is_empty() => {
-            create_with_known_configs(flow, target, pair, configs).await
+            create_with_known_configs(flow, target, pair, replication_factor, configs).await
         }
         _ => Err(not_created(flow, pair, &error)),
     }
@@ -214,11 +241,12 @@ async fn create_with_known_configs(
     flow: &Flow,
     target: &Client,
     pair: &TopicPair,
+    replication_factor: i16,
     configs: Vec<(String, String)>,
 ) -> Result<(), Error> {
     let mut known = Vec::new();
     for config in configs {
-        match create_one(target, new_topic(pair, vec![config.clone()]), true).await {
+        match create_one(target, new_topic(pair, replication_factor, vec![config.clone()]), true).await {
             Err(error) if error.kafka_error() == Some(kmirror_client::KafkaError::INVALID_CONFIG) => {
                 warn!(flow = flow.name(), topic = %pair.target, config = config.0, value = config.1, %error,
                     "the target does not accept this configuration; the topic is created without it");
@@ -226,16 +254,13 @@ async fn create_with_known_configs(
             _ => known.push(config),
         }
     }
-    create_one(target, new_topic(pair, known), false).await.map_err(|error| not_created(flow, pair, &error))
+    create_one(target, new_topic(pair, replication_factor, known), false)
+        .await
+        .map_err(|error| not_created(flow, pair, &error))
 }
 
-fn new_topic(pair: &TopicPair, configs: Vec<(String, String)>) -> NewTopic {
-    NewTopic {
-        name: Arc::clone(&pair.target),
-        partitions: pair.partitions,
-        replication_factor: REPLICATION_FACTOR_OF_BROKER,
-        configs,
-    }
+fn new_topic(pair: &TopicPair, replication_factor: i16, configs: Vec<(String, String)>) -> NewTopic {
+    NewTopic { name: Arc::clone(&pair.target), partitions: pair.partitions, replication_factor, configs }
 }
 
 async fn create_one(target: &Client, topic: NewTopic, validate_only: bool) -> Result<(), ClientError> {
@@ -259,15 +284,6 @@ fn not_created(flow: &Flow, pair: &TopicPair, error: &ClientError) -> Error {
     }
 }
 
-/// The replica lists name the source's brokers; the replica and election settings suit its size; and with append times the
-/// target would replace every timestamp by its own clock.
-const NOT_COPIED: [&str; 5] = [
-    "follower.replication.throttled.replicas",
-    "leader.replication.throttled.replicas",
-    "message.timestamp.type",
-    "min.insync.replicas",
-    "unclean.leader.election.enable",
-];
 /// `TopicConfig.MAX_MESSAGE_BYTES_CONFIG`: 1 MiB and the overhead of a batch.
 const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
 /// CreateTopics 4+ (KIP-464).
@@ -275,7 +291,7 @@ const REPLICATION_FACTOR_OF_BROKER: i16 = -1;
 
 #[cfg(test)]
 mod tests {
-    use kmirror_client::{KafkaError, PartitionMetadata, TopicId};
+    use kmirror_client::{ConfigSource, KafkaError, PartitionMetadata, TopicId};
 
     use super::*;
     use crate::config::Naming;
@@ -338,7 +354,7 @@ mod tests {
             entry("leader.replication.throttled.replicas", "*", ConfigSource::DynamicTopic),
             ConfigEntry { value: None, ..entry("secret", "", ConfigSource::DynamicTopic) },
         ];
-        let configuration = configuration_of(&entries);
+        let configuration = configs::desired(&entries, &crate::config::TopicConfigs::default());
         let shown: Vec<_> =
             configuration.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(shown, [("cleanup.policy", "compact"), ("retention.ms", "100")]);

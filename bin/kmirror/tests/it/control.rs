@@ -1,0 +1,97 @@
+//! What happens to topics beside their records: they are created, grow, get other configurations, and vanish.
+
+use crate::kmirror::await_that;
+use crate::scene::Scene;
+use crate::stage::{Stage, on_both_kinds};
+
+on_both_kinds!(
+    configurations_and_partitions_follow_while_it_runs,
+    a_deleted_topic_is_deleted_after_its_time,
+    a_deleted_topic_parks_where_the_policy_says_so,
+    a_deleted_topic_stays_on_the_target_else,
+    topics_may_be_left_to_somebody_else,
+);
+
+/// Looks often.
+const OFTEN: &str = "metadata_refresh_interval: 200ms\ntopic_configs: { interval: 200ms }";
+
+fn configurations_and_partitions_follow_while_it_runs(stage: &Stage) {
+    let scene = Scene::new(stage, "control", OFTEN);
+    scene.source.create_topic(
+        &scene.topic,
+        1,
+        &[("retention.ms", "900000000"), ("min.insync.replicas", "1")],
+    );
+    scene.write(100);
+    let mut mirror = scene.kmirror().start();
+    scene.await_copied();
+    let topic = scene.topic.as_str();
+    assert!(scene.target.has_config(topic, "retention.ms", "900000000"), "created with it");
+    scene.source.alter_topic(topic, &[("retention.ms", "800000000"), ("segment.ms", "700000000")]);
+    await_that("changes have followed", || {
+        scene.target.has_config(topic, "retention.ms", "800000000")
+            && scene.target.has_config(topic, "segment.ms", "700000000")
+    });
+    scene.source.reset_topic(topic, "segment.ms");
+    // Somebody changes the target's: it is corrected. What is excluded is his business.
+    scene.target.alter_topic(topic, &[("flush.messages", "77"), ("min.insync.replicas", "1")]);
+    await_that("it is as on the source again", || {
+        !scene.target.has_config(topic, "segment.ms", "700000000")
+            && !scene.target.has_config(topic, "flush.messages", "77")
+    });
+    scene.source.add_partitions(topic, 3);
+    await_that("partitions were added", || scene.target.partitions(topic) == Some(3));
+    scene.write(50);
+    scene.await_copied();
+    assert_eq!(mirror.end("TERM"), Some(143));
+    scene.kmirror().prove();
+}
+
+fn a_deleted_topic_is_deleted_after_its_time(stage: &Stage) {
+    let scene = Scene::copied(stage, "vanishes", &format!("on_deleted: {{ delete_after: 1s }}\n{OFTEN}"));
+    let mut mirror = scene.kmirror().start();
+    mirror.says(&["copying", &scene.topic]);
+    scene.source.delete_topic(&scene.topic);
+    mirror.says(&["the target's will be, unless it is back before"]);
+    await_that("it is deleted on the target", || scene.target.partitions(&scene.topic).is_none());
+    scene.write_to_neighbour(20);
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+fn a_deleted_topic_parks_where_the_policy_says_so(stage: &Stage) {
+    let scene = Scene::copied(stage, "deleted-parks", &format!("on_deleted: park\n{OFTEN}"));
+    let mut mirror = scene.kmirror().start();
+    mirror.says(&["copying", &scene.topic]);
+    scene.source.delete_topic(&scene.topic);
+    mirror.says(&["parked", "SourceDeleted", "the target keeps what was copied"]);
+    assert_eq!(scene.target_end(), 100);
+    // It is back, and parks for another reason.
+    scene.write(40);
+    mirror.says(&["parked", "SourceRecreated"]);
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+fn a_deleted_topic_stays_on_the_target_else(stage: &Stage) {
+    let scene = Scene::copied(stage, "deleted-stays", OFTEN);
+    let mut mirror = scene.kmirror().start();
+    mirror.says(&["copying", &scene.topic]);
+    scene.source.delete_topic(&scene.topic);
+    mirror.says(&["the source topic was deleted; the target's stays"]);
+    scene.write_to_neighbour(20);
+    assert_eq!(mirror.end("TERM"), Some(143));
+    assert_eq!(scene.target_end(), 100);
+}
+
+fn topics_may_be_left_to_somebody_else(stage: &Stage) {
+    let scene = Scene::new(stage, "left-alone", &format!("create_topics: false\n{OFTEN}"));
+    scene.write(100);
+    let mut mirror = scene.kmirror().start();
+    mirror.says(&["the flow waits for somebody to create this topic", &scene.topic]);
+    assert_eq!(scene.target.partitions(&scene.topic), None);
+    scene.target.create_topic(&scene.topic, 1, &[]);
+    mirror.says(&["copying", &scene.topic]);
+    let neighbour = scene.neighbour();
+    scene.target.create_topic(neighbour, 1, &[]);
+    scene.await_copied();
+    assert_eq!(mirror.end("TERM"), Some(143));
+}

@@ -1,0 +1,140 @@
+//! The task that lets configurations of topics follow, beside a flow.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use kmirror_client::{Client, ClientError, ConfigEntry};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::configs::{self, ConfigStep};
+use crate::config::{Flow, TopicConfigs};
+use crate::flow::FlowShared;
+use crate::status::PartitionState;
+
+/// Compares the configurations of each topic on both sides now and then, and changes the target's.
+pub(crate) struct ConfigFollower {
+    source: Client,
+    target: Client,
+    shared: Arc<FlowShared>,
+    rules: TopicConfigs,
+    /// Changes that the target refused, which was told.
+    refused: HashSet<(Arc<str>, String)>,
+    /// Whether the last look failed: a failure that lasts is told once.
+    is_failing: bool,
+}
+
+impl ConfigFollower {
+    pub(crate) fn new(
+        flow: &Flow,
+        source: Client,
+        target: Client,
+        shared: Arc<FlowShared>,
+    ) -> ConfigFollower {
+        let rules = flow.topic_configs.clone();
+        ConfigFollower { source, target, shared, rules, refused: HashSet::new(), is_failing: false }
+    }
+
+    /// Follows until it is stopped, and once more then.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let is_last = tokio::select! {
+                () = tokio::time::sleep(self.rules.interval) => false,
+                () = stop.cancelled() => true,
+            };
+            match self.follow().await {
+                Ok(()) => self.is_failing = false,
+                Err(error) if self.is_failing => debug!(%error, "configurations do not follow"),
+                Err(error) => {
+                    self.is_failing = true;
+                    let advice = match error.is_authorization() {
+                        true => "kmirror needs DESCRIBE_CONFIGS on the topics of both clusters",
+                        false => "it is tried again",
+                    };
+                    warn!(%error, advice, "configurations do not follow");
+                }
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), ClientError> {
+        let pairs: Vec<_> = self.settled_topics().into_iter().collect();
+        for pairs in pairs.chunks(TOPICS_PER_REQUEST) {
+            for (topic, steps) in plan(&self.source, &self.target, pairs, &self.rules).await? {
+                self.apply(&topic, steps).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Topics that are copied. While the head of a log is filled, its topic has a policy that is not its own.
+    fn settled_topics(&self) -> BTreeSet<(Arc<str>, Arc<str>)> {
+        let (mut settled, mut unsettled) = (BTreeSet::new(), BTreeSet::new());
+        for partition in self.shared.published() {
+            let is_settled =
+                !matches!(partition.gauge.state(), PartitionState::Starting | PartitionState::Seeding);
+            let topics = if is_settled { &mut settled } else { &mut unsettled };
+            topics.insert((partition.source_topic, partition.target_topic));
+        }
+        settled.difference(&unsettled).cloned().collect()
+    }
+
+    async fn apply(&mut self, topic: &Arc<str>, mut steps: Vec<ConfigStep>) {
+        steps.retain(|step| !self.refused.contains(&(Arc::clone(topic), step.key.clone())));
+        if steps.is_empty() {
+            return;
+        }
+        match alter(&self.target, topic, &steps).await {
+            Ok(()) => steps
+                .iter()
+                .for_each(|step| info!(%topic, change = %step, "configuration changed on the target")),
+            // One that the target does not know or accept must not keep the others from being changed.
+            Err(_) if steps.len() > 1 => {
+                for step in steps {
+                    Box::pin(self.apply(topic, vec![step])).await;
+                }
+            }
+            Err(error) => {
+                for step in steps {
+                    warn!(%topic, change = %step, %error, "the target does not take this configuration: the topics differ in it");
+                    if !error.is_authorization() {
+                        self.refused.insert((Arc::clone(topic), step.key));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is to be changed, by target topic. A topic that one of the clusters does not tell of is left out.
+pub(crate) async fn plan(
+    source: &Client,
+    target: &Client,
+    pairs: &[(Arc<str>, Arc<str>)],
+    rules: &TopicConfigs,
+) -> Result<BTreeMap<Arc<str>, Vec<ConfigStep>>, ClientError> {
+    let described = async |client: &Client,
+                           names: Vec<Arc<str>>|
+           -> Result<HashMap<Arc<str>, Vec<ConfigEntry>>, ClientError> {
+        let described = client.describe_topic_configs(&names).await?;
+        Ok(described.into_iter().filter_map(|(name, entries)| Some((name, entries.ok()?))).collect())
+    };
+    let on_source = described(source, pairs.iter().map(|(topic, _)| Arc::clone(topic)).collect()).await?;
+    let on_target = described(target, pairs.iter().map(|(_, topic)| Arc::clone(topic)).collect()).await?;
+    let steps = pairs.iter().filter_map(|(source, target)| {
+        let steps = configs::steps(on_source.get(source)?, on_target.get(target)?, rules);
+        (!steps.is_empty()).then(|| (Arc::clone(target), steps))
+    });
+    Ok(steps.collect())
+}
+
+async fn alter(target: &Client, topic: &Arc<str>, steps: &[ConfigStep]) -> Result<(), ClientError> {
+    let changes = steps.iter().map(ConfigStep::for_client).collect();
+    let altered = target.alter_topic_configs(&[(Arc::clone(topic), changes)]).await?;
+    altered.into_iter().try_for_each(|(_, altered)| altered)
+}
+
+const TOPICS_PER_REQUEST: usize = 500;
