@@ -36,6 +36,11 @@ impl Profile {
         (min <= max).then_some((min, max.min(known.max)))
     }
 
+    /// Whether groups have the coordinator of 4.0: it tells commits that a group is not there, and groups have configurations.
+    pub(crate) fn has_new_group_coordinator(self) -> bool {
+        self == Profile::Kafka4_3
+    }
+
     /// Whether transactions add their partitions by producing to them (`transaction.version` 2, KIP-890).
     pub(crate) fn has_transaction_version_2(self) -> bool {
         self == Profile::Kafka4_3

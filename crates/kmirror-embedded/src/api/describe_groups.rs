@@ -7,11 +7,30 @@ use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, Gr
 
 use super::{Context, EmptyName, text};
 use crate::coordinator::group::{GroupState, Member};
-use crate::security::acl::Operation;
+use crate::security::acl::{Operation, ResourceType};
 
 pub(super) fn handle(request: DescribeGroupsRequest, context: &mut Context<'_>) -> DescribeGroupsResponse {
-    let groups = request.groups.into_iter().map(|name| describe(name, context));
+    let with_operations = request.include_authorized_operations && context.version >= 3;
+    let groups = request.groups.into_iter().map(|name| {
+        let described = describe(name, context);
+        if with_operations && described.error_code == 0 {
+            let operations = operations(&described.group_id, context);
+            described.with_authorized_operations(operations)
+        } else {
+            described
+        }
+    });
     DescribeGroupsResponse::default().with_groups(groups.collect())
+}
+
+/// What the principal may do with a group, as bits (`AuthHelper.authorizedOperations`, `AclEntry.supportedOperations`).
+fn operations(name: &str, context: &Context<'_>) -> i32 {
+    let has_configs = context.state.profile.has_new_group_coordinator();
+    let of_configs: &[Operation] =
+        if has_configs { &[Operation::DescribeConfigs, Operation::AlterConfigs] } else { &[] };
+    let operations = [Operation::Read, Operation::Delete, Operation::Describe].iter().chain(of_configs);
+    let may = operations.filter(|operation| context.may(**operation, ResourceType::Group, name));
+    may.fold(0, |bits, operation| bits | 1 << (*operation as i32))
 }
 
 fn describe(name: GroupId, context: &mut Context<'_>) -> DescribedGroup {

@@ -10,7 +10,6 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{Context, EmptyName, code};
 use crate::coordinator::groups::{CommitAs, Committed};
-use crate::profile::Profile;
 use crate::security::acl::{Operation, ResourceType};
 
 pub(super) fn handle(request: OffsetCommitRequest, context: &mut Context<'_>) -> OffsetCommitResponse {
@@ -84,7 +83,7 @@ pub(super) fn commit(
 /// Clients of OffsetCommit before version 9, and all of TxnOffsetCommit, do not know that a group may not be there; brokers before
 /// 4.0 never say so.
 fn as_known_to(error: ResponseError, who: &CommitAs, context: &Context<'_>) -> ResponseError {
-    let has_news = context.state.profile == Profile::Kafka4_3 && context.version >= 9;
+    let has_news = context.state.profile.has_new_group_coordinator() && context.version >= 9;
     let is_known = who.producer_id.is_none() && has_news;
     if error == ResponseError::GroupIdNotFound && !is_known {
         ResponseError::IllegalGeneration

@@ -9,7 +9,9 @@ use kafka_protocol::messages::{
     OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
-use kmirror_embedded::{ApiKey, EmbeddedCluster, Fault, FaultKind, Profile, ResponseError};
+use kmirror_embedded::{
+    Acl, ApiKey, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, Profile, ResourceType, ResponseError,
+};
 
 use crate::scene::{Scene, coordinator};
 use crate::wire::Wire;
@@ -143,6 +145,57 @@ async fn faults_concern_groups_too() {
     assert_eq!(
         scene.answers,
         ["commit a: 14", "fetch 9: 14 []", "heartbeat a: 14", "join a: 14", "fetch 9: 0 []"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_is_told_so() {
+    let cluster = EmbeddedCluster::builder().authorizer([]).start().await.unwrap();
+    cluster.create_topic("orders", 2, &[]).unwrap();
+    let allow = |resource_type, name: &str, operation| {
+        cluster.add_acl(Acl {
+            resource_type,
+            pattern: Pattern::Literal(name.to_owned()),
+            principal: "User:ANONYMOUS".to_owned(),
+            host: "*".to_owned(),
+            operation,
+            allows: true,
+        });
+    };
+    let mut wire = Wire::connect(&cluster.bootstrap_servers());
+    let found = FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("readers"));
+    assert_eq!(wire.call(3, &found).error_code, 30);
+    allow(ResourceType::Group, "readers", Operation::Describe);
+    assert_eq!(wire.call(3, &found).error_code, 0);
+    let mut scene = Scene::new(&cluster.bootstrap_servers(), "orders", "readers", &|_| ());
+    let look = |scene: &mut Scene<'_>| {
+        scene.join("a");
+        scene.commits("outsider");
+        scene.fetch(9, false);
+        scene.delete();
+    };
+    look(&mut scene);
+    allow(ResourceType::Group, "readers", Operation::Read);
+    allow(ResourceType::Group, "readers", Operation::Delete);
+    look(&mut scene);
+    allow(ResourceType::Topic, "orders", Operation::Read);
+    look(&mut scene);
+    assert_eq!(
+        scene.answers,
+        [
+            "join a: 30",
+            "commit outsider: 30",
+            "fetch 9: 0 [0: 29 -1 Some(\"\"), 1: 29 -1 Some(\"\")]",
+            "delete: 30",
+            "join a: 79",
+            "commit outsider: 29",
+            "fetch 9: 0 [0: 29 -1 Some(\"\"), 1: 29 -1 Some(\"\")]",
+            "delete: 0",
+            "join a: 25",
+            "commit outsider: 0",
+            "fetch 9: 0 [0: 0 42 Some(\"a note\"), 1: 0 -1 Some(\"\")]",
+            "delete: 0",
+        ]
     );
 }
 

@@ -369,6 +369,16 @@ impl<'a> Scene<'a> {
         self.tell(told);
     }
 
+    /// What may be done with the group, as bits.
+    pub(crate) fn operations(&mut self) {
+        let request = DescribeGroupsRequest::default()
+            .with_groups(vec![group_id(&self.group)])
+            .with_include_authorized_operations(true);
+        let described = self.actor("admin").wire.call(5, &request);
+        let told = format!("operations: {}", described.groups[0].authorized_operations);
+        self.tell(told);
+    }
+
     pub(crate) fn list(&mut self, states: &[&str], types: &[&str]) {
         let request = ListGroupsRequest::default()
             .with_states_filter(states.iter().map(|state| text(state)).collect())
@@ -397,7 +407,11 @@ impl<'a> Scene<'a> {
             }
             let found = described.groups[0].group_state.as_str();
             let last = self.answers.iter().rev().take(12).rev().collect::<Vec<_>>();
-            assert!(Instant::now() < deadline, "{state} and not {found} on {} after {last:#?}", self.coordinator);
+            assert!(
+                Instant::now() < deadline,
+                "{state} and not {found} on {} after {last:#?}",
+                self.coordinator
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -1,4 +1,5 @@
-//! Members that do what a seed says, on a real and on the embedded cluster, which must tell them the same.
+//! Members that do what a seed says, on a real and on the embedded cluster, which must tell them the same. KMIRROR_SEED replays the
+//! seed of a failure, KMIRROR_SCHEDULES runs more than usual.
 
 use kmirror_embedded::EmbeddedCluster;
 use kmirror_testkit::{real_kafka, unique_topic};
@@ -10,9 +11,13 @@ async fn seeded_schedules_of_groups_are_answered_alike() {
     let Some(kafka) = real_kafka("seeded_schedules_of_groups_are_answered_alike") else { return };
     let embedded = EmbeddedCluster::builder().start().await.unwrap();
     let real = &kafka.pair().unwrap().target;
-    let seeds = std::env::var("KMIRROR_SEEDS").map_or(12, |seeds| seeds.parse().unwrap());
+    let number = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    let seeds = match number("KMIRROR_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("KMIRROR_SCHEDULES").unwrap_or(12),
+    };
     tokio::task::block_in_place(|| {
-        for seed in 0..seeds {
+        for seed in seeds {
             let topic = unique_topic("schedule");
             real.create_topic(&topic, 2, &[]).unwrap();
             embedded.create_topic(&topic, 2, &[]).unwrap();

@@ -66,6 +66,8 @@ fn different(real: &[Vec<String>], embedded: &[Vec<String>]) -> Vec<String> {
 fn table(answers: &[Vec<String>]) -> String {
     let mut table = String::from("| case | answers of real and embedded brokers |\n|---|---|\n");
     for (case, answers) in CASES.iter().zip(answers) {
+        // As code: brackets would be links.
+        let answers: Vec<_> = answers.iter().map(|answer| format!("`{answer}`")).collect();
         table.push_str(&format!("| {} | {} |\n", case.name, answers.join("; ")));
     }
     table
@@ -512,6 +514,14 @@ const CASES: &[Case] = &[
             scene.describe(2);
             scene.leave("a");
             scene.describe(6);
+        },
+    },
+    Case {
+        name: "what may be done with groups",
+        play: |scene| {
+            scene.operations();
+            scene.stable(&["a"]);
+            scene.operations();
         },
     },
     Case {
