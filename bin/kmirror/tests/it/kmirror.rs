@@ -1,8 +1,8 @@
 //! Runs the program.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::stage::AnyCluster;
@@ -42,9 +42,25 @@ impl Kmirror {
         Kmirror { config }
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end. One that does not come to it fails the test, with what it has said.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        Ended(self.command(arguments).output().unwrap())
+        let ((stdout, to_stdout), (stderr, to_stderr)) = (self.output("out"), self.output("err"));
+        let mut command = self.command(arguments);
+        let mut child =
+            Running { child: command.stdout(to_stdout).stderr(to_stderr).spawn().unwrap(), log: stderr };
+        let deadline = Instant::now() + RUN_PATIENCE;
+        let code = loop {
+            if let Some(status) = child.child.try_wait().unwrap() {
+                break status.code();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{arguments:?} has not ended within {RUN_PATIENCE:?}:\n{}",
+                child.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        Ended { code, stdout: read(&stdout), stderr: child.log() }
     }
 
     /// `run --once`, which must end well.
@@ -59,10 +75,15 @@ impl Kmirror {
 
     /// Starts `run` and leaves it running.
     pub(crate) fn start(&self) -> Running {
-        let log = self.config.with_extension(format!("{}.log", kmirror_testkit::unique_topic("run")));
-        let stderr = fs::File::create(&log).unwrap();
+        let (log, stderr) = self.output("log");
         let child = self.command(&["run"]).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         Running { child, log }
+    }
+
+    /// A new file for what a run says.
+    fn output(&self, kind: &str) -> (PathBuf, fs::File) {
+        let path = self.config.with_extension(format!("{}.{kind}", kmirror_testkit::unique_topic("run")));
+        (path.clone(), fs::File::create(path).unwrap())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -73,12 +94,16 @@ impl Kmirror {
 }
 
 /// How a run ended.
-pub(crate) struct Ended(Output);
+pub(crate) struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
 
 impl Ended {
     /// Checks the exit code.
     pub(crate) fn with_code(self, code: i32) -> Ended {
-        assert_eq!(self.0.status.code(), Some(code), "{}\n{}", self.stdout(), self.stderr());
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
         self
     }
 
@@ -89,16 +114,12 @@ impl Ended {
             let words = text.split(|c: char| c.is_whitespace() || c == '│').filter(|word| !word.is_empty());
             words.collect::<Vec<_>>().join(" ")
         };
-        assert!(plain(&self.stderr()).contains(&plain(text)), "no {text:?} in:\n{}", self.stderr());
+        assert!(plain(&self.stderr).contains(&plain(text)), "no {text:?} in:\n{}", self.stderr);
         self
     }
 
     pub(crate) fn stdout(&self) -> String {
-        String::from_utf8_lossy(&self.0.stdout).into_owned()
-    }
-
-    pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).into_owned()
+        self.stdout.clone()
     }
 }
 
@@ -136,7 +157,7 @@ impl Running {
 
     /// What it has written to stderr so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
+        read(&self.log)
     }
 
     /// Waits until it has written a line that holds all these texts, and gives that line.
@@ -171,6 +192,10 @@ impl Drop for Running {
     }
 }
 
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
+}
+
 /// Polls until something holds.
 pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -182,3 +207,5 @@ pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// For what should take a second or two, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For a whole run, which may have much to copy.
+const RUN_PATIENCE: Duration = Duration::from_secs(120);
