@@ -17,7 +17,7 @@ on_both_kinds!(
 fn copy_and_compare(source: &AnyCluster, target: &AnyCluster) {
     let topics = Topics::write(source);
     let kmirror = Kmirror::mirroring(source, target, &topics.all(), "");
-    kmirror.copy();
+    kmirror.copy_undisturbed();
     kmirror.prove();
     topics.compare(source, target);
     // Taken over again, with nothing new to copy: every kind of topic is recognised as what it is.
@@ -69,7 +69,7 @@ fn goes_on_where_an_earlier_run_stopped(stage: &Stage) {
     let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "");
     for first in [0, 700, 1_400] {
         source.produce(&[workload.clone().first(first).records(700)]);
-        kmirror.copy();
+        kmirror.copy_undisturbed();
         let proof = kmirror.prove();
         assert!(proof.stdout().contains("equal:"), "{}", proof.stdout());
     }

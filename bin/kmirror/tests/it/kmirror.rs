@@ -1,5 +1,6 @@
 //! Runs the program.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -66,6 +67,18 @@ impl Kmirror {
     /// `run --once`, which must end well.
     pub(crate) fn copy(&self) {
         self.run(&["run", "--once"]).with_code(0);
+    }
+
+    /// The same where nothing gets in the way: no partition is taken over a second time, which would hide a defect by repairing what
+    /// came of it.
+    pub(crate) fn copy_undisturbed(&self) {
+        let ended = self.run(&["run", "--once"]).with_code(0);
+        let mut begun = HashSet::new();
+        for line in ended.stderr.lines().filter(|line| line.contains(" copying ")) {
+            let partition = line.split_whitespace().find(|word| word.starts_with("partition="));
+            assert!(begun.insert(partition), "{partition:?} is taken over again:\n{}", ended.stderr);
+        }
+        assert!(!begun.is_empty(), "it does not say what it copies:\n{}", ended.stderr);
     }
 
     /// `verify`, which must find nothing.
