@@ -467,8 +467,11 @@ impl EmbeddedCluster {
 }
 
 impl Shared {
+    /// The state, in which everything has happened that is due.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.pass_time();
+        state
     }
 
     /// Something happened that others may wait for.

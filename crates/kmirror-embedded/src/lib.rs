@@ -30,10 +30,12 @@
 #![doc = include_str!("../conformance/logs.md")]
 //! ## Groups
 #![doc = include_str!("../conformance/groups.md")]
+//! ## Transactions
+#![doc = include_str!("../conformance/transactions.md")]
 //!
-//! Not there: groups of the newer protocols (KIP-848, share groups), transactions of clients, TLS, SASL without requests
+//! Not there: groups of the newer protocols (KIP-848, share groups), prepared transactions (KIP-939), TLS, SASL without requests
 //! around its tokens (before KIP-152), quotas by rate (a [`FaultKind::Throttle`] stands for one), tiered storage, replication
-//! as such (followers are always up to date, unless they are held up).
+//! as such (followers are always up to date, unless they are held up), the internal topics of coordinators.
 
 mod admin;
 mod api;
@@ -42,12 +44,14 @@ mod coordinator;
 mod fault;
 mod groups;
 mod log;
+mod markers;
 mod network;
 mod profile;
 mod records;
 mod security;
 mod session;
 mod state;
+mod verification;
 mod write;
 
 use std::hash::{BuildHasher, RandomState};

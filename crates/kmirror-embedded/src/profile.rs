@@ -2,6 +2,8 @@
 
 use kafka_protocol::messages::ApiKey;
 
+use crate::coordinator::transactions::TransactionVersion;
+
 /// A release of Kafka, by what its brokers offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,9 +43,19 @@ impl Profile {
         self == Profile::Kafka4_3
     }
 
-    /// Whether transactions add their partitions by producing to them (`transaction.version` 2, KIP-890).
-    pub(crate) fn has_transaction_version_2(self) -> bool {
-        self == Profile::Kafka4_3
+    /// Whether transactions add their partitions by producing to them, and raise their producer's epoch (`transaction.version` 2,
+    /// KIP-890): by default in clusters that begin with 4.0 or later.
+    pub(crate) fn transaction_version(self) -> TransactionVersion {
+        match self {
+            Profile::Kafka4_3 => TransactionVersion::Two,
+            Profile::Kafka2_1 | Profile::Kafka2_8 | Profile::Kafka3_9 => TransactionVersion::One,
+        }
+    }
+
+    /// Whether leaders ask the coordinator if a partition belongs to a transaction before they append to it
+    /// (`transaction.partition.verification.enable`, by default since 3.6).
+    pub(crate) fn verifies_transactions(self) -> bool {
+        matches!(self, Profile::Kafka3_9 | Profile::Kafka4_3)
     }
 }
 
@@ -105,6 +117,7 @@ fn max_of_3_9(api: ApiKey) -> i16 {
         ApiKey::EndTxn | ApiKey::TxnOffsetCommit | ApiKey::AddOffsetsToTxn => 4,
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => 3,
         ApiKey::DescribeGroups => 5,
+        ApiKey::ListTransactions => 1,
         _ => i16::MAX,
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::coordinator::Placement;
 use crate::coordinator::groups::Groups;
+use crate::coordinator::transactions::{ProducerIds, Transactions};
 use crate::fault::Faults;
 use crate::log::PartitionLog;
 use crate::log::validator::Rules;
@@ -28,7 +29,8 @@ pub(crate) struct State {
     /// Who coordinates groups and transactions.
     pub(crate) placement: Placement,
     pub(crate) groups: Groups,
-    next_producer_id: i64,
+    pub(crate) transactions: Transactions,
+    pub(crate) producer_ids: ProducerIds,
     /// How far the cluster's clock is ahead of the machine's.
     advanced: Duration,
     /// The most bytes that a partition may hold: older batches go.
@@ -71,13 +73,14 @@ impl State {
         State {
             placement: Placement::new(&brokers),
             groups: Groups::default(),
+            transactions: Transactions::new(profile.transaction_version()),
+            producer_ids: ProducerIds::default(),
             cluster_id,
             profile,
             brokers,
             topics: BTreeMap::new(),
             sessions: Sessions::default(),
             faults: Faults::default(),
-            next_producer_id: 0,
             advanced: Duration::ZERO,
             partition_bytes_max: None,
             users: Users::default(),
@@ -95,6 +98,8 @@ impl State {
     pub(crate) fn advance(&mut self, by: Duration) {
         self.advanced += by;
         let now_ms = self.now_ms();
+        self.pass_time();
+        self.transactions.forget_expired(now_ms);
         for topic in self.topics.values_mut() {
             let configs = &topic.configs;
             if !value_of(configs, "cleanup.policy").split(',').any(|policy| policy.trim() == "delete") {
@@ -120,8 +125,7 @@ impl State {
     }
 
     pub(crate) fn allocate_producer_id(&mut self) -> i64 {
-        self.next_producer_id += 1;
-        self.next_producer_id - 1
+        self.producer_ids.allocate()
     }
 
     /// Creates a topic; its partitions are led in turn by the brokers.

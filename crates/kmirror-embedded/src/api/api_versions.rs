@@ -5,6 +5,7 @@ use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatu
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
 use super::{Context, SERVED, text};
+use crate::coordinator::transactions::TransactionVersion;
 use crate::profile::Profile;
 
 pub(super) fn handle(_: ApiVersionsRequest, context: &mut Context<'_>) -> ApiVersionsResponse {
@@ -16,7 +17,7 @@ pub(super) fn handle(_: ApiVersionsRequest, context: &mut Context<'_>) -> ApiVer
         Some(ApiVersion::default().with_api_key(api as i16).with_min_version(min).with_max_version(max))
     });
     let response = ApiVersionsResponse::default().with_api_keys(offered.collect());
-    if context.version < 3 || !profile.has_transaction_version_2() {
+    if context.version < 3 || profile.transaction_version() == TransactionVersion::One {
         return response;
     }
     let name = || text("transaction.version");

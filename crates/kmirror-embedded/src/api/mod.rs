@@ -1,12 +1,16 @@
 //! Requests by their kind. One file for each API, headed with the rule's source in Kafka.
 
 mod acls;
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
 mod configs;
 mod delete_groups;
 mod delete_records;
 mod describe_groups;
 mod describe_producers;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -15,6 +19,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -103,6 +108,34 @@ impl Context<'_> {
         self.state.placement.check(self.broker, name)
     }
 
+    /// Whether the principal may produce under a transactional id.
+    pub(crate) fn may_produce_as(&self, transactional_id: &str) -> bool {
+        self.may(Operation::Write, ResourceType::TransactionalId, transactional_id)
+    }
+
+    /// Checks that the principal may produce under a transactional id, and that this broker coordinates it.
+    ///
+    /// # Errors
+    /// TRANSACTIONAL_ID_AUTHORIZATION_FAILED, INVALID_REQUEST for no id, NOT_COORDINATOR, and what is injected.
+    pub(crate) fn check_transactional_id(&self, id: &str) -> Result<(), ResponseError> {
+        if !self.may_produce_as(id) {
+            return Err(ResponseError::TransactionalIdAuthorizationFailed);
+        }
+        if id.is_empty() {
+            return Err(ResponseError::InvalidRequest);
+        }
+        self.check_transaction_coordinator(id)
+    }
+
+    /// Checks that this broker coordinates a transactional id.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR, and what is injected.
+    pub(crate) fn check_transaction_coordinator(&self, id: &str) -> Result<(), ResponseError> {
+        self.injected.map_or(Ok(()), Err)?;
+        self.state.placement.check(self.broker, id)
+    }
+
     /// Checks that a partition may be read, and that it is there.
     ///
     /// # Errors
@@ -163,6 +196,11 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::DeleteTopics,
     ApiKey::DeleteRecords,
     ApiKey::InitProducerId,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::EndTxn,
+    ApiKey::DescribeTransactions,
+    ApiKey::ListTransactions,
     ApiKey::OffsetForLeaderEpoch,
     ApiKey::WriteTxnMarkers,
     ApiKey::DescribeConfigs,
@@ -223,6 +261,11 @@ impl Request {
                 | ApiKey::OffsetCommit
                 | ApiKey::OffsetFetch
                 | ApiKey::TxnOffsetCommit
+                | ApiKey::InitProducerId
+                | ApiKey::AddPartitionsToTxn
+                | ApiKey::AddOffsetsToTxn
+                | ApiKey::EndTxn
+                | ApiKey::DescribeTransactions
         );
         if injected.is_some() && !takes_errors {
             return Reply::HangUp;
@@ -239,6 +282,15 @@ impl Request {
             ApiKey::CreatePartitions => self.at_once(shared, connection, injected, topics::add_partitions),
             ApiKey::DeleteRecords => self.at_once(shared, connection, injected, delete_records::handle),
             ApiKey::InitProducerId => self.at_once(shared, connection, injected, init_producer_id::handle),
+            ApiKey::AddPartitionsToTxn => {
+                self.at_once(shared, connection, injected, add_partitions_to_txn::handle)
+            }
+            ApiKey::AddOffsetsToTxn => self.at_once(shared, connection, injected, add_offsets_to_txn::handle),
+            ApiKey::EndTxn => self.at_once(shared, connection, injected, end_txn::handle),
+            ApiKey::DescribeTransactions => {
+                self.at_once(shared, connection, injected, describe_transactions::handle)
+            }
+            ApiKey::ListTransactions => self.at_once(shared, connection, injected, list_transactions::handle),
             ApiKey::FindCoordinator => self.at_once(shared, connection, injected, find_coordinator::handle),
             ApiKey::JoinGroup => self.join_group(shared, connection, injected).await,
             ApiKey::SyncGroup => self.sync_group(shared, connection, injected).await,
@@ -396,6 +448,15 @@ impl Request {
 /// The code of an error; 0 for none.
 pub(crate) fn code<T>(result: &Result<T, ResponseError>) -> i16 {
     result.as_ref().err().map_or(0, ResponseError::code)
+}
+
+/// An error of transactions as the client knows it: before 2.7 there was no PRODUCER_FENCED.
+pub(crate) fn fenced_as_known(error: ResponseError, knows_fenced: bool) -> ResponseError {
+    if error == ResponseError::ProducerFenced && !knows_fenced {
+        ResponseError::InvalidProducerEpoch
+    } else {
+        error
+    }
 }
 
 /// Text for a response.

@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Context, EmptyName, code};
 use crate::coordinator::groups::{CommitAs, Committed};
 use crate::security::acl::{Operation, ResourceType};
+use crate::state::State;
 
 pub(super) fn handle(request: OffsetCommitRequest, context: &mut Context<'_>) -> OffsetCommitResponse {
     let who = CommitAs {
@@ -31,7 +32,8 @@ pub(super) fn handle(request: OffsetCommitRequest, context: &mut Context<'_>) ->
             metadata: partition.committed_metadata.as_ref(),
         })
         .collect();
-    let mut committed = commit(&request.group_id, &who, &wanted, EmptyName::Permitted, context).into_iter();
+    let group = &request.group_id;
+    let mut committed = commit(group, &who, &wanted, EmptyName::Permitted, context, |_| Ok(())).into_iter();
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().zip(&mut committed).map(|(partition, committed)| {
             OffsetCommitResponsePartition::default()
@@ -53,13 +55,15 @@ pub(super) struct Wanted<'a> {
     pub(super) metadata: Option<&'a StrBytes>,
 }
 
-/// Commits offsets of a group; what becomes of each. Who may not commit is not told before the partitions are known.
+/// Commits offsets of a group; what becomes of each. Who may not commit is not told before the partitions are known. `verify` is asked
+/// by the group's coordinator, before it looks at its members.
 pub(super) fn commit(
     group: &str,
     who: &CommitAs,
     wanted: &[Wanted<'_>],
     empty_name: EmptyName,
     context: &mut Context<'_>,
+    verify: impl FnOnce(&mut State) -> Result<(), ResponseError>,
 ) -> Vec<Result<(), ResponseError>> {
     if !context.may(Operation::Read, ResourceType::Group, group) {
         return wanted.iter().map(|_| Err(ResponseError::GroupAuthorizationFailed)).collect();
@@ -72,6 +76,7 @@ pub(super) fn commit(
     let now_ms = context.state.now_ms();
     let permitted = context
         .check_group(Operation::Read, group, empty_name)
+        .and_then(|()| verify(context.state))
         .and_then(|()| context.state.groups.check_commit(group, who, now_ms))
         .map_err(|error| as_known_to(error, who, context));
     for (wanted, result) in wanted.iter().zip(&mut results).filter(|(_, result)| result.is_ok()) {

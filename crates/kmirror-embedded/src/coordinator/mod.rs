@@ -3,5 +3,6 @@
 pub(crate) mod group;
 pub(crate) mod groups;
 mod placement;
+pub(crate) mod transactions;
 
 pub(crate) use placement::Placement;

@@ -12,16 +12,29 @@ use crate::state::Broker;
 #[derive(Debug)]
 pub(crate) struct Placement {
     leaders: Vec<Option<i32>>,
+    /// How often the leader of each changed: the coordinator epoch.
+    epochs: Vec<i32>,
 }
 
 impl Placement {
     pub(crate) fn new(brokers: &BTreeMap<i32, Broker>) -> Placement {
-        Placement { leaders: brokers.keys().copied().map(Some).cycle().take(PARTITIONS).collect() }
+        let leaders = brokers.keys().copied().map(Some).cycle().take(PARTITIONS).collect();
+        Placement { leaders, epochs: vec![0; PARTITIONS] }
     }
 
     /// The broker that coordinates a group or a transactional id, if there is one.
     pub(crate) fn coordinator(&self, key: &str) -> Option<i32> {
         self.leaders.get(partition(key)).copied().flatten()
+    }
+
+    /// The epoch of the broker that coordinates a key: what it writes fences its predecessors.
+    pub(crate) fn epoch(&self, key: &str) -> i32 {
+        self.epochs.get(partition(key)).copied().unwrap_or_default()
+    }
+
+    /// The number of the partition that a key is in.
+    pub(crate) fn partition_of(key: &str) -> i32 {
+        i32::try_from(partition(key)).unwrap_or_default()
     }
 
     /// Checks that this broker coordinates a key.
@@ -37,6 +50,7 @@ impl Placement {
         let moved = partition(key);
         let has_moved =
             self.leaders.get_mut(moved).is_some_and(|leader| leader.replace(broker) != Some(broker));
+        self.raise_epoch(moved, has_moved);
         move |key| has_moved && partition(key) == moved
     }
 
@@ -53,7 +67,16 @@ impl Placement {
             *has_moved = successor != *leader;
             *leader = successor;
         }
+        for (moved, has_moved) in has_moved.iter().enumerate() {
+            self.raise_epoch(moved, *has_moved);
+        }
         move |key| has_moved.get(partition(key)).copied().unwrap_or_default()
+    }
+
+    fn raise_epoch(&mut self, partition: usize, has_moved: bool) {
+        if let Some(epoch) = self.epochs.get_mut(partition).filter(|_| has_moved) {
+            *epoch += 1;
+        }
     }
 }
 
@@ -95,6 +118,7 @@ mod tests {
         }
         // "a" is in partition 47, led by the third broker; "b" in 48, by the first; "c" in 49, by the second.
         assert!(!has_moved("a") && !has_moved("b") && has_moved("c"));
+        assert_eq!((placement.epoch("a"), placement.epoch("c")), (0, 1));
         assert!(!placement.elect(&brokers(&[true; 3]))("c"), "what has a leader stays");
         let _ = placement.elect(&brokers(&[false; 3]));
         assert_eq!(placement.coordinator("a"), None);

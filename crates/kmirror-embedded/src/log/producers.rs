@@ -10,6 +10,18 @@ use super::batch::Header;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Producers {
     entries: BTreeMap<i64, Producer>,
+    /// Those whose coordinator was asked, and who have appended nothing since.
+    verifying: BTreeMap<i64, Verifying>,
+}
+
+/// What is known of a producer before the first append of its transaction (`VerificationStateEntry`).
+#[derive(Clone, Copy, Debug)]
+struct Verifying {
+    epoch: i16,
+    /// A later batch must not overtake the one with this first sequence.
+    lowest_sequence: i32,
+    /// Whether every transaction has an epoch of its own (KIP-890), which begins with sequence 0.
+    raises_epoch: bool,
 }
 
 /// One producer.
@@ -42,13 +54,31 @@ pub(crate) enum Sequenced {
 }
 
 impl Producers {
+    /// Whether a transaction of this producer is open.
+    pub(crate) fn is_open(&self, producer_id: i64, epoch: i16) -> bool {
+        let entry = self.entries.get(&producer_id);
+        entry.is_some_and(|producer| producer.epoch == epoch && producer.transaction_start.is_some())
+    }
+
+    /// The coordinator is going to be asked about a batch (`ProducerStateManager.maybeCreateVerificationStateEntry`).
+    pub(crate) fn begin_verification(&mut self, header: &Header, raises_epoch: bool) {
+        let (epoch, lowest_sequence) = (header.producer_epoch, header.base_sequence);
+        let fresh = Verifying { epoch, lowest_sequence, raises_epoch };
+        let known = self.verifying.entry(header.producer_id).or_insert(fresh);
+        if epoch > known.epoch || epoch == known.epoch && lowest_sequence < known.lowest_sequence {
+            (known.epoch, known.lowest_sequence) = (epoch, lowest_sequence);
+        }
+    }
+
     /// Judges a batch of a client by epoch and sequence, before it is appended.
     ///
     /// # Errors
     /// INVALID_PRODUCER_EPOCH for an earlier epoch, OUT_OF_ORDER_SEQUENCE_NUMBER for anything that is not the next batch or a
-    /// repeat of one of the last five.
+    /// repeat of one of the last five, INVALID_TXN_STATE for one outside of the transaction that is open.
     pub(crate) fn judge(&self, header: &Header) -> Result<Sequenced, ResponseError> {
-        let Some(producer) = self.entries.get(&header.producer_id) else { return Ok(Sequenced::Next) };
+        let Some(producer) = self.entries.get(&header.producer_id) else {
+            return self.judge_verified(header, true).map(|()| Sequenced::Next);
+        };
         if header.producer_epoch < producer.epoch {
             return Err(ResponseError::InvalidProducerEpoch);
         }
@@ -59,17 +89,29 @@ impl Producers {
         if let Some(known) = producer.batches.iter().find(same).filter(|_| is_same_epoch) {
             return Ok(Sequenced::Repeat { base_offset: known.base_offset });
         }
+        self.judge_verified(header, producer.batches.is_empty())?;
         let expected = match producer.batches.back() {
+            // A new epoch, or one of which nothing but markers is known.
             _ if !is_same_epoch => 0,
-            // Nothing but markers is known of it: any sequence will do.
-            None => return Ok(Sequenced::Next),
+            None => 0,
             Some(last) => last.last_sequence.wrapping_add(1) & i32::MAX,
         };
-        if header.base_sequence == expected {
-            Ok(Sequenced::Next)
-        } else {
+        if header.base_sequence != expected {
             Err(ResponseError::OutOfOrderSequenceNumber)
+        } else if producer.transaction_start.is_some() && !header.is_transactional() {
+            Err(ResponseError::InvalidTxnState)
+        } else {
+            Ok(Sequenced::Next)
         }
+    }
+
+    fn judge_verified(&self, header: &Header, is_first: bool) -> Result<(), ResponseError> {
+        let Some(verifying) = self.verifying.get(&header.producer_id) else { return Ok(()) };
+        let must_begin = verifying.raises_epoch && is_first;
+        if must_begin && header.base_sequence != 0 || header.base_sequence > verifying.lowest_sequence {
+            return Err(ResponseError::OutOfOrderSequenceNumber);
+        }
+        Ok(())
     }
 
     /// Judges a marker by its epochs.
@@ -102,11 +144,13 @@ impl Producers {
         }
         if header.is_transactional() {
             producer.transaction_start.get_or_insert(header.base_offset);
+            self.verifying.remove(&header.producer_id);
         }
     }
 
     /// Takes in a marker at its offset. Where the transaction began that it ends, if there was one.
     pub(crate) fn append_marker(&mut self, header: &Header, coordinator_epoch: i32) -> Option<i64> {
+        self.verifying.remove(&header.producer_id);
         let producer = self.entry(header);
         producer.coordinator_epoch = coordinator_epoch;
         producer.last_timestamp = header.max_timestamp;

@@ -18,6 +18,8 @@ pub(crate) struct Groups {
     groups: BTreeMap<String, Entry>,
     /// Committed within transactions that have not ended, by producer id and group.
     staged: BTreeMap<i64, BTreeMap<String, Offsets>>,
+    /// Of those who have committed within transactions, by producer id.
+    producer_epochs: BTreeMap<i64, i16>,
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
     last_ticket: Ticket,
     /// `group.initial.rebalance.delay.ms`.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kafka_protocol::ResponseError;
 
 use super::{GroupState, Groups};
+use crate::coordinator::transactions::Producer;
 use crate::state::PartitionName;
 
 /// What a group has committed for a partition.
@@ -93,11 +94,25 @@ impl Groups {
         staged.any(|offsets| offsets.contains_key(partition))
     }
 
+    /// Checks that a producer which commits within a transaction is the last one of its id, and remembers it
+    /// (`ProducerAppendInfo.checkProducerEpoch`, for the partitions that keep offsets).
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_EPOCH.
+    pub(crate) fn check_producer(&mut self, producer: Producer) -> Result<(), ResponseError> {
+        let known = self.producer_epochs.entry(producer.id).or_insert(producer.epoch);
+        if producer.epoch < *known {
+            return Err(ResponseError::InvalidProducerEpoch);
+        }
+        *known = producer.epoch;
+        Ok(())
+    }
+
     /// A producer's transaction has ended (`OffsetMetadataManager.replayEndTransactionMarker`): what it committed for groups counts,
     /// or is forgotten. A producer that committed nothing is none of our business.
-    #[allow(dead_code)] // The coordinator of transactions comes to call it.
-    pub(crate) fn end_transaction(&mut self, producer_id: i64, commit: bool) {
-        let staged = self.staged.remove(&producer_id).unwrap_or_default();
+    pub(crate) fn end_transaction(&mut self, producer: Producer, commit: bool) {
+        self.producer_epochs.insert(producer.id, producer.epoch);
+        let staged = self.staged.remove(&producer.id).unwrap_or_default();
         for (group, offsets) in staged.into_iter().filter(|_| commit) {
             self.create(&group).committed.extend(offsets);
         }

@@ -197,6 +197,17 @@ fn cases() -> Vec<Case> {
             ],
         ),
         case(
+            "sequences of a producer of which there are only markers",
+            vec![
+                Step::Markers(1, 1),
+                produce(Draft::sequenced(77, 0, 5)),
+                produce(Draft::sequenced(77, 0, 0)),
+                Step::Markers(1, 1),
+                produce(Draft::sequenced(77, 0, 3)),
+                Step::End,
+            ],
+        ),
+        case(
             "records are deleted",
             vec![
                 good(),

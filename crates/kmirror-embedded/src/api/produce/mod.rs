@@ -1,6 +1,8 @@
 //! Produce (`KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`): one batch for each partition, acknowledged when all
 //! in-sync replicas have it.
 
+mod transaction;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +14,13 @@ use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicN
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::transaction::{refusal_of_all, verify};
 use super::text;
 use crate::cluster::Shared;
 use crate::log::{AppendedAt, Origin, Refused};
 use crate::network::Connection;
 use crate::security::acl::{Operation, ResourceType};
-use crate::state::State;
+use crate::state::{PartitionName, State};
 
 /// `None`: the producer wants no answer.
 pub(super) async fn handle(
@@ -58,13 +61,15 @@ fn append_all(
     injected: Option<ResponseError>,
 ) -> Vec<Append> {
     let acks = request.acks;
+    let refusal = refusal_of_all(&request, state, connection, injected);
+    let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
     let mut appends = Vec::new();
-    for topic in request.topic_data {
+    for topic in &request.topic_data {
         let id = if version >= 13 { topic.topic_id } else { Uuid::nil() };
         let name = state.topic_name(&topic.name, id);
-        for data in topic.partition_data {
-            let result = match (&injected, &name) {
-                (Some(error), _) => Err(Refused::new(*error, "injected")),
+        for data in &topic.partition_data {
+            let result = match (&refusal, &name) {
+                (Some(refused), _) => Err(refused.clone()),
                 (None, None) => Err(Refused::new(ResponseError::UnknownTopicId, "There is no such topic")),
                 (None, Some(_)) if !matches!(acks, -1..=1) => {
                     Err(Refused::new(ResponseError::InvalidRequiredAcks, "acks must be -1, 0 or 1"))
@@ -73,8 +78,9 @@ fn append_all(
                     Err(Refused::new(ResponseError::TopicAuthorizationFailed, "Topic authorization failed."))
                 }
                 (None, Some(name)) => {
-                    let records = data.records.unwrap_or_default();
-                    append(state, connection.broker, version, name, data.index, &records)
+                    let records = data.records.clone().unwrap_or_default();
+                    let to = (name.clone(), data.index);
+                    append(state, connection.broker, version, transactional_id, to, &records)
                 }
             };
             let topic = name.clone().unwrap_or_default();
@@ -92,13 +98,14 @@ fn append(
     state: &mut State,
     broker: i32,
     version: i16,
-    topic: &str,
-    number: i32,
+    transactional_id: Option<&str>,
+    to: PartitionName,
     records: &Bytes,
 ) -> Result<AppendedAt, Refused> {
+    verify(state, broker, version, transactional_id, &to, records)?;
     let now_ms = state.now_ms();
     let bytes_max = state.partition_bytes_max;
-    let (partition, rules) = state.led_by(broker, topic, number).map_err(|error| Refused::new(error, ""))?;
+    let (partition, rules) = state.led_by(broker, &to.0, to.1).map_err(|error| Refused::new(error, ""))?;
     let origin = Origin { version, leader_epoch: partition.leader_epoch, now_ms };
     let appended = partition.log.append(records, &rules, origin)?;
     partition.replicate();

@@ -1,0 +1,508 @@
+//! Cases of transactions: who may produce, what is seen when, and what is refused to whom.
+
+use std::time::{Duration, Instant};
+
+use kmirror_embedded::EmbeddedCluster;
+use kmirror_testkit::{real_kafka, unique_topic};
+
+use self::Step::{
+    Add, AddNowhere, AddOffsets, CommitOffset, Committed, End, Expire, Init, InitFor, InitOnce, List, Offset,
+    Produce, Producers, Transaction,
+};
+use self::Who::{Before, EpochAhead, Last, Stranger};
+use super::check_table;
+use super::transaction_client::TransactionClient;
+
+/// Who a request claims to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Who {
+    /// The producer of the last answer.
+    Last,
+    /// The one before.
+    Before,
+    /// The last one, so many epochs ahead.
+    EpochAhead(i16),
+    /// Somebody else's producer id.
+    Stranger,
+}
+
+/// What is done under a fresh transactional id, to a fresh topic of one partition. Numbers are versions of the request, unless they are
+/// said to be something else.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// InitProducerId.
+    Init(i16, Option<Who>),
+    /// InitProducerId whose first answer counts, though others wait.
+    InitOnce(Option<Who>),
+    /// InitProducerId with this timeout, in milliseconds.
+    InitFor(i32),
+    Add(i16, Who),
+    /// AddPartitionsToTxn for the partition and for one that is not there.
+    AddNowhere,
+    AddOffsets(i16, Who),
+    /// A batch of three records with this first sequence.
+    Produce(i16, Who, i32),
+    /// The same outside of any transaction.
+    ProducePlain(Who, i32),
+    /// The same of a transaction, in a request without a transactional id.
+    ProduceWithoutId(i32),
+    /// TxnOffsetCommit of this offset.
+    CommitOffset(i16, Who, i64),
+    /// What the group has committed; whether it must be stable.
+    Offset(bool),
+    /// Whether to commit.
+    End(i16, Who, bool),
+    /// Last stable offset and aborted transactions of a fetch that wants committed records.
+    Committed,
+    /// DescribeTransactions.
+    Transaction,
+    /// DescribeProducers.
+    Producers,
+    /// ListTransactions: whether the id is among those in this state that have lasted so many milliseconds.
+    List(&'static str, i64),
+    /// The transaction takes too long.
+    Expire,
+}
+
+struct Case {
+    name: &'static str,
+    steps: Vec<Step>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_and_embedded_transactions_answer_alike() {
+    let embedded = EmbeddedCluster::builder().start().await.unwrap();
+    let address = embedded.bootstrap_servers();
+    let mut embedded_answers = Vec::new();
+    for (index, case) in cases().iter().enumerate() {
+        let name = format!("case-{index}");
+        embedded.create_topic(&name, 1, &[]).unwrap();
+        let expire = || embedded.advance(Duration::from_secs(60));
+        embedded_answers.push((case.name, answers(&address, &name, case, &expire)));
+    }
+    check_table("transactions", &table(&embedded_answers));
+    let Some(kafka) = real_kafka("real_and_embedded_transactions_answer_alike") else { return };
+    let real = &kafka.pair().unwrap().target;
+    let address = real.bootstrap_servers().split(',').next().unwrap().to_owned();
+    let mut different = Vec::new();
+    for (case, (name, embedded)) in cases().iter().zip(&embedded_answers) {
+        let topic = unique_topic("transactions");
+        real.create_topic(&topic, 1, &[]).unwrap();
+        let real = answers(&address, &topic, case, &|| {});
+        if real != *embedded {
+            different.push(format!("{name}: real {real:?}, embedded {embedded:?}"));
+        }
+    }
+    assert!(different.is_empty(), "{different:#?}");
+}
+
+fn answers(address: &str, name: &str, case: &Case, expire: &dyn Fn()) -> Vec<String> {
+    let mut client = TransactionClient::connect(address, name);
+    let answers = case.steps.iter().map(|step| match step {
+        Expire => {
+            expire();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while client.answer(&Transaction).starts_with("Ongoing") {
+                assert!(Instant::now() < deadline, "{name} does not time out");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            client.settled();
+            "…".to_owned()
+        }
+        step => client.answer(step),
+    });
+    answers.collect()
+}
+
+fn table(answers: &[(&str, Vec<String>)]) -> String {
+    let mut table = String::from(
+        "| case | answers of real and embedded brokers: error code, and what else they say |\n|---|---|\n",
+    );
+    for (name, answers) in answers {
+        table.push_str(&format!("| {name} | {} |\n", answers.join("; ")));
+    }
+    table
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = cases_of_ids();
+    cases.extend(cases_of_ends());
+    cases.extend(cases_of_records());
+    cases.extend(cases_of_offsets());
+    cases
+}
+
+fn case(name: &'static str, steps: impl Into<Vec<Step>>) -> Case {
+    Case { name, steps: steps.into() }
+}
+
+fn cases_of_ids() -> Vec<Case> {
+    let init = Init(4, None);
+    vec![
+        case("a transactional id is initialized again and again", [init, init, Init(1, None), Transaction]),
+        case(
+            "an initialization by who one is",
+            [init, Init(4, Some(Last)), Init(4, Some(Before)), Init(4, Some(Last))],
+        ),
+        case(
+            "an initialization by who one was",
+            [
+                init,
+                init,
+                Init(4, Some(Before)),
+                Init(3, Some(Before)),
+                Init(4, Some(Stranger)),
+                Init(4, Some(EpochAhead(1))),
+            ],
+        ),
+        case(
+            "a timeout of nothing",
+            [InitFor(0), InitFor(-1), InitFor(900_001), InitFor(900_000), Transaction],
+        ),
+        case(
+            "who comes second aborts what is ongoing",
+            [
+                init,
+                Add(3, Last),
+                Produce(11, Last, 0),
+                Committed,
+                InitOnce(None),
+                Committed,
+                init,
+                Transaction,
+                Producers,
+            ],
+        ),
+        case(
+            "who was fenced is refused everything",
+            [
+                init,
+                Add(3, Last),
+                Produce(11, Last, 0),
+                init,
+                Add(3, Before),
+                Add(1, Before),
+                AddOffsets(3, Before),
+                AddOffsets(1, Before),
+                End(4, Before, true),
+                End(1, Before, true),
+                End(5, Before, true),
+                Produce(11, Before, 3),
+                Produce(12, Before, 3),
+                CommitOffset(3, Before, 7),
+            ],
+        ),
+        case(
+            "a stranger is refused everything",
+            [
+                init,
+                Add(3, Stranger),
+                AddOffsets(3, Stranger),
+                End(4, Stranger, true),
+                End(5, Stranger, false),
+                Produce(11, Stranger, 0),
+                Produce(12, Stranger, 0),
+                CommitOffset(3, Stranger, 7),
+            ],
+        ),
+        case(
+            "somebody from the future",
+            [
+                init,
+                Add(3, EpochAhead(1)),
+                End(4, EpochAhead(1), true),
+                End(5, EpochAhead(1), true),
+                Produce(12, EpochAhead(1), 0),
+            ],
+        ),
+        case(
+            "an id that nobody has initialized",
+            [
+                Add(3, Stranger),
+                AddOffsets(3, Stranger),
+                End(4, Stranger, true),
+                Produce(11, Stranger, 0),
+                Produce(12, Stranger, 0),
+                Transaction,
+                List("Empty", -1),
+            ],
+        ),
+        case(
+            "who aborts by initializing himself",
+            [
+                init,
+                Add(3, Last),
+                Produce(11, Last, 0),
+                InitOnce(Some(Last)),
+                Transaction,
+                Init(4, Some(Last)),
+                Init(4, Some(EpochAhead(-2))),
+                Transaction,
+            ],
+        ),
+        case(
+            "lists",
+            [
+                init,
+                List("Empty", -1),
+                List("Ongoing", -1),
+                Add(3, Last),
+                List("Ongoing", -1),
+                List("Ongoing", 3_600_000),
+                List("Nonsense", -1),
+                List("Dead", -1),
+                End(4, Last, true),
+                List("CompleteCommit", -1),
+            ],
+        ),
+        case(
+            "a transaction takes too long",
+            [
+                InitFor(1_500),
+                Add(3, Last),
+                Produce(11, Last, 0),
+                Committed,
+                Expire,
+                Committed,
+                Transaction,
+                Add(3, Last),
+                End(4, Last, true),
+                Produce(11, Last, 3),
+                init,
+            ],
+        ),
+    ]
+}
+
+fn cases_of_ends() -> Vec<Case> {
+    let init = Init(4, None);
+    let begun = [init, Add(3, Last), Produce(11, Last, 0)];
+    let and = |steps: &[Step]| [&begun[..], steps].concat();
+    let implicit = [init, Produce(12, Last, 0)];
+    let and_2 = |steps: &[Step]| [&implicit[..], steps].concat();
+    vec![
+        case(
+            "a transaction is committed",
+            and(&[Transaction, Producers, Committed, End(4, Last, true), Transaction, Producers, Committed]),
+        ),
+        case("a transaction is aborted", and(&[End(4, Last, false), Transaction, Producers, Committed])),
+        case("an end twice", and(&[End(4, Last, true), End(4, Last, true), End(4, Last, false)])),
+        case("an abort twice", and(&[End(4, Last, false), End(4, Last, false), End(4, Last, true)])),
+        case("an end without a transaction", [init, End(4, Last, true), End(4, Last, false), Transaction]),
+        case(
+            "an empty transaction",
+            [
+                init,
+                Add(3, Last),
+                End(4, Last, true),
+                Committed,
+                Add(3, Last),
+                End(4, Last, false),
+                Committed,
+                Producers,
+            ],
+        ),
+        case(
+            "one transaction after the other",
+            and(&[
+                End(4, Last, true),
+                Add(3, Last),
+                Produce(11, Last, 3),
+                End(4, Last, false),
+                Add(3, Last),
+                Produce(11, Last, 6),
+                Committed,
+                End(4, Last, true),
+                Committed,
+                Producers,
+            ]),
+        ),
+        case(
+            "every end raises the epoch (KIP-890)",
+            and_2(&[
+                Transaction,
+                Producers,
+                End(5, Last, true),
+                Transaction,
+                Producers,
+                Produce(12, Last, 0),
+                End(5, Last, false),
+                Transaction,
+                Committed,
+            ]),
+        ),
+        case(
+            "an end twice, and the epoch rises once",
+            and_2(&[
+                End(5, Last, true),
+                End(5, Before, true),
+                End(5, Before, false),
+                End(5, Last, true),
+                Transaction,
+            ]),
+        ),
+        case(
+            "an abort twice, and the epoch rises twice",
+            and_2(&[
+                End(5, Last, false),
+                End(5, Last, false),
+                End(5, Before, false),
+                End(5, Before, true),
+                Transaction,
+            ]),
+        ),
+        case(
+            "an end that raises the epoch, without a transaction",
+            [init, End(5, Last, true), End(5, Last, false), Transaction, Committed],
+        ),
+        case(
+            "an abort after a commit",
+            and_2(&[End(5, Last, true), End(5, Last, false), Transaction, Committed]),
+        ),
+        case(
+            "old and new ends in turn",
+            and_2(&[
+                End(4, Last, true),
+                Produce(12, Last, 3),
+                End(5, Last, true),
+                Add(3, Last),
+                Produce(11, Last, 0),
+                End(4, Last, false),
+                End(5, Last, false),
+                Transaction,
+            ]),
+        ),
+    ]
+}
+
+fn cases_of_records() -> Vec<Case> {
+    let init = Init(4, None);
+    vec![
+        case(
+            "a partition that was not added",
+            [init, Produce(9, Last, 0), Produce(11, Last, 0), Transaction, Committed],
+        ),
+        case("a partition that the broker adds", [init, Produce(12, Last, 0), Transaction, Committed]),
+        case("a partition that is not there", [init, AddNowhere, Transaction]),
+        case(
+            "a partition that is added twice",
+            [init, Add(3, Last), Add(3, Last), Add(0, Last), Transaction],
+        ),
+        case(
+            "records without a transactional id",
+            [init, Add(3, Last), Step::ProduceWithoutId(0), Committed],
+        ),
+        case(
+            "records outside of the open transaction",
+            [
+                init,
+                Add(3, Last),
+                Produce(11, Last, 0),
+                Step::ProducePlain(Last, 3),
+                Produce(11, Last, 3),
+                End(4, Last, true),
+                Step::ProducePlain(Last, 6),
+                Committed,
+            ],
+        ),
+        case(
+            "sequences of the first batch",
+            [
+                init,
+                Produce(12, Last, 5),
+                Produce(11, Last, 5),
+                Produce(11, Last, 8),
+                End(5, Last, true),
+                Produce(12, Last, 11),
+                Produce(12, Last, 0),
+            ],
+        ),
+        case(
+            "a batch that is sent again",
+            [
+                init,
+                Add(3, Last),
+                Produce(11, Last, 0),
+                Produce(11, Last, 0),
+                End(4, Last, true),
+                Produce(11, Last, 0),
+                Produce(12, Last, 0),
+                Committed,
+            ],
+        ),
+        case(
+            "what comes too late",
+            [
+                init,
+                Add(3, Last),
+                Produce(11, Last, 0),
+                End(4, Last, true),
+                Produce(11, Last, 3),
+                Produce(9, Last, 3),
+                Committed,
+            ],
+        ),
+    ]
+}
+
+fn cases_of_offsets() -> Vec<Case> {
+    let init = Init(4, None);
+    vec![
+        case(
+            "offsets count with the transaction",
+            [
+                init,
+                AddOffsets(3, Last),
+                CommitOffset(3, Last, 7),
+                Offset(false),
+                Offset(true),
+                Transaction,
+                End(4, Last, true),
+                Offset(true),
+            ],
+        ),
+        case(
+            "offsets are forgotten with the transaction",
+            [
+                init,
+                AddOffsets(3, Last),
+                CommitOffset(3, Last, 7),
+                End(4, Last, false),
+                Offset(true),
+                CommitOffset(3, Last, 8),
+                Offset(false),
+            ],
+        ),
+        case(
+            "offsets of a group that was not added",
+            [init, CommitOffset(3, Last, 7), CommitOffset(4, Last, 7), Offset(true)],
+        ),
+        case(
+            "offsets of a group that the broker adds",
+            [
+                init,
+                CommitOffset(5, Last, 7),
+                Transaction,
+                Offset(false),
+                End(5, Last, true),
+                Offset(true),
+                CommitOffset(5, Before, 9),
+            ],
+        ),
+        case(
+            "offsets and records",
+            [
+                init,
+                Add(3, Last),
+                Produce(11, Last, 0),
+                AddOffsets(3, Last),
+                CommitOffset(3, Last, 3),
+                Transaction,
+                init,
+                Offset(true),
+                Committed,
+                CommitOffset(3, Before, 9),
+            ],
+        ),
+    ]
+}
