@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     /// Show where source offsets are on the target, partition by partition
     Lineage(LineageArguments),
+    /// Print the configuration of MirrorMaker 2 as kmirror.yaml, and say what becomes of each key
+    Import(ImportArguments),
     /// Say where each consumer group stands on both sides, and what it would read again or miss if it moved now
     Groups(GroupsArguments),
     /// Say where one offset is on the other side
@@ -132,6 +134,13 @@ pub(crate) struct TranslateArguments {
     /// The offset is the target's, and the source's is wanted
     #[arg(long)]
     pub(crate) reverse: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The configuration of MirrorMaker 2, a .properties file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod import;
 mod logging;
 mod output;
 mod progress;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => runtime.block_on(commands::demo::run(arguments, &screen)),
         Command::Check(arguments) => runtime.block_on(commands::check::run(arguments)),
         Command::Plan(arguments) => runtime.block_on(commands::plan::run(arguments)),
+        Command::Import(arguments) => commands::import::run(&arguments),
         Command::Groups(arguments) => runtime.block_on(commands::groups::run(arguments)),
         Command::Lineage(arguments) => runtime.block_on(commands::lineage::run(arguments)),
         Command::Translate(arguments) => runtime.block_on(commands::translate::run(arguments)),

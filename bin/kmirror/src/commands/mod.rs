@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod groups;
+pub(crate) mod import;
 pub(crate) mod lineage;
 pub(crate) mod plan;
 pub(crate) mod run;

@@ -14,6 +14,7 @@ use kmirror::{
 
 use self::raw::{RawCluster, RawConfig, RawFlow};
 use crate::exit::Failure;
+use crate::import::{Imported, NoteKind};
 
 /// A configuration that was read.
 #[derive(Debug)]
@@ -25,6 +26,13 @@ impl Config {
     /// Reads a file.
     pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         let name = path.display().to_string();
+        if let Some(imported) = Imported::load(path) {
+            let imported = imported?;
+            for note in imported.notes.iter().filter(|note| note.kind >= NoteKind::Warning) {
+                tracing::warn!("{name}: {note}");
+            }
+            return Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?);
+        }
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::configuration(format!("cannot read the configuration {name}: {error}"))
                 .help("name the configuration file with -c FILE; README.md shows a small one")

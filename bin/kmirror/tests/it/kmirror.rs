@@ -36,9 +36,13 @@ impl Kmirror {
 
     /// With this configuration.
     pub(crate) fn with_config(text: &str) -> Kmirror {
-        let name = kmirror_testkit::unique_topic("config");
-        let config =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.yaml", std::process::id()));
+        Kmirror::with_file("yaml", text)
+    }
+
+    /// With a configuration in a file of this kind.
+    pub(crate) fn with_file(extension: &str, text: &str) -> Kmirror {
+        let name = format!("{}-{}.{extension}", kmirror_testkit::unique_topic("config"), std::process::id());
+        let config = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::write(&config, text).unwrap();
         Kmirror { config }
     }
@@ -84,6 +88,12 @@ impl Kmirror {
     /// `verify`, which must find nothing.
     pub(crate) fn prove(&self) -> Ended {
         self.run(&["verify"]).with_code(0)
+    }
+
+    /// Runs `import` on the file.
+    pub(crate) fn import(&self) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kmirror"));
+        Ended(command.arg("import").arg(&self.config).stdin(Stdio::null()).output().unwrap())
     }
 
     /// Starts `run` and leaves it running.

@@ -11,6 +11,7 @@ mod copies;
 mod demo;
 mod follows;
 mod heads;
+mod imports;
 mod kmirror;
 mod looks;
 mod refusals;

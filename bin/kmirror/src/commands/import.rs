@@ -1,0 +1,23 @@
+//! `kmirror import`: the configuration of another mirror as kmirror.yaml on stdout, and on stderr what became of each key.
+
+use crate::cli::ImportArguments;
+use crate::exit::{Code, Failure};
+use crate::import::Imported;
+
+/// Runs the command.
+pub(crate) fn run(arguments: &ImportArguments) -> Result<Code, Failure> {
+    let imported = Imported::load(&arguments.file).unwrap_or_else(|| {
+        Err(Failure::configuration(format!("{}: not a file that can be imported", arguments.file.display()))
+            .help("MirrorMaker 2's configuration has a name that ends in .properties"))
+    })?;
+    print!("{}", imported.yaml()?);
+    let mut kind = None;
+    for note in &imported.notes {
+        if kind != Some(note.kind) {
+            eprintln!("{}:", note.kind);
+            kind = Some(note.kind);
+        }
+        eprintln!("  {note}");
+    }
+    Ok(Code::Ok)
+}

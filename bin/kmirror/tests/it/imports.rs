@@ -1,0 +1,58 @@
+//! Files of other mirrors.
+
+use kmirror_testkit::{Isolation, Workload, unique_topic};
+
+use crate::kmirror::Kmirror;
+use crate::stage::{Stage, on_both_kinds};
+
+on_both_kinds!(a_file_of_mirror_maker_runs_as_it_is,);
+
+fn a_file_of_mirror_maker_runs_as_it_is(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let (topic, left_out, group) =
+        (unique_topic("mm2.orders"), unique_topic("mm2.left-out"), unique_topic("billing"));
+    source
+        .produce(&[&topic, &left_out].map(|topic| Workload::new(topic).partitions(2).records(60).headers()));
+    source.commit(&group, &topic, 1, 20);
+    let file = format!(
+        "# Two data centres\nclusters = primary, backup\n\
+         primary.bootstrap.servers = {}\nbackup.bootstrap.servers = {}\n\
+         primary->backup.enabled = true\nprimary->backup.topics = {}\nreplication.factor = 1\n\
+         sync.group.offsets.enabled = true\ngroups = {group}\ntasks.max = 4\n",
+        source.bootstrap_servers(),
+        target.bootstrap_servers(),
+        topic.replace('.', "\\\\."),
+    );
+    let kmirror = Kmirror::with_file("properties", &file);
+    let imported = kmirror.import().with_code(0).saying("tasks.max: one process");
+    assert!(imported.stdout().contains("naming: prefixed"), "{}", imported.stdout());
+    kmirror.copy();
+    kmirror.prove();
+    let remote = format!("primary.{topic}");
+    let values = |records: Vec<kmirror_testkit::PrintedRecord>| {
+        records.into_iter().map(|record| (record.partition, record.offset, record.value)).collect::<Vec<_>>()
+    };
+    let copied = target.records(&remote, Isolation::ReadCommitted);
+    assert_eq!(values(copied), values(source.records(&topic, Isolation::ReadCommitted)));
+    assert_eq!(target.partitions(&format!("primary.{left_out}")), None);
+    assert_eq!(target.committed(&group, &remote, 1), Some(20));
+    // What is printed means the same.
+    let again = Kmirror::with_config(&imported.stdout());
+    again.copy();
+    again.prove();
+}
+
+#[test]
+fn what_cannot_be_imported_is_refused_with_the_reason() {
+    let file = "clusters = a, b\nbootstrap.servers = x:1\na->b.enabled = true\ntopic.filter.class = com.example.Mine\n";
+    Kmirror::with_file("properties", file)
+        .import()
+        .with_code(78)
+        .saying("com.example.Mine")
+        .saying("write `topics`");
+    Kmirror::with_file("properties", "clusters = a, b\n")
+        .run(&["run"])
+        .with_code(78)
+        .saying("a.bootstrap.servers");
+    Kmirror::with_file("conf", "").import().with_code(78).saying(".properties");
+}
