@@ -93,7 +93,9 @@ impl Kmirror {
     /// Runs `import` on the file.
     pub(crate) fn import(&self) -> Ended {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kmirror"));
-        Ended(command.arg("import").arg(&self.config).stdin(Stdio::null()).output().unwrap())
+        let ended = command.arg("import").arg(&self.config).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ended { code: ended.status.code(), stdout: text(ended.stdout), stderr: text(ended.stderr) }
     }
 
     /// Starts `run` and leaves it running.
