@@ -27,6 +27,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.connect.mirror.RemoteClusterUtils;
 
 /**
  * What a test does with a cluster by Java's own clients, one command after the other in one process: starting Java for each
@@ -91,6 +92,8 @@ public final class Shell {
             case "set-group-offset" -> admin.alterConsumerGroupOffsets(words.get(1), Map.of(
                     partition(words, 2), new OffsetAndMetadata(Long.parseLong(words.get(4))))).all().get();
             case "group-offsets" -> groupOffsets(words.get(1));
+            case "translate-offsets" -> translateOffsets(words.get(1), words.get(2));
+            case "upstream" -> upstream();
             case "consume" -> consume(words.get(1), words.get(2), Integer.parseInt(words.get(3)));
             default -> throw new IllegalArgumentException("unknown command " + words.get(0));
         }
@@ -158,6 +161,22 @@ public final class Shell {
         admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get().forEach((partition, offset) ->
                 lines.put(partition.topic() + "\t" + partition.partition(), offset.offset()));
         lines.forEach((partition, offset) -> out.println("|" + partition + "\t" + offset));
+    }
+
+    /** What MirrorMaker's own reader makes of the checkpoints on this cluster. */
+    private void translateOffsets(String alias, String group) throws Exception {
+        Map<String, Long> lines = new TreeMap<>();
+        RemoteClusterUtils.translateOffsets(Map.of("bootstrap.servers", bootstrapServers), alias, group, PATIENCE)
+                .forEach((partition, offset) -> lines.put(partition.topic() + "\t" + partition.partition(), offset.offset()));
+        lines.forEach((partition, offset) -> out.println("|" + partition + "\t" + offset));
+    }
+
+    /** The clusters that are upstream of this one by its heartbeats, and how far each is. */
+    private void upstream() throws Exception {
+        Map<String, Object> properties = Map.of("bootstrap.servers", bootstrapServers);
+        for (String alias : RemoteClusterUtils.upstreamClusters(properties)) {
+            out.println("|" + alias + "\t" + RemoteClusterUtils.replicationHops(properties, alias));
+        }
     }
 
     /** Reads records of a topic as a member of a group, from where the group stands, and commits behind the last of them. */

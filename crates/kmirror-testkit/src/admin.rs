@@ -125,16 +125,27 @@ impl KafkaEndpoint {
     /// # Errors
     /// The cluster does not answer.
     pub fn group_offsets(&self, group: &str) -> Result<Vec<(String, i32, i64)>, TestkitError> {
-        let parse = |line: String| {
-            let mut words = line.split('\t');
-            let topic = words.next()?.to_owned();
-            Some((topic, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
-        };
-        let lines = self.shell(&["group-offsets", group], PATIENCE)?;
-        let parsed = lines
-            .into_iter()
-            .map(|line| parse(line.clone()).ok_or(TestkitError::Output { program: "Shell", line }));
-        parsed.collect()
+        parse_offsets(self.shell(&["group-offsets", group], PATIENCE)?)
+    }
+
+    /// Where a group of the cluster `alias` stands on this one, as MirrorMaker's `RemoteClusterUtils.translateOffsets` finds it.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub fn translate_offsets(
+        &self,
+        alias: &str,
+        group: &str,
+    ) -> Result<Vec<(String, i32, i64)>, TestkitError> {
+        parse_offsets(self.shell(&["translate-offsets", alias, group], PATIENCE)?)
+    }
+
+    /// The clusters upstream of this one and how many hops away each is, as `RemoteClusterUtils` finds them by heartbeats.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub fn upstream_clusters(&self) -> Result<Vec<String>, TestkitError> {
+        self.shell(&["upstream"], PATIENCE)
     }
 
     /// Commits an offset for a group that has no members.
@@ -168,6 +179,18 @@ impl PartitionReplicas {
             in_sync: nodes()?,
         })
     }
+}
+
+/// Topic, partition, offset.
+fn parse_offsets(lines: Vec<String>) -> Result<Vec<(String, i32, i64)>, TestkitError> {
+    let parse = |line: &str| {
+        let mut words = line.split('\t');
+        let topic = words.next()?.to_owned();
+        Some((topic, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+    };
+    let parsed =
+        lines.into_iter().map(|line| parse(&line).ok_or(TestkitError::Output { program: "Shell", line }));
+    parsed.collect()
 }
 
 /// Longer than the shell's own for anything that it waits for.

@@ -177,6 +177,15 @@ pub struct TopicConfigs {
     pub interval: Duration,
 }
 
+/// Which records of MirrorMaker 2 are written on the target, for programs that read them by `RemoteClusterUtils` or `MirrorClient`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mm2Topics {
+    /// `heartbeats` and `{source}.heartbeats`: that the mirror lives, and what is upstream. Default: no.
+    pub heartbeats: bool,
+    /// `{source}.checkpoints.internal`: where each group that follows stands on both sides. Default: no.
+    pub checkpoints: bool,
+}
+
 /// Whose defaults apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultsFrom {
@@ -279,6 +288,8 @@ pub struct Flow {
     pub groups: GroupSelection,
     /// How often groups are looked at. Default: 5 s.
     pub groups_interval: Duration,
+    /// Which of MirrorMaker 2's records are written. Default: none.
+    pub mm2_topics: Mm2Topics,
     /// The topic on the target that holds what its logs cannot tell. Default: `__kmirror_state`.
     pub state_topic: String,
     /// The replication factor it is created with; -1 for the cluster's default, which is the default.
@@ -315,6 +326,7 @@ impl Flow {
             topic_configs: TopicConfigs::default(),
             groups: GroupSelection::default(),
             groups_interval: Duration::from_secs(5),
+            mm2_topics: Mm2Topics::default(),
             state_topic: "__kmirror_state".to_owned(),
             state_replication_factor: -1,
             buffer_bytes_max: 48 << 20,

@@ -35,6 +35,7 @@ mod identity;
 mod item;
 mod lineage;
 mod mirror;
+mod mm2;
 mod park;
 mod plan;
 mod planner;
@@ -53,8 +54,8 @@ mod verify;
 
 pub use check::{ClusterCheck, FlowCheck, HolesBy};
 pub use config::{
-    ClusterConfig, DefaultsFrom, Flow, Isolation, Naming, Offsets, OnDeleted, OnDiverged, OnExpired,
-    OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start, TopicConfigs,
+    ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, Offsets, OnDeleted, OnDiverged,
+    OnExpired, OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start, TopicConfigs,
 };
 pub use error::{ConfigError, Error};
 pub use groups::{GroupPartition, GroupReport};

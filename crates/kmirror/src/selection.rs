@@ -88,9 +88,9 @@ impl GroupSelection {
 }
 
 impl TopicMatcher {
-    /// Whether a topic is selected. Internal topics never are: those that begin with `__` belong to their own cluster.
+    /// Whether a topic is selected. Internal topics never are: they belong to their own cluster.
     pub fn matches(&self, topic: &str) -> bool {
-        !topic.starts_with("__") && self.0.matches(topic)
+        !is_internal(topic) && self.0.matches(topic)
     }
 
     /// The included patterns that can only mean one topic, because they are legal names without any operator but the dot.
@@ -99,6 +99,14 @@ impl TopicMatcher {
             text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         })
     }
+}
+
+/// Kafka's own topics and MirrorMaker's (`ReplicationPolicy.isInternalTopic`, KIP-1074).
+fn is_internal(topic: &str) -> bool {
+    topic.starts_with("__")
+        || topic.starts_with('.')
+        || topic.starts_with("mm2") && topic.ends_with("internal")
+        || topic.ends_with(".checkpoints.internal")
 }
 
 impl GroupMatcher {
@@ -189,7 +197,10 @@ mod tests {
 
     #[test]
     fn internal_topics_and_empty_selections_match_nothing() {
-        assert!(!matcher(&[".*"], &[]).matches("__consumer_offsets"));
+        for topic in ["__consumer_offsets", ".hidden", "mm2-offsets.a.internal", "a.checkpoints.internal"] {
+            assert!(!matcher(&[".*"], &[]).matches(topic), "{topic}");
+        }
+        assert!(matcher(&[".*"], &[]).matches("mm2.orders"));
         assert!(!matcher(&[], &[]).matches("orders"));
     }
 

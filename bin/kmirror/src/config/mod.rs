@@ -8,8 +8,8 @@ mod text;
 use std::path::Path;
 
 use kmirror::{
-    ClusterConfig, DefaultsFrom, Flow, Isolation, Mirror, Naming, Offsets, OnDeleted, OnDiverged, OnExpired,
-    OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start,
+    ClusterConfig, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, Offsets, OnDeleted, OnDiverged,
+    OnExpired, OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start,
 };
 
 use self::raw::{RawCluster, RawConfig, RawFlow};
@@ -132,6 +132,8 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     };
     flow.commit_group = raw.commit_group.as_ref().map(|group| group.0.clone());
     topics_control(&mut flow, raw);
+    flow.mm2_topics =
+        Mm2Topics { heartbeats: raw.mm2_topics.heartbeats, checkpoints: raw.mm2_topics.checkpoints };
     if let Some(include) = &raw.groups.include {
         flow.groups.include = texts(include);
     }

@@ -70,6 +70,8 @@ pub(crate) struct RawFlow {
     pub(crate) groups: GroupsSection,
     pub(crate) groups_interval: Option<Interval>,
     #[serde(default)]
+    pub(crate) mm2_topics: Mm2TopicsSection,
+    #[serde(default)]
     pub(crate) on_group_reset: OnGroupResetWord,
     /// Memory for fetched bytes that are not acknowledged yet.
     pub(crate) buffer: Option<Bytes>,
@@ -124,6 +126,15 @@ impl Default for OnDeletedSection {
     fn default() -> OnDeletedSection {
         OnDeletedSection::Word(OnDeletedWord::Ignore)
     }
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mm2TopicsSection {
+    #[serde(default)]
+    pub(crate) heartbeats: bool,
+    #[serde(default)]
+    pub(crate) checkpoints: bool,
 }
 
 /// Each of both lists has a default of its own.

@@ -136,7 +136,7 @@ impl Import<'_> {
         }
         self.topics_control(&pair, &mut flow)?;
         self.groups(&pair, &mut flow)?;
-        self.compatibility(&pair)?;
+        self.compatibility(&pair, &mut flow)?;
         Ok(Some(Value::from(flow)))
     }
 
@@ -241,13 +241,18 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// What only MirrorMaker's own readers look at.
-    fn compatibility(&mut self, pair: &str) -> Result<(), Mm2Error> {
-        for key in ["emit.checkpoints.enabled", "emit.heartbeats.enabled", "emit.offset-syncs.enabled"] {
-            if self.boolean(pair, key)?.unwrap_or(true) {
-                let text = "checkpoints, heartbeats and offset syncs are not written yet: RemoteClusterUtils finds nothing new";
-                self.note(NoteKind::Warning, key, text);
-            }
+    /// What MirrorMaker's own readers look for.
+    fn compatibility(&mut self, pair: &str, flow: &mut Map<String, Value>) -> Result<(), Mm2Error> {
+        let mut topics = Map::new();
+        for (key, name) in
+            [("emit.heartbeats.enabled", "heartbeats"), ("emit.checkpoints.enabled", "checkpoints")]
+        {
+            topics.insert(name.to_owned(), json!(self.boolean(pair, key)?.unwrap_or(true)));
+        }
+        flow.insert("mm2_topics".to_owned(), Value::from(topics));
+        if self.boolean(pair, "emit.offset-syncs.enabled")?.unwrap_or(true) {
+            let text = "offset syncs are not written: only MirrorMaker's own connectors read them";
+            self.note(NoteKind::Ignored, "emit.offset-syncs.enabled", text);
         }
         Ok(())
     }
@@ -376,9 +381,9 @@ const IGNORED: [(&str, &str); 24] = [
     ("offset-syncs.*", "offsets are translated exactly, without samples of them"),
     ("refresh.topics.*", "topics and partitions are seen within three seconds"),
     ("refresh.groups.*", "groups are seen whenever they are looked at"),
-    ("emit.*", "written only by what reads them"),
-    ("checkpoints.topic.*", "no such topic is written"),
-    ("heartbeats.*", "no such topic is written"),
+    ("emit.*", "written whenever something changes"),
+    ("checkpoints.topic.*", "the topic is created as others are"),
+    ("heartbeats.*", "the topic is created as others are"),
     ("sync.topic.acls.interval.seconds", "access control lists are not copied yet"),
     ("consumer.poll.timeout.ms", "fetches wait at the broker"),
     ("admin.timeout.ms", "calls have their own timeouts"),
@@ -393,7 +398,7 @@ const IGNORED: [(&str, &str); 24] = [
     ("dedicated.mode.enable.internal.rest", "instances meet in the target's log"),
     ("listeners", "instances meet in the target's log"),
     ("metric*", "metrics have names of their own"),
-    ("replication.policy.internal.topic.separator.enabled", "no such topic is written"),
+    ("replication.policy.internal.topic.separator.enabled", "internal topics have dots in their names"),
 ];
 
 #[cfg(test)]
@@ -429,6 +434,7 @@ mod tests {
                     "replication_factor": "broker",
                     "groups": { "include": [".*"], "exclude": ["console-consumer-.*", "connect-.*", "__.*"] },
                     "groups_interval": "9s",
+                    "mm2_topics": { "heartbeats": true, "checkpoints": true },
                 }],
             })
         );

@@ -91,6 +91,33 @@ fn by_partition(records: Vec<PrintedRecord>) -> BTreeMap<i32, Vec<PrintedRecord>
     partitions
 }
 
+/// For real Kafka alone, since it is Java's reader that looks.
+#[test]
+fn the_readers_of_mirror_maker_find_what_they_look_for() {
+    let Some(kafka) = real_kafka("the_readers_of_mirror_maker_find_what_they_look_for") else { return };
+    let pair = kafka.pair().unwrap();
+    let (source, target) = (&pair.source, &pair.target);
+    let (topic, group, alias) = (unique_topic("orders"), unique_topic("group"), unique_topic("upstream"));
+    source.produce(&[Workload::new(&topic).partitions(2).records(100)]).unwrap();
+    source.set_group_offset(&group, &topic, 1, 30).unwrap();
+    let file = format!(
+        "clusters = {alias}, here\n{alias}.bootstrap.servers = {}\nhere.bootstrap.servers = {}\n{alias}->here.enabled = true\n\
+         topics = {topic}\ngroups = {group}\nreplication.factor = 1\nsync.group.offsets.interval.seconds = 1\n",
+        source.bootstrap_servers(),
+        target.bootstrap_servers()
+    );
+    let kmirror = Kmirror::with_file("properties", &file);
+    let mut mirror = kmirror.start();
+    let remote = format!("{alias}.{topic}");
+    let translated = || target.translate_offsets(&alias, &group).unwrap_or_default();
+    await_that("the checkpoint is there", || translated() == [(remote.clone(), 1, 30)]);
+    source.set_group_offset(&group, &topic, 1, 50).unwrap();
+    await_that("the next one is", || translated() == [(remote.clone(), 1, 50)]);
+    let hop = format!("{alias}\t1");
+    await_that("a heartbeat was seen", || target.upstream_clusters().unwrap().contains(&hop));
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
 /// A marker carries the time of the target's broker, which on a back-filled topic is later than that of the records around it. So a
 /// look-up may land on a marker before the record that it would find on the source, never behind it.
 fn a_look_up_by_timestamp_never_lands_behind_the_sources(stage: &Stage) {

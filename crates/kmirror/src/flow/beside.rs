@@ -10,6 +10,7 @@ use super::FlowContext;
 use crate::commit_group::CommitGroup;
 use crate::config::Retention;
 use crate::groups::GroupFollower;
+use crate::mm2::Heartbeats;
 use crate::retention::LogStartFollower;
 use crate::topics::follower::ConfigFollower;
 
@@ -33,6 +34,9 @@ impl Beside {
             let (source, target) = (context.source.clone(), context.target.clone());
             let follower = ConfigFollower::new(&context.flow, source, target, Arc::clone(&context.shared));
             tasks.spawn(follower.run(stop.clone()));
+        }
+        if context.flow.mm2_topics.heartbeats {
+            tasks.spawn(Heartbeats::new(&context.flow, &context.target).run(stop.clone()));
         }
         if !context.selected.groups.is_empty() {
             let follower = GroupFollower::new(

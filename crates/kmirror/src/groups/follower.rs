@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use super::judge::{Arrived, Decision, Standing, judge};
 use crate::config::{Flow, OnGroupReset};
 use crate::flow::FlowShared;
+use crate::mm2::{Checkpoint, Checkpoints};
 use crate::selection::GroupMatcher;
 
 /// Lets the groups of the source follow to the target.
@@ -27,6 +28,8 @@ pub(crate) struct GroupFollower {
     settled: HashMap<String, HashMap<TopicPartition, i64>>,
     /// What failed and was told: groups by their id, lists by the cluster's alias.
     failing: HashSet<String>,
+    /// Where MirrorMaker's readers look, if they are to find something.
+    checkpoints: Option<Checkpoints>,
     /// Groups that consumers read on the target with, which was told.
     active: HashSet<String>,
 }
@@ -37,6 +40,15 @@ pub(super) struct Copied {
     pub(super) arrived: Arrived,
 }
 
+impl Copied {
+    fn checkpoint(&self, committed: &CommittedOffset) -> Option<Checkpoint> {
+        let upstream = committed.offset.min(self.arrived.position);
+        let downstream = self.arrived.lineage.target_of(upstream);
+        let metadata = committed.metadata.clone();
+        (upstream >= 0).then(|| Checkpoint { target: self.target.clone(), upstream, downstream, metadata })
+    }
+}
+
 impl GroupFollower {
     pub(crate) fn new(
         flow: &Flow,
@@ -45,7 +57,9 @@ impl GroupFollower {
         target: Client,
         shared: Arc<FlowShared>,
     ) -> GroupFollower {
+        let checkpoints = flow.mm2_topics.checkpoints.then(|| Checkpoints::new(flow, &target));
         GroupFollower {
+            checkpoints,
             source,
             target,
             shared,
@@ -125,6 +139,12 @@ impl GroupFollower {
         copied: &HashMap<TopicPartition, Copied>,
     ) -> Result<(), ClientError> {
         let on_source = self.source.all_committed_offsets(group, TIMEOUT).await?;
+        if let Some(checkpoints) = &mut self.checkpoints {
+            let found = on_source
+                .iter()
+                .filter_map(|(partition, committed)| copied.get(partition)?.checkpoint(committed));
+            checkpoints.write(group, found.collect()).await;
+        }
         let settled = self.settled.entry(group.to_owned()).or_default();
         let moved: Vec<_> = on_source
             .into_iter()

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kmirror_client::{
-    Client, ClientError, Isolation, KafkaError, NewTopic, OffsetSpec, TopicPartition, Topics,
-};
+use kmirror_client::{Client, ClientError, Isolation, KafkaError, OffsetSpec, TopicPartition, Topics};
 use kmirror_codec::{
     Batch, BatchBuilder, Compression, Entry, Limits, NewRecord, Records, Stamp, Workspace, decompress, split,
     stamp,
@@ -16,6 +14,7 @@ use super::record::{self, PartitionRecord};
 use crate::append::sequence::Sequence;
 use crate::identity::STATE_PRODUCER_ID;
 use crate::takeover::ends;
+use crate::topics::compacted;
 
 /// The state topic of a cluster. It has one partition: its records are few.
 #[derive(Clone, Debug)]
@@ -41,43 +40,13 @@ impl StateTopic {
         name: &str,
         replication_factor: Option<i16>,
     ) -> Result<Option<StateTopic>, ClientError> {
-        let named = || Topics::Named(vec![Arc::from(name)]);
-        let is_there = |metadata: &kmirror_client::ClusterMetadata| {
-            metadata.topic(name).is_some_and(|topic| {
-                topic.error.is_none() && topic.partitions.iter().any(|partition| partition.leader.is_some())
-            })
-        };
-        let partition = TopicPartition::new(name, 0);
-        let opened = || StateTopic {
+        let partition = compacted::ensure(client, name, replication_factor).await?;
+        Ok(partition.map(|partition| StateTopic {
             client: client.clone(),
-            partition: partition.clone(),
+            partition,
             position: 0,
             next_sequence: None,
-        };
-        if is_there(&*client.refresh_metadata(named()).await?) {
-            return Ok(Some(opened()));
-        }
-        let Some(replication_factor) = replication_factor else { return Ok(None) };
-        let topic = NewTopic {
-            name: Arc::from(name),
-            partitions: 1,
-            replication_factor,
-            configs: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
-        };
-        for (_, created) in client.create_topics(&[topic], false).await? {
-            match created {
-                // Another instance was faster.
-                Err(error) if error.kafka_error() == Some(KafkaError::TOPIC_ALREADY_EXISTS) => {}
-                created => drop(created?),
-            }
-        }
-        for _ in 0..CREATED_POLLS_MAX {
-            if is_there(&*client.refresh_metadata(named()).await?) {
-                break;
-            }
-            tokio::time::sleep(CREATED_POLL_INTERVAL).await;
-        }
-        Ok(Some(opened()))
+        }))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -261,5 +230,3 @@ const FETCH_BYTES_MAX: i32 = 1 << 20;
 /// A record has a few hundred bytes: far below the default `max.message.bytes`.
 pub(super) const RECORDS_PER_BATCH_MAX: usize = 500;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
-const CREATED_POLL_INTERVAL: Duration = Duration::from_millis(50);
-const CREATED_POLLS_MAX: u32 = 200;

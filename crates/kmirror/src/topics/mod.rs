@@ -1,6 +1,7 @@
 //! Topics of a flow: which are copied, what they are called on the target, how they are created there, grow, and get their
 //! configuration. The plan is pure; applying it is not.
 
+pub(crate) mod compacted;
 pub(crate) mod configs;
 pub(crate) mod follower;
 
@@ -71,6 +72,9 @@ pub(crate) fn pair(
             continue;
         }
         let name = flow.naming.target_topic(&flow.source, topic_name);
+        if flow.mm2_topics.heartbeats && crate::mm2::is_heartbeats(&flow.source, &name) {
+            continue; // written by this flow itself
+        }
         if let Some(first) = by_target.insert(name.clone(), Arc::clone(topic_name)) {
             return Err(Error::TopicsCollide {
                 flow: flow.name(),

@@ -1,0 +1,70 @@
+//! Heartbeats (`MirrorHeartbeatTask`): once a second, so that readers see which cluster is upstream, and that the mirror lives.
+
+use std::time::Duration;
+
+use kmirror_client::Client;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{Alias, RecordTopic, now_ms, records, replication_factor};
+use crate::config::Flow;
+
+/// Writes the heartbeats of one flow.
+pub(crate) struct Heartbeats {
+    source: Alias,
+    target: Alias,
+    /// The target's own topic, and the one by which it is seen what is upstream of it.
+    topics: [RecordTopic; 2],
+    is_failing: bool,
+}
+
+impl Heartbeats {
+    pub(crate) fn new(flow: &Flow, target: &Client) -> Heartbeats {
+        let topic = |name| RecordTopic::new(target.clone(), name, replication_factor(flow));
+        Heartbeats {
+            source: flow.source.as_str().into(),
+            target: flow.target.as_str().into(),
+            topics: [topic(TOPIC.to_owned()), topic(format!("{}.{TOPIC}", flow.source))],
+            is_failing: false,
+        }
+    }
+
+    /// Writes until it is stopped.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => self.beat().await,
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn beat(&mut self) {
+        let heartbeat = records::heartbeat(&self.source, &self.target, now_ms());
+        let mut failure = None;
+        for topic in &mut self.topics {
+            failure = topic.append(std::slice::from_ref(&heartbeat)).await.err().or(failure);
+        }
+        match failure {
+            None => self.is_failing = false,
+            Some(error) if self.is_failing => debug!(%error, "no heartbeat"),
+            Some(error) => {
+                self.is_failing = true;
+                warn!(%error, "heartbeats are not written; kmirror needs CREATE, WRITE and DESCRIBE on the topics whose names end in `heartbeats`");
+            }
+        }
+    }
+}
+
+/// Whether the target's topic of this name is one that a flow from `source` writes its heartbeats to.
+pub(crate) fn is_heartbeats(source: &str, target_topic: &str) -> bool {
+    target_topic == TOPIC
+        || target_topic.strip_prefix(source).and_then(|rest| rest.strip_prefix('.')) == Some(TOPIC)
+}
+
+/// `MirrorClientConfig.HEARTBEATS_TOPIC`.
+const TOPIC: &str = "heartbeats";
+/// `emit.heartbeats.interval.seconds`.
+const INTERVAL: Duration = Duration::from_secs(1);
