@@ -24,7 +24,7 @@
 //! # Judged itself
 //!
 //! These cases are put to this cluster and to a real one of release 4.3, which must answer alike (`tests/it/conformance/`); those of
-//! groups also to one of release 3.9, beside its profile.
+//! groups and of transactions also to one of release 3.9, beside its profile.
 //!
 //! ## Logs
 #![doc = include_str!("../conformance/logs.md")]

@@ -205,6 +205,9 @@ fn tool_class(name: &str) -> (&str, Option<&'static str>) {
         "features" => ("org.apache.kafka.tools.FeatureCommand", bootstrap),
         "verifiable-producer" => ("org.apache.kafka.tools.VerifiableProducer", bootstrap),
         "verifiable-consumer" => ("org.apache.kafka.tools.VerifiableConsumer", bootstrap),
+        "transactional-copier" => {
+            ("org.apache.kafka.tools.TransactionalMessageCopier", Some("--broker-list"))
+        }
         "consumer-perf" => ("org.apache.kafka.tools.ConsumerPerformance", bootstrap),
         "producer-perf" => ("org.apache.kafka.tools.ProducerPerformance", None),
         "dump-log" => ("org.apache.kafka.tools.DumpLogSegments", None),

@@ -6,6 +6,7 @@ mod draft;
 mod groups;
 mod java;
 mod java_groups;
+mod java_transactions;
 mod librdkafka;
 mod scene;
 mod security;

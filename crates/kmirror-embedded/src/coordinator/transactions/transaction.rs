@@ -167,7 +167,11 @@ impl Transaction {
         let (producer, last_epoch) = self.next_producer(init.expected, ids)?;
         self.previous_id = self.producer.id;
         (self.producer, self.last_epoch) = (producer, last_epoch);
-        (self.timeout_ms, self.started_ms, self.updated_ms) = (init.timeout_ms, -1, now_ms);
+        (self.timeout_ms, self.updated_ms) = (init.timeout_ms, now_ms);
+        // Before 4.0 `completeTransitionTo` left it as it was.
+        if version == TransactionVersion::Two {
+            self.started_ms = -1;
+        }
         self.state = TransactionState::Empty;
         self.partitions.clear();
         Ok(producer)
