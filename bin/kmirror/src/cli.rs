@@ -32,6 +32,14 @@ pub(crate) enum Command {
     Lineage(LineageArguments),
     /// Print the configuration of MirrorMaker 2 as kmirror.yaml, and say what becomes of each key
     Import(ImportArguments),
+    /// Say how far each topic of the target is behind, asked of both clusters
+    Status(LagArguments),
+    /// Say how far each partition of the target is behind, asked of both clusters
+    Lag(LagArguments),
+    /// Print a script that completes commands in a shell
+    Completions(ShellArguments),
+    /// Print the manual page
+    Man,
     /// Say where each consumer group stands on both sides, and what it would read again or miss if it moved now
     Groups(GroupsArguments),
     /// Say where one offset is on the other side
@@ -137,6 +145,31 @@ pub(crate) struct TranslateArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct LagArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = TableFormat::Text)]
+    pub(crate) format: TableFormat,
+    /// Only this source topic (may be given several times)
+    #[arg(long = "topic", value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+    /// Exit with code 3 where a partition is further behind, in offsets
+    #[arg(long, value_name = "OFFSETS")]
+    pub(crate) max_lag: Option<u64>,
+    /// Exit with code 3 where the first record that is not on the target is older
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) max_age: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShellArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
     /// The configuration of MirrorMaker 2, a .properties file
     #[arg(value_name = "FILE")]
@@ -179,5 +212,5 @@ fn fraction(text: &str) -> Result<f64, String> {
     }
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 runtime error or parked partitions, 2 usage, 4 differences found, \
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 runtime error or parked partitions, 2 usage, 3 above a limit, 4 differences found, \
 69 cluster unreachable, 77 not authorized, 78 configuration, 130/143 stopped by SIGINT/SIGTERM";

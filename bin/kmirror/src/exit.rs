@@ -11,6 +11,8 @@ use miette::{Diagnostic, GraphicalReportHandler, LabeledSpan, NamedSource, Sourc
 pub(crate) enum Code {
     Ok = 0,
     Runtime = 1,
+    /// Something is above the limit that was given.
+    Threshold = 3,
     Differences = 4,
     Unreachable = 69,
     NotAuthorized = 77,

@@ -33,6 +33,7 @@ mod flow;
 mod groups;
 mod identity;
 mod item;
+mod lag;
 mod lineage;
 mod mirror;
 mod mm2;
@@ -59,6 +60,7 @@ pub use config::{
 };
 pub use error::{ConfigError, Error};
 pub use groups::{GroupPartition, GroupReport};
+pub use lag::PartitionLag;
 pub use lineage::{Lineage, LineageError, Run};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
 pub use park::{ParkReason, Parked};

@@ -14,6 +14,7 @@ use crate::config::{ClusterConfig, Flow};
 use crate::error::{ConfigError, Error};
 use crate::flow::{self, FlowContext, FlowShared};
 use crate::groups::{self, GroupReport};
+use crate::lag::{self, PartitionLag};
 use crate::plan::{self, PartitionPlan};
 use crate::selection::Selected;
 use crate::state;
@@ -141,6 +142,19 @@ impl Mirror {
             lineages.extend(state::lineages::of_flow(flow, &selected.topics, source, target).await?);
         }
         Ok(lineages)
+    }
+
+    /// Says of every partition of every flow how far the target is behind, by what both clusters say now. Changes nothing.
+    pub async fn lags(&self) -> Result<Vec<PartitionLag>, Error> {
+        let clients = self.connect().await?;
+        let mut lags = Vec::new();
+        for (flow, selected) in &self.flows {
+            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
+                continue;
+            };
+            lags.extend(lag::of_flow(flow, &selected.topics, source, target).await?);
+        }
+        Ok(lags)
     }
 
     /// Says of every consumer group of every flow where it stands on both sides. Changes nothing.

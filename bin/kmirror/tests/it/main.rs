@@ -13,6 +13,7 @@ mod follows;
 mod heads;
 mod imports;
 mod kmirror;
+mod lags;
 mod looks;
 mod refusals;
 mod scene;
