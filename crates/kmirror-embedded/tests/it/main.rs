@@ -11,5 +11,7 @@ mod librdkafka;
 mod scene;
 mod security;
 mod time;
+mod transaction_client;
+mod transactions;
 mod versions;
 mod wire;

@@ -4,7 +4,6 @@
 mod group_schedules;
 mod groups;
 mod logs;
-mod transaction_client;
 mod transactions;
 
 /// The table of a family of cases that the crate's documentation shows. Without Kafka at hand a changed judgement is noticed by it

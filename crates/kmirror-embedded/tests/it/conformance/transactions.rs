@@ -5,64 +5,13 @@ use std::time::{Duration, Instant};
 use kmirror_embedded::{EmbeddedCluster, Profile};
 use kmirror_testkit::{KafkaCluster, KafkaEndpoint, KafkaRelease, real_kafka, unique_topic};
 
-use self::Step::{
-    Add, AddNowhere, AddOffsets, CommitOffset, Committed, End, Expire, Init, InitFor, InitOnce, List, Offset,
-    Produce, Producers, Transaction,
-};
-use self::Who::{Before, EpochAhead, Last, Stranger};
 use super::check_table;
-use super::transaction_client::TransactionClient;
-
-/// Who a request claims to be.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Who {
-    /// The producer of the last answer.
-    Last,
-    /// The one before.
-    Before,
-    /// The last one, so many epochs ahead.
-    EpochAhead(i16),
-    /// Somebody else's producer id.
-    Stranger,
-}
-
-/// What is done under a fresh transactional id, to a fresh topic of one partition. Numbers are versions of the request, unless they are
-/// said to be something else.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
-    /// InitProducerId.
-    Init(i16, Option<Who>),
-    /// InitProducerId whose first answer counts, though others wait.
-    InitOnce(Option<Who>),
-    /// InitProducerId with this timeout, in milliseconds.
-    InitFor(i32),
-    Add(i16, Who),
-    /// AddPartitionsToTxn for the partition and for one that is not there.
-    AddNowhere,
-    AddOffsets(i16, Who),
-    /// A batch of three records with this first sequence.
-    Produce(i16, Who, i32),
-    /// The same outside of any transaction.
-    ProducePlain(Who, i32),
-    /// The same of a transaction, in a request without a transactional id.
-    ProduceWithoutId(i32),
-    /// TxnOffsetCommit of this offset.
-    CommitOffset(i16, Who, i64),
-    /// What the group has committed; whether it must be stable.
-    Offset(bool),
-    /// Whether to commit.
-    End(i16, Who, bool),
-    /// Last stable offset and aborted transactions of a fetch that wants committed records.
-    Committed,
-    /// DescribeTransactions.
-    Transaction,
-    /// DescribeProducers.
-    Producers,
-    /// ListTransactions: whether the id is among those in this state that have lasted so many milliseconds.
-    List(&'static str, i64),
-    /// The transaction takes too long.
-    Expire,
-}
+use crate::transaction_client::Step::{
+    self, Add, AddNowhere, AddOffsets, CommitOffset, Committed, End, Expire, Init, InitFor, InitOnce, List,
+    Offset, Produce, Producers, Transaction,
+};
+use crate::transaction_client::TransactionClient;
+use crate::transaction_client::Who::{Before, EpochAhead, Last, Stranger};
 
 struct Case {
     name: &'static str,

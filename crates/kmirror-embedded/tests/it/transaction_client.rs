@@ -18,12 +18,62 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::transactions::{Step, Who};
 use crate::draft::Draft;
 use crate::wire::Wire;
 
+/// Who a request claims to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who {
+    /// The producer of the last answer.
+    Last,
+    /// The one before.
+    Before,
+    /// The last one, so many epochs ahead.
+    EpochAhead(i16),
+    /// Somebody else's producer id.
+    Stranger,
+}
+
+/// What is done under a fresh transactional id, to a fresh topic of one partition. Numbers are versions of the request, unless they are
+/// said to be something else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// InitProducerId.
+    Init(i16, Option<Who>),
+    /// InitProducerId whose first answer counts, though others wait.
+    InitOnce(Option<Who>),
+    /// InitProducerId with this timeout, in milliseconds.
+    InitFor(i32),
+    Add(i16, Who),
+    /// AddPartitionsToTxn for the partition and for one that is not there.
+    AddNowhere,
+    AddOffsets(i16, Who),
+    /// A batch of three records with this first sequence.
+    Produce(i16, Who, i32),
+    /// The same outside of any transaction.
+    ProducePlain(Who, i32),
+    /// The same of a transaction, in a request without a transactional id.
+    ProduceWithoutId(i32),
+    /// TxnOffsetCommit of this offset.
+    CommitOffset(i16, Who, i64),
+    /// What the group has committed; whether it must be stable.
+    Offset(bool),
+    /// Whether to commit.
+    End(i16, Who, bool),
+    /// Last stable offset and aborted transactions of a fetch that wants committed records.
+    Committed,
+    /// DescribeTransactions.
+    Transaction,
+    /// DescribeProducers.
+    Producers,
+    /// ListTransactions: whether the id is among those in this state that have lasted so many milliseconds.
+    List(&'static str, i64),
+    /// The transaction takes too long.
+    Expire,
+}
+
 /// One connection, one transactional id, one topic and one group, all of one name.
-pub(super) struct TransactionClient {
+pub(crate) struct TransactionClient {
     wire: Wire,
     name: String,
     /// Every producer that an answer has named, in turn.
@@ -31,7 +81,7 @@ pub(super) struct TransactionClient {
 }
 
 impl TransactionClient {
-    pub(super) fn connect(address: &str, name: &str) -> TransactionClient {
+    pub(crate) fn connect(address: &str, name: &str) -> TransactionClient {
         let mut wire = Wire::connect(address);
         // A broker makes its internal topics when somebody asks for a coordinator.
         for key_type in [0, 1] {
@@ -45,8 +95,30 @@ impl TransactionClient {
         TransactionClient { wire, name: name.to_owned(), producers: Vec::new() }
     }
 
+    /// A client for a broker that may refuse to say who coordinates what.
+    pub(crate) fn connect_to(address: &str, name: &str) -> TransactionClient {
+        TransactionClient { wire: Wire::connect(address), name: name.to_owned(), producers: Vec::new() }
+    }
+
+    /// Does a step once.
+    pub(crate) fn first_answer(&mut self, step: &Step) -> String {
+        self.once(step).1
+    }
+
+    /// Commits by EndTxn 5, and hears nothing of it. Connects again.
+    pub(crate) fn end_unheard(&mut self, address: &str) {
+        let request = self.end_request(Who::Last, true);
+        assert!(self.wire.try_call(5, &request).is_none(), "the broker answered");
+        self.wire = Wire::connect(address);
+    }
+
+    /// Goes on as who the other one is.
+    pub(crate) fn become_the_producer_of(&mut self, other: &TransactionClient) {
+        self.producers.clone_from(&other.producers);
+    }
+
     /// Does a step. What is only too early is done again.
-    pub(super) fn answer(&mut self, step: &Step) -> String {
+    pub(crate) fn answer(&mut self, step: &Step) -> String {
         let awaits: &[i16] = match step {
             Step::InitOnce(_) => &[14, 15, 16],
             // NOT_ENOUGH_REPLICAS is what old producers are told instead of CONCURRENT_TRANSACTIONS.
@@ -58,7 +130,7 @@ impl TransactionClient {
     }
 
     /// Waits until the markers of the last transaction are written.
-    pub(super) fn settled(&mut self) {
+    pub(crate) fn settled(&mut self) {
         patiently(&[-1], || {
             let is_ending = self.described().1.starts_with("Prepare");
             (if is_ending { -1 } else { 0 }, ())
@@ -187,13 +259,17 @@ impl TransactionClient {
         (group.error_code, format!("{code}: {offset}"))
     }
 
-    fn end(&mut self, version: i16, who: Who, commit: bool) -> (i16, String) {
+    fn end_request(&self, who: Who, commit: bool) -> EndTxnRequest {
         let (id, epoch) = self.producer(who);
-        let request = EndTxnRequest::default()
+        EndTxnRequest::default()
             .with_transactional_id(self.id())
             .with_producer_id(ProducerId(id))
             .with_producer_epoch(epoch)
-            .with_committed(commit);
+            .with_committed(commit)
+    }
+
+    fn end(&mut self, version: i16, who: Who, commit: bool) -> (i16, String) {
+        let request = self.end_request(who, commit);
         let response = self.wire.call(version, &request);
         let code = response.error_code;
         if version < 5 {
