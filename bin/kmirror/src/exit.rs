@@ -76,7 +76,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let code = match &error {
-            Error::Config(_) => Code::Configuration,
+            Error::Config(_) | Error::WouldLoop { .. } => Code::Configuration,
             error if error.is_unauthorized() => Code::NotAuthorized,
             error if error.is_unreachable() => Code::Unreachable,
             _ => Code::Runtime,

@@ -245,6 +245,25 @@ impl Naming {
         };
         template.replace("{source}", source_alias).replace("{topic}", topic)
     }
+
+    /// Whether a topic's name says that it came from the cluster with this alias, directly or by others: it is not copied back
+    /// (`ReplicationPolicy`, `MirrorSourceConnector.isCycle`). Only prefixes tell.
+    pub fn came_from(&self, topic: &str, alias: &str) -> bool {
+        let separator = match self {
+            Naming::Prefixed => ".",
+            Naming::Template(template) => {
+                let between = template.strip_prefix("{source}").and_then(|rest| rest.strip_suffix("{topic}"));
+                match between {
+                    Some(separator) if !separator.is_empty() => separator,
+                    _ => return false,
+                }
+            }
+            Naming::Identity => return false,
+        };
+        let mut prefixes: Vec<&str> = topic.split(separator).collect();
+        prefixes.pop();
+        prefixes.contains(&alias)
+    }
 }
 
 /// One direction of copying: topics of a source cluster to a target cluster.

@@ -56,6 +56,19 @@ pub enum Error {
         /// What happened.
         source: ClientError,
     },
+    /// A topic would come back to where it was.
+    #[error(
+        "flow {flow}: topic {topic:?} would be copied for ever: it passes {circle}. Exclude it from one of the flows, or choose \
+         `naming: prefixed`; two aliases of one cluster need no mirror"
+    )]
+    WouldLoop {
+        /// The flow, as `source->target`.
+        flow: String,
+        /// The topic.
+        topic: String,
+        /// The flows that it passes, in order.
+        circle: String,
+    },
     /// A topic that the flow names does not exist on the source.
     #[error("flow {flow}: the source has no topic {topic:?}")]
     NoSuchTopic {

@@ -35,6 +35,7 @@ mod identity;
 mod item;
 mod lag;
 mod lineage;
+mod loops;
 mod mirror;
 mod mm2;
 mod park;

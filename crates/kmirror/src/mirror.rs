@@ -15,6 +15,7 @@ use crate::error::{ConfigError, Error};
 use crate::flow::{self, FlowContext, FlowShared};
 use crate::groups::{self, GroupReport};
 use crate::lag::{self, PartitionLag};
+use crate::loops::Route;
 use crate::plan::{self, PartitionPlan};
 use crate::selection::Selected;
 use crate::state;
@@ -181,7 +182,8 @@ impl Mirror {
             () = stop.cancelled() => return Ok(()),
         };
         let mut running = tokio::task::JoinSet::new();
-        for ((flow, selected), shared) in self.flows.into_iter().zip(shared) {
+        let routes = routes(&self.flows, &clients);
+        for (route, ((flow, selected), shared)) in self.flows.into_iter().zip(shared).enumerate() {
             let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
                 continue;
             };
@@ -190,6 +192,8 @@ impl Mirror {
                 target: target.clone(),
                 flow,
                 selected,
+                routes: Arc::clone(&routes),
+                route,
                 once: self.once,
                 shared,
                 stop: stop.clone(),
@@ -221,6 +225,24 @@ impl Mirror {
         }
         Ok(clients)
     }
+}
+
+/// Where records go. A cluster whose id is not known stands for itself.
+fn routes(flows: &[(Flow, Selected)], clients: &HashMap<String, Client>) -> Arc<[Route]> {
+    let cluster = |alias: &String| -> Arc<str> {
+        let id = clients.get(alias).and_then(Client::cluster_id);
+        Arc::from(id.map_or_else(|| alias.clone(), |id| id.to_string()))
+    };
+    let route = |(flow, selected): &(Flow, Selected)| Route {
+        name: flow.name(),
+        source_alias: flow.source.clone(),
+        target_alias: flow.target.clone(),
+        source: cluster(&flow.source),
+        target: cluster(&flow.target),
+        naming: flow.naming.clone(),
+        topics: selected.topics.clone(),
+    };
+    flows.iter().map(route).collect()
 }
 
 impl MirrorBuilder {

@@ -1,6 +1,8 @@
 //! What happens to topics beside their records: they are created, grow, get other configurations, and vanish.
 
-use crate::kmirror::await_that;
+use kmirror_testkit::{Workload, unique_topic};
+
+use crate::kmirror::{Kmirror, await_that};
 use crate::scene::Scene;
 use crate::stage::{Stage, on_both_kinds};
 
@@ -10,6 +12,7 @@ on_both_kinds!(
     a_deleted_topic_parks_where_the_policy_says_so,
     a_deleted_topic_stays_on_the_target_else,
     topics_may_be_left_to_somebody_else,
+    what_would_be_copied_for_ever_is_refused,
 );
 
 /// Looks often.
@@ -94,4 +97,35 @@ fn topics_may_be_left_to_somebody_else(stage: &Stage) {
     scene.target.create_topic(neighbour, 1, &[]);
     scene.await_copied();
     assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+fn what_would_be_copied_for_ever_is_refused(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let topic = unique_topic("circle");
+    source.produce(&[Workload::new(&topic).records(10)]);
+    let config = |west: &str, flows: &str| {
+        let east = source.bootstrap_servers();
+        Kmirror::with_config(&format!(
+            "clusters:\n  east: {{ bootstrap_servers: \"{east}\" }}\n  west: {{ bootstrap_servers: \"{west}\" }}\nflows:\n{flows}"
+        ))
+    };
+    let flow = |from: &str, to: &str, naming: &str| {
+        format!(
+            "  - {{ source: {from}, target: {to}, topics: {{ include: [\"(.*\\\\.)?{topic}\"] }}, naming: {naming}, replication_factor: 1 }}\n"
+        )
+    };
+    let there_and_back = |naming| flow("east", "west", naming) + &flow("west", "east", naming);
+    // Two names of one cluster: every record would be copied behind itself.
+    let one_cluster = config(&source.bootstrap_servers(), &flow("east", "west", "identity"));
+    one_cluster.run(&["run", "--once"]).with_code(78).saying("it passes east->west, then east->west");
+    let circle = config(&target.bootstrap_servers(), &there_and_back("identity"));
+    circle.run(&["run"]).with_code(78).saying("it passes east->west, then west->east, then east->west");
+    assert_eq!((source.end(&topic, 0), target.partitions(&topic)), (Some(10), None), "nothing was written");
+    // A prefix tells where a topic came from, and it is not copied back.
+    config(&target.bootstrap_servers(), &flow("east", "west", "prefixed")).copy();
+    let mut mirror = config(&target.bootstrap_servers(), &there_and_back("prefixed")).start();
+    source.produce(&[Workload::new(&topic).records(10)]);
+    await_that("the records have arrived", || target.end(&format!("east.{topic}"), 0) == Some(20));
+    assert_eq!(mirror.end("TERM"), Some(143));
+    assert_eq!(source.partitions(&format!("west.east.{topic}")), None);
 }

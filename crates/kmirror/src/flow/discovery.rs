@@ -8,6 +8,7 @@ use kmirror_client::{Client, ClusterMetadata, KafkaError, OffsetSpec, TopicId, T
 
 use crate::config::{Flow, Offsets, Start};
 use crate::error::Error;
+use crate::loops::{self, Route};
 use crate::selection::TopicMatcher;
 use crate::topics::{self, TopicPair, TopicRules};
 
@@ -16,6 +17,8 @@ use crate::topics::{self, TopicPair, TopicRules};
 pub(crate) struct Discovery {
     pub(crate) flow: Flow,
     pub(crate) matcher: TopicMatcher,
+    pub(crate) routes: Arc<[Route]>,
+    pub(crate) route: usize,
     pub(crate) source: Client,
     pub(crate) target: Client,
     /// Whether everything that the flow names must be there now, and where it ends is asked for.
@@ -31,6 +34,8 @@ pub(crate) struct Looked {
     pub(crate) missed: Vec<Arc<str>>,
     /// Target topics that somebody else has to create.
     pub(crate) awaited: HashSet<Arc<str>>,
+    /// Source topics that would be copied for ever, and the flows that they pass. They are left out.
+    pub(crate) looping: BTreeMap<Arc<str>, String>,
 }
 
 /// A topic with partitions that were not known before.
@@ -56,13 +61,14 @@ impl Discovery {
         let source = refresh(&self.source).await?;
         let mut target = refresh(&self.target).await?;
         let mut pairs = topics::pair(&self.flow, &self.matcher, &source, &target)?;
-        if self.once {
+        let looping = self.take_looping(&mut pairs);
+        if self.once && looping.is_empty() {
             self.check_complete(&source, &pairs)?;
         }
         let missed = self.missed(&known, &source).await?;
         pairs.retain(|pair| known.get(&pair.source).copied().unwrap_or(0) < pair.partitions);
         if pairs.is_empty() {
-            return Ok(Looked { missed, ..Looked::default() });
+            return Ok(Looked { missed, looping, ..Looked::default() });
         }
         if self.flow.creates_topics {
             let has_created = topics::create_missing(&self.flow, &self.source, &self.target, &pairs).await?;
@@ -99,7 +105,7 @@ impl Discovery {
                 })
             })
             .collect();
-        Ok(Looked { found, missed, awaited })
+        Ok(Looked { found, missed, awaited, looping })
     }
 
     /// The known topics that the source does not have any more. A list of all topics leaves out those that may not be seen; only a
@@ -119,6 +125,15 @@ impl Discovery {
             named.topic(topic).is_none_or(|topic| topic.error == Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION))
         };
         Ok(absent.into_iter().filter(is_gone).collect())
+    }
+
+    /// Takes out the topics that would be copied for ever.
+    fn take_looping(&self, pairs: &mut Vec<TopicPair>) -> BTreeMap<Arc<str>, String> {
+        let circle = |pair: &TopicPair| loops::circle_of(&self.routes, self.route, &pair.source);
+        let looping: BTreeMap<_, _> =
+            pairs.iter().filter_map(|pair| Some((Arc::clone(&pair.source), circle(pair)?))).collect();
+        pairs.retain(|pair| !looping.contains_key(&pair.source));
+        looping
     }
 
     fn check_complete(&self, source: &ClusterMetadata, pairs: &[TopicPair]) -> Result<(), Error> {

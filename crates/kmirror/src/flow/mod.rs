@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::supervisor::run;
 use crate::config::Flow;
+use crate::loops::Route;
 use crate::selection::Selected;
 use crate::status::{FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
 
@@ -23,6 +24,9 @@ use crate::status::{FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
 pub(crate) struct FlowContext {
     pub(crate) flow: Flow,
     pub(crate) selected: Selected,
+    /// All flows of the mirror, and which of them this is.
+    pub(crate) routes: Arc<[Route]>,
+    pub(crate) route: usize,
     pub(crate) source: Client,
     pub(crate) target: Client,
     /// Whether the flow ends at the offsets where the source ended when it started.

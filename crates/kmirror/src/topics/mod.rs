@@ -71,6 +71,9 @@ pub(crate) fn pair(
         if topic.is_internal || topic.error.is_some() || !matcher.matches(topic_name) {
             continue;
         }
+        if flow.naming.came_from(topic_name, &flow.target) {
+            continue;
+        }
         let name = flow.naming.target_topic(&flow.source, topic_name);
         if flow.mm2_topics.heartbeats && crate::mm2::is_heartbeats(&flow.source, &name) {
             continue; // written by this flow itself

@@ -58,6 +58,10 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         () = stop.cancelled() => return Ok(()),
     };
     let start = supervisor.context.flow.start;
+    if let Some((topic, circle)) = looked.looping.into_iter().next() {
+        let flow = supervisor.context.flow.name();
+        return Err(Error::WouldLoop { flow, topic: topic.to_string(), circle });
+    }
     supervisor.tell_awaited(looked.awaited);
     supervisor.start(looked.found, start);
     let mut settled = tokio::time::interval(SETTLED_INTERVAL);
@@ -95,6 +99,8 @@ struct Supervisor {
     gone: GoneTopics,
     /// Target topics that somebody else has to create, which was told.
     awaited: HashSet<Arc<str>>,
+    /// Source topics that would be copied for ever, which was told.
+    looping: HashSet<Arc<str>>,
     state: StateStore,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
     events: mpsc::UnboundedSender<FlowEvent>,
@@ -117,6 +123,8 @@ impl Supervisor {
         let discovery = Discovery {
             flow: context.flow.clone(),
             matcher: context.selected.topics.clone(),
+            routes: Arc::clone(&context.routes),
+            route: context.route,
             source: context.source.clone(),
             target: context.target.clone(),
             once: context.once,
@@ -133,6 +141,7 @@ impl Supervisor {
             held: HashMap::new(),
             gone: GoneTopics::default(),
             awaited: HashSet::new(),
+            looping: HashSet::new(),
             state,
             events,
             fetchers: HashMap::new(),

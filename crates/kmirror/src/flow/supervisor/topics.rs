@@ -1,11 +1,11 @@
 //! Topics and partitions that appear, change, or are looked at again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use kmirror_client::TopicPartition;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
 use crate::config::Start;
@@ -92,7 +92,8 @@ impl Supervisor {
     pub(super) async fn on_looked(&mut self, looked: Result<Looked, Error>) {
         self.is_looking = false;
         match looked {
-            Ok(Looked { found, missed, awaited }) => {
+            Ok(Looked { found, missed, awaited, looping }) => {
+                self.tell_looping(looping);
                 self.tell_awaited(awaited);
                 if std::mem::take(&mut self.is_blind) {
                     info!(flow = self.context.flow.name(), "both clusters answer again");
@@ -131,6 +132,17 @@ impl Supervisor {
                 let _ = fetcher.send(FetcherEvent::GiveBack(key)).await;
             }
         }
+    }
+
+    /// Says once which topics are left out since they would be copied for ever.
+    fn tell_looping(&mut self, looping: BTreeMap<Arc<str>, String>) {
+        for (topic, circle) in &looping {
+            if !self.looping.contains(topic) {
+                let flow = self.context.flow.name();
+                error!(flow, %topic, circle, "left out: it would be copied for ever, for it passes these flows in a circle");
+            }
+        }
+        self.looping = looping.into_keys().collect();
     }
 
     /// Says once which topics somebody else has to create.
