@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, ParkReason, PartitionState, VerifyOptions};
 use kmirror_codec::{Attributes, BatchBuilder, Compression, NewRecord, Stamp, Workspace};
-use kmirror_embedded::{EmbeddedCluster, Profile};
+use kmirror_embedded::{
+    Acl, ApiKey, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, Profile, ResourceType, ResponseError,
+};
 
 #[tokio::test]
 async fn releases_of_every_age_are_copied_from_and_to() {
@@ -133,6 +135,56 @@ async fn replicas_that_stand_still_are_waited_for() {
     assert_eq!(world.records("orders"), writer.committed);
 }
 
+#[tokio::test]
+async fn empty_transactions_fill_holes_on_releases_of_every_age() {
+    for profile in [Profile::Kafka2_1, Profile::Kafka2_8, Profile::Kafka3_9, Profile::Kafka4_3] {
+        let world = World::without_markers(1, profile).await;
+        let mut writer = Writer::new(13);
+        (0..30).for_each(|_| writer.write(&world.source, "orders", 0));
+        world.once().await;
+        // Another owner takes the transactional ids over.
+        (0..30).for_each(|_| writer.write(&world.source, "orders", 0));
+        world.once().await;
+        assert_eq!(world.records("orders"), writer.committed, "{profile:?}");
+        let end = |cluster: &EmbeddedCluster| cluster.log("orders", 0).unwrap().end;
+        assert_eq!(end(&world.target), end(&world.source), "{profile:?}");
+        let batches = world.target.log("orders", 0).unwrap().batches;
+        let headers = batches.into_iter().map(|batch| *kmirror_codec::Batch::parse(batch).unwrap().header());
+        let mut markers = headers.filter(|header| header.attributes.is_control()).peekable();
+        assert!(markers.peek().is_some());
+        // The target gave them out, where kmirror computes its own.
+        assert!(markers.all(|marker| marker.producer_id < 1_000), "{profile:?}");
+    }
+}
+
+#[tokio::test]
+async fn empty_transactions_go_on_when_their_coordinators_move_and_answers_are_lost() {
+    let world = World::without_markers(3, Profile::Kafka4_3).await;
+    let mut writer = Writer::new(17);
+    let handle = world.mirror().spawn();
+    for round in 0..12_u8 {
+        (0..10).for_each(|_| writer.write(&world.source, "orders", 0));
+        let apis = [ApiKey::InitProducerId, ApiKey::AddPartitionsToTxn, ApiKey::EndTxn];
+        let api = apis[usize::from(round) % apis.len()];
+        let broker = 1 + i32::from(round % 3);
+        let kinds = [
+            FaultKind::HangUpAfter,
+            FaultKind::Error(ResponseError::NotCoordinator),
+            FaultKind::HangUpBefore,
+            FaultKind::Error(ResponseError::ConcurrentTransactions),
+        ];
+        world.target.inject(Fault::new(kinds[usize::from(round) % kinds.len()].clone()).of(api));
+        world.target.stop_broker(broker).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.target.start_broker(broker).unwrap();
+    }
+    world.target.clear_faults();
+    caught_up(&handle, &world).await;
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+    world.verify().await;
+    assert_eq!(world.records("orders"), writer.committed);
+}
+
 /// Two clusters with a topic to copy.
 struct World {
     source: EmbeddedCluster,
@@ -146,6 +198,41 @@ impl World {
         };
         let world = World { source: cluster(source).await, target: cluster(target).await };
         world.source.create_topic("orders", 1, &[]).unwrap();
+        world
+    }
+
+    /// The target permits everything that kmirror needs but markers.
+    async fn without_markers(brokers: u8, target: Profile) -> World {
+        let mut world = World::new(1, Profile::Kafka4_3, target).await;
+        let builder = EmbeddedCluster::builder().brokers(brokers).profile(target);
+        world.target = builder.authorizer([]).start().await.unwrap();
+        let resources = [
+            (ResourceType::Topic, "*", &[Operation::All][..]),
+            (ResourceType::Group, "*", &[Operation::All]),
+            (ResourceType::TransactionalId, "*", &[Operation::Write]),
+            (
+                ResourceType::Cluster,
+                "kafka-cluster",
+                &[
+                    Operation::Describe,
+                    Operation::Create,
+                    Operation::DescribeConfigs,
+                    Operation::IdempotentWrite,
+                ],
+            ),
+        ];
+        for (resource_type, name, operations) in resources {
+            for operation in operations {
+                world.target.add_acl(Acl {
+                    resource_type,
+                    pattern: Pattern::Literal(name.to_owned()),
+                    principal: "User:ANONYMOUS".to_owned(),
+                    host: "*".to_owned(),
+                    operation: *operation,
+                    allows: true,
+                });
+            }
+        }
         world
     }
 
