@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Status(LagArguments),
     /// Say how far each partition of the target is behind, asked of both clusters
     Lag(LagArguments),
+    /// Say what may be written in kmirror.yaml, or check what is
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print a script that completes commands in a shell
     Completions(ShellArguments),
     /// Print the manual page
@@ -44,6 +47,14 @@ pub(crate) enum Command {
     Groups(GroupsArguments),
     /// Say where one offset is on the other side
     Translate(TranslateArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every key with its default, what it means, and the key of MirrorMaker 2 that means the same
+    Reference,
+    /// Read a file as `run` would, and connect to nothing
+    Check(ConfigArguments),
 }
 
 #[derive(Debug, Args)]

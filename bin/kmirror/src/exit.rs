@@ -54,6 +54,11 @@ impl Failure {
         self
     }
 
+    #[cfg(test)]
+    pub(crate) fn help_text(&self) -> String {
+        self.help.clone().unwrap_or_default()
+    }
+
     /// Shows where in a file it is.
     pub(crate) fn at(mut self, file: &str, text: &str, offset: usize, label: &str) -> Failure {
         let length = text.get(offset..).map_or(0, |rest| rest.find([':', '\n']).unwrap_or(rest.len()));

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Import(arguments) => commands::import::run(&arguments),
         Command::Status(arguments) => runtime.block_on(commands::lag::status(arguments)),
         Command::Lag(arguments) => runtime.block_on(commands::lag::run(arguments)),
+        Command::Config(command) => commands::config::run(&command),
         Command::Completions(arguments) => commands::manual::completions(arguments.shell),
         Command::Man => commands::manual::page(),
         Command::Groups(arguments) => runtime.block_on(commands::groups::run(arguments)),

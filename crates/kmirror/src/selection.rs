@@ -139,18 +139,12 @@ impl Pattern {
     fn compile(text: &str) -> Result<Pattern, ConfigError> {
         // Anchored: a pattern that means `orders` must not take `orders-archive` along.
         let anchored = format!("^(?:{text})$");
-        let expression = match Regex::new(&anchored) {
-            Ok(regex) => Expression::Plain(regex),
-            Err(error) => match fancy_regex::RegexBuilder::new(&anchored)
-                .backtrack_limit(BACKTRACKS_MAX)
-                .build()
-            {
-                Ok(regex) => Expression::Fancy(regex),
-                // Its words about what is wrong with a plain expression are the better ones.
-                Err(_) => {
-                    return Err(ConfigError::Pattern { pattern: text.to_owned(), reason: error.to_string() });
-                }
-            },
+        let failed = |reason: String| ConfigError::Pattern { pattern: text.to_owned(), reason };
+        let expression = if looks_around(text) {
+            let regex = fancy_regex::RegexBuilder::new(&anchored).backtrack_limit(BACKTRACKS_MAX).build();
+            Expression::Fancy(regex.map_err(|error| failed(error.to_string()))?)
+        } else {
+            Expression::Plain(Regex::new(&anchored).map_err(|error| failed(error.to_string()))?)
         };
         Ok(Pattern { text: text.to_owned(), expression })
     }
@@ -163,6 +157,12 @@ impl Pattern {
                 Expression::Fancy(regex) => regex.is_match(name).unwrap_or(false),
             }
     }
+}
+
+/// Whether an expression needs what takes more than linear time: looking around, atomic groups, references to groups.
+fn looks_around(text: &str) -> bool {
+    let refers = text.as_bytes().windows(2).any(|pair| matches!(pair, [b'\\', b'1'..=b'9']));
+    refers || ["(?=", "(?!", "(?<=", "(?<!", "(?>"].iter().any(|group| text.contains(group))
 }
 
 /// Steps back that a look-around may take for one name.

@@ -16,6 +16,9 @@ use self::raw::{RawCluster, RawConfig, RawFlow};
 use crate::exit::Failure;
 use crate::import::{Imported, NoteKind};
 
+/// Every key with its default, and what it means.
+pub(crate) const REFERENCE: &str = include_str!("reference.yaml");
+
 /// A configuration that was read.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -252,6 +255,31 @@ mod tests {
             assert!(failure.to_string().contains(expected), "{}: {failure}", path.display());
         }
     }
+
+    /// What the reference says is the default is what is done where nothing is written, and no key is left out.
+    #[test]
+    fn the_reference_shows_every_key_with_its_default() {
+        let shown = |text: &str| {
+            let mirror =
+                Config::parse("reference", text).and_then(|config| config.mirror(false)).expect("valid");
+            format!("{mirror:?}")
+        };
+        let minimal = "clusters:\n  east: { bootstrap_servers: \"127.0.0.1:19092\" }\n  \
+                       west: { bootstrap_servers: \"127.0.0.1:29092\" }\nflows:\n  \
+                       - { source: east, target: west, topics: { include: [\".*\"] } }\n";
+        assert_eq!(shown(REFERENCE), shown(minimal));
+        for section in ["", "flows:\n  - ", "flows:\n  - source: a\n    groups: ", "clusters:\n  east: "] {
+            let text = format!("{section}{{ no_such_key: 1 }}");
+            let failure = Config::parse("unknown", &text).expect_err("unknown").help_text();
+            for key in failure.trim_start_matches("known here: ").split(", ") {
+                let is_shown = REFERENCE.contains(&format!("{key}:")) || NOT_YET.contains(&key);
+                assert!(is_shown, "{key:?} is not in the reference");
+            }
+        }
+    }
+
+    /// Refused until they are there.
+    const NOT_YET: [&str; 4] = ["tls", "sasl", "properties", "properties_file"];
 
     #[test]
     fn a_missing_file_is_a_configuration_error() {
