@@ -25,24 +25,25 @@ pub(super) fn refusal_of_all(
         return Some(Refused::new(error, "injected"));
     }
     let data = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-    let producers: BTreeSet<_> = data.filter_map(|data| transactional(data.records.as_ref()?)).collect();
+    let headers = data.filter_map(|data| transactional(data.records.as_ref()?)).collect::<Vec<_>>();
     let may_produce_as = |id: &TransactionalId| {
         let (principal, resource_type) = (&connection.principal, ResourceType::TransactionalId);
         state.authorizer.allows(principal, Operation::Write, resource_type, id)
     };
-    if !producers.is_empty() && !request.transactional_id.as_ref().is_some_and(may_produce_as) {
+    if !headers.is_empty() && !request.transactional_id.as_ref().is_some_and(may_produce_as) {
         let error = ResponseError::TransactionalIdAuthorizationFailed;
         return Some(Refused::new(error, "Transactional Id authorization failed."));
     }
+    let producers = headers.iter().filter(|header| header.producer_id >= 0);
+    let producers: BTreeSet<_> =
+        producers.map(|header| (header.producer_id, header.producer_epoch)).collect();
     let message = "Transactional records contained more than one producer ID";
     (producers.len() > 1).then(|| Refused::new(ResponseError::InvalidProducerIdMapping, message))
 }
 
-/// Id and epoch of the producer of a transactional batch.
-fn transactional(records: &Bytes) -> Option<(i64, i16)> {
-    let header =
-        Header::parse(records).filter(|header| header.is_transactional() && header.producer_id >= 0)?;
-    Some((header.producer_id, header.producer_epoch))
+/// The header of a transactional batch.
+fn transactional(records: &Bytes) -> Option<Header> {
+    Header::parse(records).filter(Header::is_transactional)
 }
 
 /// Checks that the partition belongs to the transaction that a batch belongs to, where the leader does not know that yet.
@@ -54,7 +55,7 @@ pub(super) fn verify(
     to: &PartitionName,
     records: &Bytes,
 ) -> Result<(), Refused> {
-    let Some(header) = Header::parse(records).filter(|_| transactional(records).is_some()) else {
+    let Some(header) = transactional(records).filter(|header| header.producer_id >= 0) else {
         return Ok(());
     };
     let is_verified = state.profile.verifies_transactions();

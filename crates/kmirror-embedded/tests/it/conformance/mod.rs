@@ -4,6 +4,7 @@
 mod group_schedules;
 mod groups;
 mod logs;
+mod transaction_rights;
 mod transactions;
 
 /// The table of a family of cases that the crate's documentation shows. Without Kafka at hand a changed judgement is noticed by it
