@@ -2,6 +2,7 @@
 
 write ADDRESS TOPIC CODEC COUNT             idempotently, to all partitions
 transactions ADDRESS TOPIC ID COUNT         COUNT transactions of ten records; every third one is aborted
+copy ADDRESS SOURCE TARGET GROUP ID COUNT   COUNT records from topic to topic, exactly once
 dump ADDRESS TOPIC ISOLATION                every record as a line, checksums checked
 group ADDRESS TOPIC GROUP COUNT             reads COUNT records as a member of a group, commits, leaves
 committed ADDRESS TOPIC GROUP               what the group has committed
@@ -67,6 +68,26 @@ def consumer(address, **settings):
     return Consumer({**config, **settings})
 
 
+def copy(address, source, target, group_id, transactional_id, count):
+    reader = consumer(address, **{"group.id": group_id, "auto.offset.reset": "earliest", "isolation.level": "read_committed"})
+    reader.subscribe([source])
+    producer = Producer({"bootstrap.servers": address, "transactional.id": transactional_id})
+    producer.init_transactions(PATIENCE_SECONDS)
+    left = int(count)
+    while left:
+        messages = reader.consume(min(left, 7), PATIENCE_SECONDS)
+        assert messages, f"{left} records are missing"
+        producer.begin_transaction()
+        for message in messages:
+            assert message.error() is None, message.error()
+            producer.produce(target, key=message.key(), value=message.value())
+        positions = reader.position(reader.assignment())
+        producer.send_offsets_to_transaction(positions, reader.consumer_group_metadata(), PATIENCE_SECONDS)
+        producer.commit_transaction(PATIENCE_SECONDS)
+        left -= len(messages)
+    reader.close()
+
+
 def dump(address, topic, isolation):
     reader = consumer(address, **{"isolation.level": isolation, "enable.partition.eof": True})
     numbers = partitions(address, topic)
@@ -110,4 +131,5 @@ def committed(address, topic, group_id):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {"write": write, "transactions": transactions, "dump": dump, "group": group, "committed": committed}[command](*arguments)
+    commands = [write, transactions, copy, dump, group, committed]
+    {known.__name__: known for known in commands}[command](*arguments)

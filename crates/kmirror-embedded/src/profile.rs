@@ -117,7 +117,7 @@ fn max_of_3_9(api: ApiKey) -> i16 {
         ApiKey::EndTxn | ApiKey::TxnOffsetCommit | ApiKey::AddOffsetsToTxn => 4,
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => 3,
         ApiKey::DescribeGroups => 5,
-        ApiKey::ListTransactions => 1,
+        ApiKey::ListTransactions | ApiKey::DescribeCluster => 1,
         _ => i16::MAX,
     }
 }

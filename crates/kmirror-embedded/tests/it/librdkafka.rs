@@ -1,4 +1,4 @@
-//! librdkafka against the embedded cluster: every codec, groups, and every profile.
+//! librdkafka against the embedded cluster: every codec, groups, transactions, and every profile.
 
 use kmirror_embedded::{EmbeddedCluster, Profile};
 use kmirror_testkit::librdkafka;
@@ -26,5 +26,32 @@ async fn librdkafka_writes_and_reads() {
             );
             assert!(lines[0].contains("key-0") && lines[0].contains("again"), "{}", lines[0]);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn librdkafka_writes_in_transactions_and_copies_exactly_once() {
+    let Some(librdkafka) = librdkafka("librdkafka_writes_in_transactions_and_copies_exactly_once") else {
+        return;
+    };
+    for profile in [Profile::Kafka2_1, Profile::Kafka2_8, Profile::Kafka3_9, Profile::Kafka4_3] {
+        let cluster = EmbeddedCluster::builder().brokers(3).profile(profile).start().await.unwrap();
+        let address = cluster.bootstrap_servers();
+        for topic in ["orders", "copies"] {
+            cluster.create_topic(topic, 1, &[]).unwrap();
+        }
+        let run = |arguments: &[&str]| {
+            tokio::task::block_in_place(|| librdkafka.run(arguments))
+                .unwrap_or_else(|error| panic!("{profile:?}: {error}"))
+        };
+        run(&["transactions", &address, "orders", "writer", "9"]);
+        assert_eq!(run(&["dump", &address, "orders", "read_committed"]).len(), 60, "{profile:?}");
+        assert_eq!(run(&["dump", &address, "orders", "read_uncommitted"]).len(), 90, "{profile:?}");
+        run(&["copy", &address, "orders", "copies", "copiers", "copier", "60"]);
+        assert_eq!(run(&["dump", &address, "copies", "read_committed"]).len(), 60, "{profile:?}");
+        let last = run(&["dump", &address, "orders", "read_committed"]).pop().unwrap();
+        let last: i64 = last.split('\t').nth(1).unwrap().parse().unwrap();
+        let committed = cluster.committed_offsets("copiers")[&("orders".to_owned(), 0)];
+        assert!(committed > last, "{committed} of {last} on {profile:?}");
     }
 }
