@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::flow::FlowShared;
+use crate::flow::beside::Rounds;
 
 /// The positions of one flow, as they were last committed.
 pub(crate) struct CommitGroup {
@@ -31,15 +32,9 @@ impl CommitGroup {
 
     /// Commits now and then what has changed, and once more when it is stopped.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let is_last = tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => false,
-                () = stop.cancelled() => true,
-            };
+        let mut rounds = Rounds::new(INTERVAL, stop);
+        while rounds.next().await {
             self.commit().await;
-            if is_last {
-                return;
-            }
         }
     }
 

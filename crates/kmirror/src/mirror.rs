@@ -94,10 +94,7 @@ impl Mirror {
     ) -> Result<VerifyReport, Error> {
         let clients = self.connect().await?;
         let mut report = VerifyReport::default();
-        for (flow, selected) in &self.flows {
-            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
-                continue;
-            };
+        for (flow, selected, source, target) in self.connected(&clients) {
             let (source, target) = (source.clone(), target.clone());
             let partitions =
                 verify_flow(flow, &selected.topics, source, target, options, Arc::clone(&progress)).await?;
@@ -110,10 +107,7 @@ impl Mirror {
     pub async fn check(&self) -> Result<Vec<FlowCheck>, Error> {
         let clients = self.connect().await?;
         let mut checks = Vec::new();
-        for (flow, _) in &self.flows {
-            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
-                continue;
-            };
+        for (flow, _, source, target) in self.connected(&clients) {
             checks.push(check::of_flow(flow, source, target).await?);
         }
         Ok(checks)
@@ -123,10 +117,7 @@ impl Mirror {
     pub async fn plan(&self) -> Result<Vec<PartitionPlan>, Error> {
         let clients = self.connect().await?;
         let mut plans = Vec::new();
-        for (flow, selected) in &self.flows {
-            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
-                continue;
-            };
+        for (flow, selected, source, target) in self.connected(&clients) {
             plans.extend(plan::of_flow(flow, &selected.topics, source, target).await?);
         }
         Ok(plans)
@@ -136,10 +127,7 @@ impl Mirror {
     pub async fn lineages(&self) -> Result<Vec<PartitionLineage>, Error> {
         let clients = self.connect().await?;
         let mut lineages = Vec::new();
-        for (flow, selected) in &self.flows {
-            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
-                continue;
-            };
+        for (flow, selected, source, target) in self.connected(&clients) {
             lineages.extend(state::lineages::of_flow(flow, &selected.topics, source, target).await?);
         }
         Ok(lineages)
@@ -149,10 +137,7 @@ impl Mirror {
     pub async fn lags(&self) -> Result<Vec<PartitionLag>, Error> {
         let clients = self.connect().await?;
         let mut lags = Vec::new();
-        for (flow, selected) in &self.flows {
-            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
-                continue;
-            };
+        for (flow, selected, source, target) in self.connected(&clients) {
             lags.extend(lag::of_flow(flow, &selected.topics, source, target).await?);
         }
         Ok(lags)
@@ -162,10 +147,7 @@ impl Mirror {
     pub async fn groups(&self) -> Result<Vec<GroupReport>, Error> {
         let clients = self.connect().await?;
         let mut reports = Vec::new();
-        for (flow, selected) in &self.flows {
-            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
-                continue;
-            };
+        for (flow, selected, source, target) in self.connected(&clients) {
             reports.extend(groups::of_flow(flow, selected, source, target).await?);
         }
         Ok(reports)
@@ -210,6 +192,16 @@ impl Mirror {
             }
         }
         result
+    }
+
+    /// The flows with the clients of their clusters.
+    fn connected<'a>(
+        &'a self,
+        clients: &'a HashMap<String, Client>,
+    ) -> impl Iterator<Item = (&'a Flow, &'a Selected, &'a Client, &'a Client)> {
+        self.flows.iter().filter_map(|(flow, selected)| {
+            Some((flow, selected, clients.get(&flow.source)?, clients.get(&flow.target)?))
+        })
     }
 
     async fn connect(&self) -> Result<HashMap<String, Client>, Error> {

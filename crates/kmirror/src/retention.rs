@@ -8,6 +8,7 @@ use kmirror_client::{Client, Isolation, ListedOffset, OffsetSpec, TopicPartition
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::flow::beside::Rounds;
 use crate::flow::{FlowShared, Published};
 use crate::lineage::Lineage;
 use crate::status::PartitionState;
@@ -77,15 +78,9 @@ impl LogStartFollower {
 
     /// Follows until it is stopped.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let is_last = tokio::select! {
-                () = tokio::time::sleep(self.interval) => false,
-                () = stop.cancelled() => true,
-            };
+        let mut rounds = Rounds::new(self.interval, stop);
+        while rounds.next().await {
             self.follow().await;
-            if is_last {
-                return;
-            }
         }
     }
 

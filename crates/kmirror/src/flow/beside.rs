@@ -20,6 +20,31 @@ pub(crate) struct Beside {
     stop: CancellationToken,
 }
 
+/// When a task beside a flow has something to do: now and then, and once more when it is stopped.
+pub(crate) struct Rounds {
+    interval: Duration,
+    stop: CancellationToken,
+    has_ended: bool,
+}
+
+impl Rounds {
+    pub(crate) fn new(interval: Duration, stop: CancellationToken) -> Rounds {
+        Rounds { interval, stop, has_ended: false }
+    }
+
+    /// Waits for the next round; false when there is none any more.
+    pub(crate) async fn next(&mut self) -> bool {
+        if self.has_ended {
+            return false;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(self.interval) => {}
+            () = self.stop.cancelled() => self.has_ended = true,
+        }
+        true
+    }
+}
+
 impl Beside {
     /// Starts what the flow's configuration asks for.
     pub(crate) fn start(context: &FlowContext) -> Beside {

@@ -1,7 +1,7 @@
 //! A flow: one direction of copying. Its supervisor is one loop over one enum of events, and the only one that starts,
 //! moves and stops the tasks of the flow.
 
-mod beside;
+pub(crate) mod beside;
 pub(crate) mod discovery;
 mod heads;
 mod standby;

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use super::judge::{Arrived, Decision, Standing, judge};
 use crate::config::{Flow, OnGroupReset};
 use crate::flow::FlowShared;
+use crate::flow::beside::Rounds;
 use crate::mm2::{Checkpoint, Checkpoints};
 use crate::selection::GroupMatcher;
 
@@ -75,15 +76,9 @@ impl GroupFollower {
 
     /// Follows until it is stopped, and once more then: what has arrived last counts too.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let is_last = tokio::select! {
-                () = tokio::time::sleep(self.interval) => false,
-                () = stop.cancelled() => true,
-            };
+        let mut rounds = Rounds::new(self.interval, stop);
+        while rounds.next().await {
             self.follow().await;
-            if is_last {
-                return;
-            }
         }
     }
 

@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 use super::configs::{self, ConfigStep};
 use crate::config::{Flow, TopicConfigs};
 use crate::flow::FlowShared;
+use crate::flow::beside::Rounds;
 use crate::status::PartitionState;
 
 /// Compares the configurations of each topic on both sides now and then, and changes the target's.
@@ -37,11 +38,8 @@ impl ConfigFollower {
 
     /// Follows until it is stopped, and once more then.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let is_last = tokio::select! {
-                () = tokio::time::sleep(self.rules.interval) => false,
-                () = stop.cancelled() => true,
-            };
+        let mut rounds = Rounds::new(self.rules.interval, stop);
+        while rounds.next().await {
             match self.follow().await {
                 Ok(()) => self.is_failing = false,
                 Err(error) if self.is_failing => debug!(%error, "configurations do not follow"),
@@ -53,9 +51,6 @@ impl ConfigFollower {
                     };
                     warn!(%error, advice, "configurations do not follow");
                 }
-            }
-            if is_last {
-                return;
             }
         }
     }
