@@ -8,6 +8,7 @@
 //! Brokers from release 2.1 on are understood. No length or count that a broker sends is trusted before it is checked: a
 //! hostile broker can fail a request or a connection, not the process.
 
+mod acls;
 mod admin;
 mod client;
 mod config;
@@ -27,6 +28,7 @@ mod route;
 mod transactions;
 mod wire;
 
+pub use acls::{AclEntry, AclOperation, AclPatternType, AclPermission, AclResourceType, AclResults};
 pub use admin::{ConfigChange, ConfigEntry, ConfigSource, CreatedTopic, NewTopic, TopicResults};
 pub use client::{Client, Lane};
 pub use config::ClientConfig;

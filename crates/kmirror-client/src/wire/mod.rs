@@ -84,6 +84,9 @@ apis! {
     AddPartitionsToTxnRequest -> AddPartitionsToTxnResponse, 24 "AddPartitionsToTxn" 0..=3 ADD_PARTITIONS_TO_TXN |response| response.throttle_time_ms;
     EndTxnRequest -> EndTxnResponse, 26 "EndTxn" 0..=4 END_TXN |response| response.throttle_time_ms;
     WriteTxnMarkersRequest -> WriteTxnMarkersResponse, 27 "WriteTxnMarkers" 1..=1 WRITE_TXN_MARKERS |_| 0;
+    DescribeAclsRequest -> DescribeAclsResponse, 29 "DescribeAcls" 1..=3 DESCRIBE_ACLS |response| response.throttle_time_ms;
+    CreateAclsRequest -> CreateAclsResponse, 30 "CreateAcls" 1..=3 CREATE_ACLS |response| response.throttle_time_ms;
+    DeleteAclsRequest -> DeleteAclsResponse, 31 "DeleteAcls" 1..=3 DELETE_ACLS |response| response.throttle_time_ms;
     DescribeConfigsRequest -> DescribeConfigsResponse, 32 "DescribeConfigs" 1..=4 DESCRIBE_CONFIGS |response| response.throttle_time_ms;
     CreatePartitionsRequest -> CreatePartitionsResponse, 37 "CreatePartitions" 0..=3 CREATE_PARTITIONS |response| response.throttle_time_ms;
     IncrementalAlterConfigsRequest -> IncrementalAlterConfigsResponse, 44 "IncrementalAlterConfigs" 0..=1 INCREMENTAL_ALTER_CONFIGS |response| response.throttle_time_ms;

@@ -312,6 +312,39 @@ const MARKER: Kind = Kind::Struct(&[int64("producer_id"), array("topics", &MARKE
 const MARKER_TOPIC: Kind = Kind::Struct(&[string("name"), array("partitions", &MARKER_PARTITION)]);
 const MARKER_PARTITION: Kind = Kind::Struct(&[int32("partition_index"), ERROR_CODE]);
 
+pub(super) const DESCRIBE_ACLS: Schema = Schema {
+    flexible_since: 2,
+    fields: &[THROTTLE_TIME, ERROR_CODE, ERROR_MESSAGE, array("resources", &ACL_RESOURCE)],
+};
+const ACL_RESOURCE: Kind = Kind::Struct(&[
+    int8("resource_type"),
+    string("resource_name"),
+    int8("pattern_type"),
+    array("acls", &ACL),
+]);
+const ACL: Kind =
+    Kind::Struct(&[string("principal"), string("host"), int8("operation"), int8("permission_type")]);
+
+pub(super) const CREATE_ACLS: Schema =
+    Schema { flexible_since: 2, fields: &[THROTTLE_TIME, array("results", &CREATED_ACL)] };
+const CREATED_ACL: Kind = Kind::Struct(&[ERROR_CODE, ERROR_MESSAGE]);
+
+pub(super) const DELETE_ACLS: Schema =
+    Schema { flexible_since: 2, fields: &[THROTTLE_TIME, array("filter_results", &ACL_FILTER_RESULT)] };
+const ACL_FILTER_RESULT: Kind =
+    Kind::Struct(&[ERROR_CODE, ERROR_MESSAGE, array("matching_acls", &DELETED_ACL)]);
+const DELETED_ACL: Kind = Kind::Struct(&[
+    ERROR_CODE,
+    ERROR_MESSAGE,
+    int8("resource_type"),
+    string("resource_name"),
+    int8("pattern_type"),
+    string("principal"),
+    string("host"),
+    int8("operation"),
+    int8("permission_type"),
+]);
+
 pub(super) const DESCRIBE_CONFIGS: Schema =
     Schema { flexible_since: 4, fields: &[THROTTLE_TIME, array("results", &CONFIG_RESOURCE)] };
 const CONFIG_RESOURCE: Kind = Kind::Struct(&[

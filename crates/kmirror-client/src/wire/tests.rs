@@ -379,6 +379,9 @@ proptest! {
         check::<m::DescribeConfigsRequest>(|version| admin::describe_configs(&sample, version));
         check::<m::CreatePartitionsRequest>(|version| admin::create_partitions(&sample, version));
         check::<m::IncrementalAlterConfigsRequest>(|version| admin::alter_configs(&sample, version));
+        check::<m::DescribeAclsRequest>(|version| admin::describe_acls(&sample, version));
+        check::<m::CreateAclsRequest>(|version| admin::create_acls(&sample, version));
+        check::<m::DeleteAclsRequest>(|version| admin::delete_acls(&sample, version));
         check::<m::OffsetCommitRequest>(|version| coordinators::commits(&sample, version));
         check::<m::OffsetFetchRequest>(|version| coordinators::offsets(&sample, version));
         check::<m::ListGroupsRequest>(|version| coordinators::groups(&sample, version));
@@ -411,6 +414,9 @@ proptest! {
         all::<m::DescribeConfigsRequest>(&bytes);
         all::<m::CreatePartitionsRequest>(&bytes);
         all::<m::IncrementalAlterConfigsRequest>(&bytes);
+        all::<m::DescribeAclsRequest>(&bytes);
+        all::<m::CreateAclsRequest>(&bytes);
+        all::<m::DeleteAclsRequest>(&bytes);
         all::<m::OffsetCommitRequest>(&bytes);
         all::<m::OffsetFetchRequest>(&bytes);
         all::<m::ListGroupsRequest>(&bytes);

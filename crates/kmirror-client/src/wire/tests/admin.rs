@@ -83,3 +83,54 @@ pub(super) fn alter_configs(sample: &Sample, version: i16) -> m::IncrementalAlte
         .with_throttle_time_ms(sample.int())
         .with_responses(sample.many(resource))
 }
+
+pub(super) fn describe_acls(sample: &Sample, version: i16) -> m::DescribeAclsResponse {
+    use m::describe_acls_response as r;
+    let acl = r::AclDescription::default()
+        .with_principal(text(&sample.name))
+        .with_host(text(&sample.name))
+        .with_operation(3)
+        .with_permission_type(3)
+        .with_unknown_tagged_fields(sample.tags(version >= 2));
+    let resource = r::DescribeAclsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text(&sample.name))
+        .with_pattern_type(3)
+        .with_acls(sample.many(acl));
+    m::DescribeAclsResponse::default()
+        .with_throttle_time_ms(sample.int())
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_resources(sample.many(resource))
+}
+
+pub(super) fn create_acls(sample: &Sample, version: i16) -> m::CreateAclsResponse {
+    use m::create_acls_response as r;
+    let result = r::AclCreationResult::default()
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_unknown_tagged_fields(sample.tags(version >= 2));
+    m::CreateAclsResponse::default().with_throttle_time_ms(sample.int()).with_results(sample.many(result))
+}
+
+pub(super) fn delete_acls(sample: &Sample, version: i16) -> m::DeleteAclsResponse {
+    use m::delete_acls_response as r;
+    let deleted = r::DeleteAclsMatchingAcl::default()
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_resource_type(2)
+        .with_resource_name(text(&sample.name))
+        .with_pattern_type(3)
+        .with_principal(text(&sample.name))
+        .with_host(text(&sample.name))
+        .with_operation(3)
+        .with_permission_type(3)
+        .with_unknown_tagged_fields(sample.tags(version >= 2));
+    let result = r::DeleteAclsFilterResult::default()
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_matching_acls(sample.many(deleted));
+    m::DeleteAclsResponse::default()
+        .with_throttle_time_ms(sample.int())
+        .with_filter_results(sample.many(result))
+}
