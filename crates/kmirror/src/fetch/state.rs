@@ -40,6 +40,16 @@ pub(crate) enum Sourced {
 
 impl Sourced {
     /// Its first offset, which an old message does not tell without being converted.
+    /// Whether it begins before `offset` and ends there or behind it.
+    pub(crate) fn reaches(&self, offset: i64) -> bool {
+        let (first, end) = match self {
+            Sourced::Batch(batch) => (batch.header().base_offset, batch.header().next_offset()),
+            Sourced::Gap { first, end, .. } => (*first, *end),
+            Sourced::Legacy(_) => return false,
+        };
+        (first..end).contains(&(offset - 1))
+    }
+
     fn first(&self) -> Option<i64> {
         match self {
             Sourced::Batch(batch) => Some(batch.header().base_offset),
@@ -112,9 +122,12 @@ impl FetchState {
         Ok(Fetched { pieces, readable_end, at_end: self.position >= readable_end, epochs })
     }
 
-    /// Accounts for offsets up to `end` that hold no batch at all.
+    /// Accounts for offsets up to `end` that hold no batch at all. Their epoch is not known: the one read last may end before them.
     pub(crate) fn skip_bare_hole(&mut self, end: i64) {
-        self.position = self.position.max(end);
+        if end > self.position {
+            self.position = end;
+            self.last_fetched_epoch = None;
+        }
     }
 
     fn read(&mut self, fetched: FetchedPartition) -> Result<(Vec<Sourced>, Vec<EpochStart>), Parked> {
@@ -363,11 +376,11 @@ mod tests {
 
     #[test]
     fn a_bare_hole_moves_the_position_forward_only() {
-        let mut state = state(10, Isolation::ReadCommitted);
+        let mut state = FetchState::new(10, None, Some(4), Isolation::ReadCommitted);
         state.skip_bare_hole(7);
-        assert_eq!(state.position, 10);
+        assert_eq!((state.position, state.last_fetched_epoch), (10, Some(4)));
         state.skip_bare_hole(30);
-        assert_eq!(state.position, 30);
+        assert_eq!((state.position, state.last_fetched_epoch), (30, None), "epoch 4 may end before 30");
     }
 
     #[test]

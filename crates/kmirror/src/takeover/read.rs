@@ -64,7 +64,8 @@ pub(crate) async fn batches(
 pub(crate) struct SourceRange {
     /// Batches with records to copy.
     pub(crate) pieces: Vec<Sourced>,
-    /// The leader epoch of the last batch that begins before `end`.
+    /// The leader epoch of the batch that holds the last offset before `end`. Where a cleaner has removed that one it is not known:
+    /// the epoch of a batch before it may end before `end`, and a broker would take a fetch at `end` for one of a lost history.
     pub(crate) last_epoch: Option<i32>,
     /// How far it was read: to `end` or behind it, unless a broker had nothing to say.
     pub(crate) position: i64,
@@ -79,7 +80,7 @@ pub(crate) async fn source_range(
     end: i64,
 ) -> Result<SourceRange, TakeOverFailure> {
     let mut state = FetchState::new(first, None, None, isolation);
-    let mut range = SourceRange::default();
+    let (mut range, mut reaches_end) = (SourceRange::default(), false);
     while state.position < end {
         let before = state.position;
         let fetched = client
@@ -95,6 +96,7 @@ pub(crate) async fn source_range(
         })?;
         let begun = fetched.epochs.iter().rfind(|epoch| epoch.start_offset < end);
         range.last_epoch = begun.map(|begun| begun.epoch).or(range.last_epoch);
+        reaches_end |= fetched.pieces.iter().any(|piece| piece.reaches(end));
         // A batch behind the range may be damaged, or of records that are none of the comparison's business.
         let is_behind =
             |piece: &Sourced| matches!(piece, Sourced::Batch(batch) if batch.header().base_offset >= end);
@@ -104,6 +106,7 @@ pub(crate) async fn source_range(
         }
     }
     range.position = state.position;
+    range.last_epoch = range.last_epoch.filter(|_| reaches_end);
     Ok(range)
 }
 

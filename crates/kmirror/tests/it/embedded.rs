@@ -6,7 +6,7 @@ use std::time::Duration;
 use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, ParkReason, PartitionState, VerifyOptions};
 use kmirror_codec::{Attributes, BatchBuilder, Compression, NewRecord, Stamp, Workspace};
 use kmirror_embedded::{
-    Acl, ApiKey, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, Profile, ResourceType, ResponseError,
+    Acl, ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, Profile, ResourceType, ResponseError,
 };
 
 #[tokio::test]
@@ -62,6 +62,29 @@ async fn a_source_that_lost_its_end_while_it_is_read_parks_with_the_range() {
     assert_eq!(parked.0, ParkReason::SourceTruncated, "{parked:?}");
     assert!(parked.1.contains(&format!("[{cut}, {end})")), "{parked:?}");
     assert_eq!(world.target.log("orders", 0).unwrap().end, end, "nothing of the other history was copied");
+}
+
+/// The source's cleaner removes the record before the position, and with it the only one of the epoch that the position belongs to.
+#[tokio::test]
+async fn a_position_in_a_cleaned_hole_behind_a_leader_move_is_not_one_of_a_lost_history() {
+    let world = World::new(2, Profile::Kafka4_3, Profile::Kafka4_3).await;
+    world.source.alter_topic("orders", &[("cleanup.policy", "compact")]).unwrap();
+    let write = |key: &'static [u8], value: &'static [u8]| {
+        world.source.write("orders", 0, Codec::None, &[(Some(key), Some(value))]).unwrap()
+    };
+    write(b"a", b"first");
+    world.source.move_leader("orders", 0, 2).unwrap();
+    assert_eq!(write(b"b", b"second"), 1);
+    world.once().await;
+    write(b"b", b"third");
+    write(b"c", b"fourth");
+    world.source.clean("orders", 0, 4).unwrap();
+    let offsets: Vec<_> =
+        world.source.log("orders", 0).unwrap().batches.iter().map(|b| base_offset(b)).collect();
+    assert_eq!(offsets, [0, 2, 3], "the cleaner removed one record");
+    world.once().await;
+    let values: Vec<_> = world.records("orders").into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, ["first", "second", "third", "fourth"]);
 }
 
 #[tokio::test]
