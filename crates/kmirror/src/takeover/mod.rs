@@ -88,7 +88,23 @@ struct Bounds {
 impl TakeOver {
     /// Reads, compares, records what is new, and says where to go on.
     pub(crate) async fn run(self) -> Result<TakenOver, TakeOverFailure> {
-        let recorded = self.state.get(&self.target, self.reads_state).await.map_err(state_failure)?;
+        let mut recorded = self.state.get(&self.target, self.reads_state).await.map_err(state_failure)?;
+        loop {
+            let parked = match self.judge(&recorded).await {
+                Err(parked @ TakeOverFailure::Park(_)) => parked,
+                other => return other,
+            };
+            // The logs were read after the record. Another owner may have recorded in between what explains them, as an owner
+            // does before it appends anything behind what is displaced.
+            let newest = self.state.get(&self.target, true).await.map_err(state_failure)?;
+            if newest == recorded {
+                return Err(parked);
+            }
+            recorded = newest;
+        }
+    }
+
+    async fn judge(&self, recorded: &Recorded) -> Result<TakenOver, TakeOverFailure> {
         let target = self.rest().await?;
         if target.high_watermark < self.target_end_seen {
             self.check_target_id().await?;
@@ -121,7 +137,7 @@ impl TakeOver {
             Verdict::BeginBehind(record) => self.begin_behind(record, &bounds).await?,
             Verdict::Resume(resume) => self.resume(resume, &bounds).await?,
         };
-        self.remember(&recorded, &taken.record).await?;
+        self.remember(recorded, &taken.record).await?;
         Ok(taken)
     }
 
@@ -226,7 +242,10 @@ impl TakeOver {
         }
         let mut last_fetched_epoch = found.last_epoch;
         if expired.is_none() {
-            last_fetched_epoch = self.make_up(&mut record, position, bounds).await?.or(last_fetched_epoch);
+            let epoch = self.make_up(&mut record, position, bounds).await?;
+            if record.lineage.source_of(end) != position {
+                last_fetched_epoch = epoch;
+            }
         }
         let append = AppendStart {
             position: record.lineage.source_of(end),

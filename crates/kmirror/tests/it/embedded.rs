@@ -6,7 +6,8 @@ use std::time::Duration;
 use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, ParkReason, PartitionState, VerifyOptions};
 use kmirror_codec::{Attributes, BatchBuilder, Compression, NewRecord, Stamp, Workspace};
 use kmirror_embedded::{
-    Acl, ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, Profile, ResourceType, ResponseError,
+    Acl, ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, Profile, ResourceType,
+    ResponseError,
 };
 
 #[tokio::test]
