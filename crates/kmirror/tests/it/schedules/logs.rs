@@ -9,7 +9,7 @@ use super::Random;
 
 /// Several partitions, transactions alone, and keys that come again and again.
 pub(super) const TOPICS: [&str; 3] = ["orders", "payments", COMPACTED];
-const COMPACTED: &str = "accounts";
+pub(super) const COMPACTED: &str = "accounts";
 const PARTITIONS: [(&str, i32); 4] = [("orders", 0), ("orders", 1), ("payments", 0), (COMPACTED, 0)];
 
 /// The logs of the source, as their writer knows them.
@@ -162,6 +162,31 @@ impl Logs {
         PARTITIONS.iter().map(|(topic, partition)| (*topic, *partition, end(topic, *partition))).collect()
     }
 
+    /// Whether a record of the compacted topic is behind its place, where no repeat can be.
+    pub(super) fn is_compacted_topic_displaced(&self, target: &EmbeddedCluster) -> bool {
+        let committed = &self.committed[&(COMPACTED.to_owned(), 0)];
+        let places: HashMap<&Content, i64> =
+            committed.iter().map(|(offset, content)| (content, *offset)).collect();
+        let records = target.log(COMPACTED, 0).unwrap().records(Isolation::ReadUncommitted).unwrap();
+        records.into_iter().any(|record| {
+            let offset = record.offset;
+            places.get(&content(record)).is_some_and(|place| offset > *place)
+        })
+    }
+
+    /// What lies where on both sides, for whoever has to find out why they differ.
+    pub(super) fn layouts(&self, source: &EmbeddedCluster, target: &EmbeddedCluster) -> String {
+        let mut text = String::new();
+        for (topic, partition) in PARTITIONS {
+            for (side, cluster) in [("source", source), ("target", target)] {
+                let batches = cluster.log(topic, partition).map(|log| log.batches).unwrap_or_default();
+                let batches: Vec<String> = batches.iter().map(|batch| layout(batch)).collect();
+                text += &format!("{side} {topic}-{partition}: {}\n", batches.join(" "));
+            }
+        }
+        text
+    }
+
     /// Compares both sides' memory with what was written; whether offsets were displaced, which the lineage must say.
     pub(super) fn compare(
         &self,
@@ -231,6 +256,19 @@ fn compare_cleaned(
         assert!(!is_exact || *offset <= place, "{offset} of {COMPACTED} is behind its place");
         before = place;
     }
+}
+
+/// Offsets of a batch, and its producer with the first sequence, or the coordinator epoch of a marker.
+fn layout(batch: &[u8]) -> String {
+    let number = |at: usize| i32::from_be_bytes(batch[at..at + 4].try_into().unwrap());
+    let long = |at: usize| i64::from_be_bytes(batch[at..at + 8].try_into().unwrap());
+    let (first, last) = (long(0), long(0) + i64::from(number(23)));
+    let producer = long(43) & 0xFFF;
+    if batch[22] & 0x20 != 0 {
+        // Its value is the last but the count of headers: a version and the coordinator epoch.
+        return format!("[{first} marker {producer:x} epoch {}]", number(batch.len() - 5));
+    }
+    format!("[{first}..={last} {} of {producer:x} from {}]", number(57), number(53))
 }
 
 fn content(record: LogRecord) -> Content {

@@ -65,8 +65,8 @@ impl Mirrors {
         }
     }
 
-    /// Waits until for each partition one of them has copied everything.
-    pub(super) async fn caught_up(&mut self, source: &EmbeddedCluster, logs: &Logs) {
+    /// Waits until for each partition one of them has copied everything, or says what keeps them from it.
+    pub(super) async fn caught_up(&mut self, source: &EmbeddedCluster, logs: &Logs) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.replace_ended().await;
@@ -80,14 +80,16 @@ impl Mirrors {
                 })
             };
             if logs.ends(source).iter().all(|(topic, number, end)| is_copied(topic, *number, *end)) {
-                return;
+                return Ok(());
             }
             for handle in &self.running {
                 if let Some((partition, parked)) = handle.status()[0].parked().next() {
-                    panic!("{}-{}: {parked}", partition.source_topic, partition.partition);
+                    return Err(format!("{}-{}: {parked}", partition.source_topic, partition.partition));
                 }
             }
-            assert!(Instant::now() < deadline, "not caught up with {:?}: {partitions:?}", logs.ends(source));
+            if Instant::now() > deadline {
+                return Err(format!("not caught up with {:?}: {partitions:?}", logs.ends(source)));
+            }
             sleep(Duration::from_millis(5)).await;
         }
     }
