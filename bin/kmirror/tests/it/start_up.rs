@@ -78,8 +78,9 @@ fn records_that_expired_while_it_stood_still_park_the_partition(stage: &Stage) {
     let mut mirror = scene.kmirror().start();
     mirror.says(&["copying", &scene.topic]);
     mirror.signal("STOP");
-    // It has asked for more already, and that request gets the first record.
+    // It has asked for more already, and that request gets the first record: before there are others.
     scene.write(1);
+    std::thread::sleep(std::time::Duration::from_millis(500));
     scene.write(99);
     scene.source.delete_records(&scene.topic, 0, 150);
     mirror.signal("CONT");
