@@ -39,7 +39,6 @@ pub(crate) enum Sourced {
 }
 
 impl Sourced {
-    /// Its first offset, which an old message does not tell without being converted.
     /// Whether it begins before `offset` and ends there or behind it.
     pub(crate) fn reaches(&self, offset: i64) -> bool {
         let (first, end) = match self {
@@ -50,6 +49,7 @@ impl Sourced {
         (first..end).contains(&(offset - 1))
     }
 
+    /// Its first offset, which an old message does not tell without being converted.
     fn first(&self) -> Option<i64> {
         match self {
             Sourced::Batch(batch) => Some(batch.header().base_offset),
