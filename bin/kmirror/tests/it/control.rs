@@ -101,8 +101,8 @@ fn topics_may_be_left_to_somebody_else(stage: &Stage) {
 
 fn what_would_be_copied_for_ever_is_refused(stage: &Stage) {
     let (source, target) = stage.pair();
-    let topic = unique_topic("circle");
-    source.produce(&[Workload::new(&topic).records(10)]);
+    let (topic, other) = (unique_topic("circle"), unique_topic("before-the-circle"));
+    source.produce(&[&topic, &other].map(|topic| Workload::new(topic).records(10)));
     let config = |west: &str, flows: &str| {
         let east = source.bootstrap_servers();
         Kmirror::with_config(&format!(
@@ -115,12 +115,15 @@ fn what_would_be_copied_for_ever_is_refused(stage: &Stage) {
         )
     };
     let there_and_back = |naming| flow("east", "west", naming) + &flow("west", "east", naming);
+    // One that would not come back, and is the first by its name.
+    let innocent = flow("east", "west", "identity").replace("include: [", &format!("include: [{other:?}, "));
     // Two names of one cluster: every record would be copied behind itself.
     let one_cluster = config(&source.bootstrap_servers(), &flow("east", "west", "identity"));
     one_cluster.run(&["run", "--once"]).with_code(78).saying("it passes east->west, then east->west");
-    let circle = config(&target.bootstrap_servers(), &there_and_back("identity"));
+    let circle = config(&target.bootstrap_servers(), &(innocent + &flow("west", "east", "identity")));
     circle.run(&["run"]).with_code(78).saying("it passes east->west, then west->east, then east->west");
     assert_eq!((source.end(&topic, 0), target.partitions(&topic)), (Some(10), None), "nothing was written");
+    assert_eq!(target.partitions(&other), None, "nor created");
     // A prefix tells where a topic came from, and it is not copied back.
     config(&target.bootstrap_servers(), &flow("east", "west", "prefixed")).copy();
     let mut mirror = config(&target.bootstrap_servers(), &there_and_back("prefixed")).start();

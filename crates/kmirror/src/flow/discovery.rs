@@ -55,18 +55,31 @@ pub(crate) struct FoundTopic {
 }
 
 impl Discovery {
-    /// Refreshes the metadata of both clusters, creates missing topics, and returns what is new. `known`: partition counts of
-    /// source topics as they were found before.
-    pub(crate) async fn run(self, known: HashMap<Arc<str>, i32>) -> Result<Looked, Error> {
+    /// The look with which a flow begins: a topic that would be copied for ever is an error then, before anything is created.
+    pub(crate) async fn first(self) -> Result<Looked, Error> {
+        self.look(HashMap::new(), true).await
+    }
+
+    /// A later look. `known`: partition counts of source topics as they were found before.
+    pub(crate) async fn again(self, known: HashMap<Arc<str>, i32>) -> Result<Looked, Error> {
+        self.look(known, false).await
+    }
+
+    /// Refreshes the metadata of both clusters, creates missing topics, and returns what is new.
+    async fn look(self, known: HashMap<Arc<str>, i32>, is_first: bool) -> Result<Looked, Error> {
         let source = refresh(&self.source).await?;
         let mut target = refresh(&self.target).await?;
         let mut pairs = topics::pair(&self.flow, &self.matcher, &source, &target)?;
-        let looping = self.take_looping(&mut pairs);
-        if self.once && looping.is_empty() {
+        if self.once {
             self.check_complete(&source, &pairs)?;
         }
         let missed = self.missed(&known, &source).await?;
         pairs.retain(|pair| known.get(&pair.source).copied().unwrap_or(0) < pair.partitions);
+        let looping = self.take_looping(&mut pairs);
+        if let Some((topic, circle)) = looping.first_key_value().filter(|_| is_first) {
+            let (topic, circle) = (topic.to_string(), circle.clone());
+            return Err(Error::WouldLoop { flow: self.flow.name(), topic, circle });
+        }
         if pairs.is_empty() {
             return Ok(Looked { missed, looping, ..Looked::default() });
         }

@@ -54,14 +54,10 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     let beside = Beside::start(&context);
     let mut supervisor = Supervisor::new(context, state, events);
     let looked = tokio::select! {
-        looked = supervisor.discovery.clone().run(HashMap::new()) => looked?,
+        looked = supervisor.discovery.clone().first() => looked?,
         () = stop.cancelled() => return Ok(()),
     };
     let start = supervisor.context.flow.start;
-    if let Some((topic, circle)) = looked.looping.into_iter().next() {
-        let flow = supervisor.context.flow.name();
-        return Err(Error::WouldLoop { flow, topic: topic.to_string(), circle });
-    }
     supervisor.tell_awaited(looked.awaited);
     supervisor.start(looked.found, start);
     let mut settled = tokio::time::interval(SETTLED_INTERVAL);

@@ -85,7 +85,7 @@ impl Supervisor {
         }
         self.is_looking = true;
         let (discovery, known) = (self.discovery.clone(), self.table.partition_counts());
-        self.errand(async move { FlowEvent::Looked(discovery.run(known).await) });
+        self.errand(async move { FlowEvent::Looked(discovery.again(known).await) });
     }
 
     /// New topics and partitions, moved leaders, topics created again.
