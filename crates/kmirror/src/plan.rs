@@ -128,8 +128,9 @@ pub(crate) async fn of_flow(
             source_topic: pair.source.to_string(),
             target_topic: pair.target.to_string(),
             partition: number,
-            creates_topic: pair.target_partitions.is_none(),
-            step: match topics::missing_partition(pair, number) {
+            creates_topic: flow.creates_topics && pair.target_partitions.is_none(),
+            // Else they are added first, and are empty.
+            step: match topics::missing_partition(pair, number).filter(|_| !flow.creates_topics) {
                 Some(parked) => PlanStep::Park(parked),
                 None => situation.judge().map_or_else(PlanStep::Park, PlanStep::of),
             },

@@ -238,11 +238,15 @@ fn copying_goes_on_behind_somebody_elses_records_where_the_policy_says_so(stage:
 }
 
 fn partitions_that_the_target_lacks_park_until_they_are_added(stage: &Stage) {
-    let scene = Scene::new(stage, "fewer-partitions", &format!("create_topics: false\n{ATTENTIVE}"));
+    let mut scene = Scene::new(stage, "fewer-partitions", ATTENTIVE);
     scene.target.create_topic(scene.neighbour(), 1, &[]);
     scene.target.create_topic(&scene.topic, 1, &[]);
     scene.write_with(|workload| workload.partitions(3).records(90));
     let lacking = "the source topic has 3 partitions, the target topic only 1";
+    let plan = |scene: &Scene| scene.kmirror().run(&["plan"]).with_code(0).stdout();
+    assert!(!plan(&scene).contains("park"), "they would be added: {}", plan(&scene));
+    scene.set(&format!("create_topics: false\n{ATTENTIVE}"));
+    assert!(plan(&scene).contains(lacking), "{}", plan(&scene));
     scene.kmirror().run(&["run", "--once"]).with_code(1).saying(lacking).saying("Rejected");
     assert_eq!(scene.on_target().len(), 30, "what is there is copied");
     let mut mirror = scene.kmirror().start();
