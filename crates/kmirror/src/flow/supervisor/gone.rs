@@ -52,19 +52,28 @@ impl GoneTopics {
     }
 }
 
+/// What becomes of target topics, where `gone` of `known` source topics are gone at once: more than half of them may be an accident,
+/// and nothing is deleted then.
+fn guarded(policy: OnDeleted, gone: usize, known: usize) -> OnDeleted {
+    match policy {
+        OnDeleted::Delete { .. } if gone > 1 && gone * 2 > known => OnDeleted::Ignore,
+        policy => policy,
+    }
+}
+
 impl Supervisor {
     /// Takes in which topics a look has missed.
     pub(super) async fn on_missed(&mut self, missed: Vec<Arc<str>>) {
         let known = self.table.partition_counts().len();
         let gone = self.gone.confirmed(missed);
-        let mut policy = self.context.flow.policies.on_deleted;
-        if matches!(policy, OnDeleted::Delete { .. }) && gone.len() > 1 && gone.len() * 2 > known {
+        let configured = self.context.flow.policies.on_deleted;
+        let policy = guarded(configured, gone.len(), known);
+        if policy != configured {
             warn!(
                 topics = gone.len(),
                 "more than half of the source's topics are gone at once, which may be an accident: the target keeps them. If that \
                  is meant, delete them on the target yourself"
             );
-            policy = OnDeleted::Ignore;
         }
         for topic in gone {
             self.leave(&topic, policy).await;
@@ -142,6 +151,21 @@ mod tests {
         assert_eq!(gone.confirmed(topics(&["b"])), topics(&["b"]));
         assert_eq!(gone.confirmed(topics(&["a"])), topics(&[]), "it was back in between");
         assert_eq!(gone.confirmed(topics(&["a"])), topics(&["a"]));
+    }
+
+    #[test]
+    fn more_than_half_of_the_topics_are_never_deleted_at_once() {
+        let delete = OnDeleted::Delete { after: Duration::from_secs(1) };
+        for (gone, known, policy) in [
+            (1, 1, delete),
+            (1, 2, delete),
+            (2, 4, delete),
+            (2, 3, OnDeleted::Ignore),
+            (5, 5, OnDeleted::Ignore),
+        ] {
+            assert_eq!(guarded(delete, gone, known), policy, "{gone} of {known}");
+            assert_eq!(guarded(OnDeleted::Park, gone, known), OnDeleted::Park);
+        }
     }
 
     #[test]
