@@ -163,6 +163,17 @@ pub enum ReplicationFactor {
     Number(i16),
 }
 
+impl ReplicationFactor {
+    /// What is asked of CreateTopics for a topic whose source has `source` replicas; -1 is the brokers' default (KIP-464).
+    pub(crate) fn of(self, source: i16) -> i16 {
+        match self {
+            ReplicationFactor::Broker => -1,
+            ReplicationFactor::Source => source,
+            ReplicationFactor::Number(factor) => factor,
+        }
+    }
+}
+
 /// Which configurations of topics follow from the source to the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicConfigs {

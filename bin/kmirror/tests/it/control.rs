@@ -13,6 +13,7 @@ on_both_kinds!(
     a_deleted_topic_stays_on_the_target_else,
     topics_may_be_left_to_somebody_else,
     what_would_be_copied_for_ever_is_refused,
+    heartbeats_go_on_where_their_topic_was_deleted,
 );
 
 /// Looks often.
@@ -131,4 +132,15 @@ fn what_would_be_copied_for_ever_is_refused(stage: &Stage) {
     await_that("the records have arrived", || target.end(&format!("east.{topic}"), 0) == Some(20));
     assert_eq!(mirror.end("TERM"), Some(143));
     assert_eq!(source.partitions(&format!("west.east.{topic}")), None);
+}
+
+fn heartbeats_go_on_where_their_topic_was_deleted(stage: &Stage) {
+    let scene = Scene::copied(stage, "beats", "mm2_topics: { heartbeats: true }");
+    let mut mirror = scene.kmirror().start();
+    let end = || scene.target.end("east.heartbeats", 0).unwrap_or(0);
+    let before = end();
+    await_that("this process beats as well", || end() > before + 1);
+    scene.target.delete_topic("east.heartbeats");
+    await_that("it goes on in a topic that is created again", || end() > 0);
+    assert_eq!(mirror.end("TERM"), Some(143));
 }

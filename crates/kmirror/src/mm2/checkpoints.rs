@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kmirror_client::{Client, TopicPartition};
 use tracing::{debug, warn};
 
-use super::{RecordTopic, records, replication_factor};
+use super::{RecordTopic, records};
 use crate::config::Flow;
 
 /// Writes what has changed.
@@ -30,8 +30,11 @@ pub(crate) struct Checkpoint {
 impl Checkpoints {
     pub(crate) fn new(flow: &Flow, target: &Client) -> Checkpoints {
         let name = format!("{}.checkpoints.internal", flow.source);
-        let topic = RecordTopic::new(target.clone(), name, replication_factor(flow));
-        Checkpoints { topic, written: HashMap::new(), is_failing: false }
+        Checkpoints {
+            topic: RecordTopic::new(flow, target, name),
+            written: HashMap::new(),
+            is_failing: false,
+        }
     }
 
     /// Writes those of a group that are not what was written last.

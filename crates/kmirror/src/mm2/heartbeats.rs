@@ -6,13 +6,13 @@ use kmirror_client::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Alias, RecordTopic, now_ms, records, replication_factor};
+use super::{RecordTopic, now_ms, records};
 use crate::config::Flow;
 
 /// Writes the heartbeats of one flow.
 pub(crate) struct Heartbeats {
-    source: Alias,
-    target: Alias,
+    source: String,
+    target: String,
     /// The target's own topic, and the one by which it is seen what is upstream of it.
     topics: [RecordTopic; 2],
     is_failing: bool,
@@ -20,10 +20,10 @@ pub(crate) struct Heartbeats {
 
 impl Heartbeats {
     pub(crate) fn new(flow: &Flow, target: &Client) -> Heartbeats {
-        let topic = |name| RecordTopic::new(target.clone(), name, replication_factor(flow));
+        let topic = |name| RecordTopic::new(flow, target, name);
         Heartbeats {
-            source: flow.source.as_str().into(),
-            target: flow.target.as_str().into(),
+            source: flow.source.clone(),
+            target: flow.target.clone(),
             topics: [topic(TOPIC.to_owned()), topic(format!("{}.{TOPIC}", flow.source))],
             is_failing: false,
         }

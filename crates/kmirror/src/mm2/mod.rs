@@ -7,7 +7,6 @@ mod checkpoints;
 mod heartbeats;
 mod records;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, TopicPartition};
@@ -15,6 +14,7 @@ use kmirror_codec::{BatchBuilder, BatchError, Compression, NewRecord, Stamp, Wor
 
 pub(crate) use self::checkpoints::{Checkpoint, Checkpoints};
 pub(crate) use self::heartbeats::{Heartbeats, is_heartbeats};
+use crate::config::Flow;
 use crate::topics::compacted;
 
 /// A compacted topic of one partition to which records are appended now and then. A repeat does no harm, for the last one of a key
@@ -30,12 +30,23 @@ struct RecordTopic {
 type KeyValue = (Vec<u8>, Vec<u8>);
 
 impl RecordTopic {
-    fn new(target: Client, name: String, replication_factor: i16) -> RecordTopic {
-        RecordTopic { target, name, replication_factor, partition: None }
+    fn new(flow: &Flow, target: &Client, name: String) -> RecordTopic {
+        // There is no topic of the source whose factor it could have.
+        let replication_factor = flow.replication_factor.of(-1);
+        RecordTopic { target: target.clone(), name, replication_factor, partition: None }
     }
 
-    /// Appends records, to a topic that is created if it is not there.
+    /// Appends records, to a topic that is created if it is not there. After a failure it is looked for again: somebody may have
+    /// deleted it.
     async fn append(&mut self, records: &[KeyValue]) -> Result<(), ClientError> {
+        let appended = self.append_to_it(records).await;
+        if appended.is_err() {
+            self.partition = None;
+        }
+        appended
+    }
+
+    async fn append_to_it(&mut self, records: &[KeyValue]) -> Result<(), ClientError> {
         let partition = match &self.partition {
             Some(partition) => partition.clone(),
             None => {
@@ -79,18 +90,7 @@ fn now_ms() -> i64 {
     since.map_or(-1, |since| i64::try_from(since.as_millis()).unwrap_or(-1))
 }
 
-/// How these topics are created: with one replica where the flow's topics have one.
-fn replication_factor(flow: &crate::config::Flow) -> i16 {
-    match flow.replication_factor {
-        crate::config::ReplicationFactor::Number(factor) => factor,
-        _ => -1,
-    }
-}
-
 /// Without a producer id, as any plain producer.
 const NOBODY: Stamp = Stamp { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
 const TIMEOUT: Duration = Duration::from_secs(10);
 const RECORDS_PER_BATCH: usize = 1_000;
-
-/// The alias of a cluster, shared by many records.
-type Alias = Arc<str>;

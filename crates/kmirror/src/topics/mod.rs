@@ -12,7 +12,7 @@ use kmirror_client::{Client, ClientError, ClusterMetadata, ConfigEntry, NewTopic
 use kmirror_codec::{HoleFill, Timestamps};
 use tracing::{info, warn};
 
-use crate::config::{Flow, ReplicationFactor};
+use crate::config::Flow;
 use crate::error::Error;
 use crate::park::{ParkReason, Parked};
 use crate::planner::TargetRules;
@@ -146,7 +146,7 @@ pub(crate) fn missing_partition(pair: &TopicPair, number: i32) -> Option<Parked>
 }
 
 /// Creates the target topics that do not exist, with the source's partition count and the configuration that is set on the
-/// source topic itself. The replication factor is the target's default.
+/// source topic itself.
 pub(crate) async fn create_missing(
     flow: &Flow,
     source: &Client,
@@ -165,13 +165,13 @@ pub(crate) async fn create_missing(
     }
     for pair in missing {
         let entries = configs.get(&pair.source).map(Vec::as_slice).unwrap_or_default();
-        let replication_factor = match flow.replication_factor {
-            ReplicationFactor::Broker => REPLICATION_FACTOR_OF_BROKER,
-            ReplicationFactor::Source => pair.replication_factor,
-            ReplicationFactor::Number(factor) => factor,
+        let topic = NewTopic {
+            name: Arc::clone(&pair.target),
+            partitions: pair.partitions,
+            replication_factor: flow.replication_factor.of(pair.replication_factor),
+            configs: configs::desired(entries, &flow.topic_configs).into_iter().collect(),
         };
-        let configs = configs::desired(entries, &flow.topic_configs).into_iter().collect();
-        create(flow, target, pair, replication_factor, configs).await?;
+        create(flow, target, topic).await?;
     }
     Ok(true)
 }
@@ -217,17 +217,10 @@ fn rules_of(entries: &[ConfigEntry]) -> TopicRules {
     TopicRules { batches, is_compacted, is_retained_for_a_time: cleans_by("delete"), keeps_timestamps }
 }
 
-async fn create(
-    flow: &Flow,
-    target: &Client,
-    pair: &TopicPair,
-    replication_factor: i16,
-    configs: Vec<(String, String)>,
-) -> Result<(), Error> {
-    let topic = new_topic(pair, replication_factor, configs.clone());
-    let error = match create_one(target, topic, false).await {
+async fn create(flow: &Flow, target: &Client, topic: NewTopic) -> Result<(), Error> {
+    let error = match create_one(target, topic.clone(), false).await {
         Ok(()) => {
-            info!(flow = flow.name(), topic = %pair.target, partitions = pair.partitions, "created on the target");
+            info!(flow = flow.name(), topic = %topic.name, partitions = topic.partitions, "created on the target");
             return Ok(());
         }
         Err(error) => error,
@@ -235,39 +228,30 @@ async fn create(
     match error.kafka_error() {
         // Somebody else was faster; what it looks like will be seen with the metadata.
         Some(kmirror_client::KafkaError::TOPIC_ALREADY_EXISTS) => Ok(()),
-        Some(kmirror_client::KafkaError::INVALID_CONFIG) if !configs.is_empty() => {
-            create_with_known_configs(flow, target, pair, replication_factor, configs).await
+        Some(kmirror_client::KafkaError::INVALID_CONFIG) if !topic.configs.is_empty() => {
+            create_with_known_configs(flow, target, topic).await
         }
-        _ => Err(not_created(flow, pair, &error)),
+        _ => Err(not_created(flow, &topic.name, &error)),
     }
 }
 
 /// A release may not know a configuration of another (`message.format.version` is gone in 4.0). Which one it is, the broker
 /// does not say in a form that a program could rely on; so each is tried alone, without creating anything.
-async fn create_with_known_configs(
-    flow: &Flow,
-    target: &Client,
-    pair: &TopicPair,
-    replication_factor: i16,
-    configs: Vec<(String, String)>,
-) -> Result<(), Error> {
+async fn create_with_known_configs(flow: &Flow, target: &Client, topic: NewTopic) -> Result<(), Error> {
     let mut known = Vec::new();
-    for config in configs {
-        match create_one(target, new_topic(pair, replication_factor, vec![config.clone()]), true).await {
+    for config in &topic.configs {
+        let alone = NewTopic { configs: vec![config.clone()], ..topic.clone() };
+        match create_one(target, alone, true).await {
             Err(error) if error.kafka_error() == Some(kmirror_client::KafkaError::INVALID_CONFIG) => {
-                warn!(flow = flow.name(), topic = %pair.target, config = config.0, value = config.1, %error,
+                warn!(flow = flow.name(), topic = %topic.name, config = config.0, value = config.1, %error,
                     "the target does not accept this configuration; the topic is created without it");
             }
-            _ => known.push(config),
+            _ => known.push(config.clone()),
         }
     }
-    create_one(target, new_topic(pair, replication_factor, known), false)
-        .await
-        .map_err(|error| not_created(flow, pair, &error))
-}
-
-fn new_topic(pair: &TopicPair, replication_factor: i16, configs: Vec<(String, String)>) -> NewTopic {
-    NewTopic { name: Arc::clone(&pair.target), partitions: pair.partitions, replication_factor, configs }
+    let name = Arc::clone(&topic.name);
+    let created = create_one(target, NewTopic { configs: known, ..topic }, false).await;
+    created.map_err(|error| not_created(flow, &name, &error))
 }
 
 async fn create_one(target: &Client, topic: NewTopic, validate_only: bool) -> Result<(), ClientError> {
@@ -282,10 +266,10 @@ async fn create_one(target: &Client, topic: NewTopic, validate_only: bool) -> Re
     }
 }
 
-fn not_created(flow: &Flow, pair: &TopicPair, error: &ClientError) -> Error {
+fn not_created(flow: &Flow, topic: &str, error: &ClientError) -> Error {
     Error::CreateTopic {
         flow: flow.name(),
-        topic: pair.target.to_string(),
+        topic: topic.to_owned(),
         reason: error.to_string(),
         unauthorized: error.is_authorization(),
     }
@@ -293,8 +277,6 @@ fn not_created(flow: &Flow, pair: &TopicPair, error: &ClientError) -> Error {
 
 /// `TopicConfig.MAX_MESSAGE_BYTES_CONFIG`: 1 MiB and the overhead of a batch.
 const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
-/// CreateTopics 4+ (KIP-464).
-const REPLICATION_FACTOR_OF_BROKER: i16 = -1;
 
 #[cfg(test)]
 mod tests {
