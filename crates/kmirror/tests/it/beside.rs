@@ -5,7 +5,7 @@ use std::time::Duration;
 use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, Retention};
 use kmirror_testkit::{ClusterPair, LogOffset, Workload, real_kafka, unique_topic};
 
-fn start(pair: &ClusterPair, flow: Flow) -> MirrorHandle {
+pub(crate) fn start(pair: &ClusterPair, flow: Flow) -> MirrorHandle {
     Mirror::builder()
         .cluster("east", ClusterConfig::new([pair.source.bootstrap_servers()]))
         .cluster("west", ClusterConfig::new([pair.target.bootstrap_servers()]))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, ParkReason, PartitionState};
+use kmirror::{Flow, MirrorHandle, ParkReason, PartitionState};
 use kmirror_testkit::{
     ClusterPair, Isolation, KafkaCluster, KafkaRelease, Workload, compare_records, real_kafka, unique_topic,
 };
@@ -102,11 +102,5 @@ fn equal(pair: &ClusterPair, topic: &str) {
 fn start(pair: &ClusterPair, topic: &str) -> MirrorHandle {
     let mut flow = Flow::new("east", "west").topics([topic]);
     flow.parked_retry_interval = Duration::from_millis(500);
-    Mirror::builder()
-        .cluster("east", ClusterConfig::new([pair.source.bootstrap_servers()]))
-        .cluster("west", ClusterConfig::new([pair.target.bootstrap_servers()]))
-        .flow(flow)
-        .build()
-        .unwrap()
-        .spawn()
+    crate::beside::start(pair, flow)
 }
