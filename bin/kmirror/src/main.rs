@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod exit;
 mod import;
+mod live;
 mod logging;
 mod output;
 mod progress;

@@ -60,6 +60,14 @@ impl FlowsProgress {
 
     /// Draws the bars, or prints a line for each flow when it is time.
     pub(crate) fn show(&mut self, statuses: &[FlowStatus]) {
+        // What a reload has stopped has no bar any more.
+        self.flows.retain(|name, flow| {
+            let is_there = statuses.iter().any(|status| status.name == *name);
+            if !is_there {
+                flow.bar.finish_and_clear();
+            }
+            is_there
+        });
         let line_is_due = !self.screen.is_terminal && self.last_line.elapsed() >= LINE_INTERVAL;
         if line_is_due {
             self.last_line = Instant::now();

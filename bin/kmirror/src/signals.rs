@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first stops cleanly, the second at once.
+//! SIGINT and SIGTERM: the first stops cleanly, the second at once. SIGHUP: the configuration is read again.
 
 use crate::exit::Code;
 
@@ -10,6 +10,32 @@ pub(crate) async fn stop() -> Code {
         std::process::exit(code as i32);
     });
     code
+}
+
+/// SIGHUPs from now on. Without this the first would end the process.
+pub(crate) struct HangUps {
+    #[cfg(unix)]
+    signals: Option<tokio::signal::unix::Signal>,
+}
+
+impl HangUps {
+    pub(crate) fn new() -> HangUps {
+        HangUps {
+            #[cfg(unix)]
+            signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        }
+    }
+
+    /// Waits for the next one. Several that arrive while nobody waits are one.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signals) = &mut self.signals
+            && signals.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
 }
 
 #[cfg(unix)]

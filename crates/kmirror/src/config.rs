@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::selection::{GroupSelection, TopicSelection};
 
 /// How a cluster is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClusterConfig {
     /// Addresses `host:port` of some of the cluster's brokers.
@@ -278,7 +278,7 @@ impl Naming {
 }
 
 /// One direction of copying: topics of a source cluster to a target cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flow {
     /// The alias of the cluster that is read.

@@ -133,6 +133,9 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// A running mirror could not be changed.
+    #[error("{0}")]
+    CannotReload(String),
     /// Something was awaited longer than allowed.
     #[error("{0}")]
     TimedOut(String),

@@ -8,6 +8,7 @@ use crate::fetch::fetcher::Returned;
 use crate::fetch::state::FetchFault;
 use crate::flow::discovery::Looked;
 use crate::park::Parked;
+use crate::selection::TopicMatcher;
 use crate::state::record::EpochStart;
 use crate::takeover::TakenOver;
 use crate::topics::TopicRules;
@@ -48,8 +49,8 @@ pub(crate) enum FlowEvent {
     /// A batch was too large for the target, whose limit may not be what it was: here are the rules of its topic, if they could
     /// be read.
     LimitRead { key: PartitionKey, generation: Generation, rules: Option<TopicRules>, parked: Parked },
-    /// A look at both clusters is over: here is what is new.
-    Looked(Result<Looked, Error>),
+    /// A look at both clusters for the topics that were selected then is over: here is what is new.
+    Looked { selected: TopicMatcher, looked: Result<Looked, Error> },
     /// A connection to a source broker broke: its partitions may have another leader by now.
     SourceBrokerLost,
     /// The clock says that it is time to look at the metadata.

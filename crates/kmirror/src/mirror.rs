@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kmirror_client::Client;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::{self, FlowCheck};
 use crate::config::{ClusterConfig, Flow};
 use crate::error::{ConfigError, Error};
-use crate::flow::{self, FlowContext, FlowShared};
+use crate::flow::FlowShared;
 use crate::groups::{self, GroupReport};
 use crate::lag::{self, PartitionLag};
-use crate::loops::Route;
 use crate::plan::{self, PartitionPlan};
+use crate::reload::Reloaded;
+use crate::runner::{Reload, Runner, Shown};
 use crate::selection::Selected;
 use crate::state;
 use crate::state::lineages::PartitionLineage;
@@ -26,9 +27,9 @@ use crate::verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
 /// A set of flows that is ready to run. Nothing is connected yet.
 #[derive(Debug)]
 pub struct Mirror {
-    clusters: BTreeMap<String, ClusterConfig>,
-    flows: Vec<(Flow, Selected)>,
-    once: bool,
+    pub(crate) clusters: BTreeMap<String, ClusterConfig>,
+    pub(crate) flows: Vec<(Flow, Selected)>,
+    pub(crate) once: bool,
 }
 
 /// Collects clusters and flows.
@@ -42,7 +43,8 @@ pub struct MirrorBuilder {
 /// A running mirror. Dropping it stops everything at once, which is always safe: progress lives in the target's log.
 #[derive(Debug)]
 pub struct MirrorHandle {
-    flows: Vec<Arc<FlowShared>>,
+    shown: Arc<Shown>,
+    reloads: mpsc::Sender<Reload>,
     stop: CancellationToken,
     /// How the mirror ended, once it has.
     ended: watch::Receiver<Option<Result<(), Error>>>,
@@ -76,14 +78,15 @@ impl Mirror {
 
     /// Starts the mirror in the caller's tokio runtime.
     pub fn spawn(self) -> MirrorHandle {
-        let flows: Vec<_> = self.flows.iter().map(|(flow, _)| FlowShared::new(flow.name())).collect();
+        let shown = Shown::new(self.flows.iter().map(|(flow, _)| FlowShared::new(flow.name())).collect());
         let stop = CancellationToken::new();
         let (tell, ended) = watch::channel(None);
-        let running = self.run(flows.clone(), stop.clone());
+        let (reloads, inbox) = mpsc::channel(1);
+        let runner = Runner::new(self.once, Arc::clone(&shown), stop.clone());
         let task = tokio::spawn(async move {
-            let _ = tell.send(Some(running.await));
+            let _ = tell.send(Some(runner.run(self, inbox).await));
         });
-        MirrorHandle { flows, stop, ended, task }
+        MirrorHandle { shown, reloads, stop, ended, task }
     }
 
     /// Compares both clusters of every flow, record by record, and changes nothing. `progress` is counted up meanwhile.
@@ -158,42 +161,6 @@ impl Mirror {
         self.flows.iter().map(|(flow, _)| flow)
     }
 
-    async fn run(self, shared: Vec<Arc<FlowShared>>, stop: CancellationToken) -> Result<(), Error> {
-        let clients = tokio::select! {
-            clients = self.connect() => clients?,
-            () = stop.cancelled() => return Ok(()),
-        };
-        let mut running = tokio::task::JoinSet::new();
-        let routes = routes(&self.flows, &clients);
-        for (route, ((flow, selected), shared)) in self.flows.into_iter().zip(shared).enumerate() {
-            let (Some(source), Some(target)) = (clients.get(&flow.source), clients.get(&flow.target)) else {
-                continue;
-            };
-            running.spawn(flow::run(FlowContext {
-                source: source.clone(),
-                target: target.clone(),
-                flow,
-                selected,
-                routes: Arc::clone(&routes),
-                route,
-                once: self.once,
-                shared,
-                stop: stop.clone(),
-            }));
-        }
-        let mut result = Ok(());
-        while let Some(ended) = running.join_next().await {
-            let ended =
-                ended.unwrap_or_else(|error| Err(Error::TimedOut(format!("a flow's task ended: {error}"))));
-            if ended.is_err() && result.is_ok() {
-                // A flow that cannot start stops the others, so that nobody believes that all is well.
-                result = ended;
-                stop.cancel();
-            }
-        }
-        result
-    }
-
     /// The flows with the clients of their clusters.
     fn connected<'a>(
         &'a self,
@@ -205,36 +172,29 @@ impl Mirror {
     }
 
     async fn connect(&self) -> Result<HashMap<String, Client>, Error> {
-        let mut clients = HashMap::new();
-        for (flow, _) in &self.flows {
-            for alias in [&flow.source, &flow.target] {
-                let Some(config) = self.clusters.get(alias) else { continue };
-                if !clients.contains_key(alias) {
-                    let client = Client::connect(config.for_client(alias)).await;
-                    clients.insert(alias.clone(), client.map_err(|error| Error::cluster(alias, error))?);
-                }
-            }
-        }
-        Ok(clients)
+        connect(&self.clusters, &self.flows, HashMap::new()).await
     }
 }
 
-/// Where records go. A cluster whose id is not known stands for itself.
-fn routes(flows: &[(Flow, Selected)], clients: &HashMap<String, Client>) -> Arc<[Route]> {
-    let cluster = |alias: &String| -> Arc<str> {
-        let id = clients.get(alias).and_then(Client::cluster_id);
-        Arc::from(id.map_or_else(|| alias.clone(), |id| id.to_string()))
-    };
-    let route = |(flow, selected): &(Flow, Selected)| Route {
-        name: flow.name(),
-        source_alias: flow.source.clone(),
-        target_alias: flow.target.clone(),
-        source: cluster(&flow.source),
-        target: cluster(&flow.target),
-        naming: flow.naming.clone(),
-        topics: selected.topics.clone(),
-    };
-    flows.iter().map(route).collect()
+/// The clients of the flows' clusters: these, where they are among them, and else new ones.
+pub(crate) async fn connect(
+    clusters: &BTreeMap<String, ClusterConfig>,
+    flows: &[(Flow, Selected)],
+    connected: HashMap<String, Client>,
+) -> Result<HashMap<String, Client>, Error> {
+    let mut clients = HashMap::new();
+    for alias in flows.iter().flat_map(|(flow, _)| [&flow.source, &flow.target]) {
+        let Some(config) = clusters.get(alias).filter(|_| !clients.contains_key(alias)) else { continue };
+        let client = match connected.get(alias) {
+            Some(client) => client.clone(),
+            None => {
+                let client = Client::connect(config.for_client(alias)).await;
+                client.map_err(|error| Error::cluster(alias, error))?
+            }
+        };
+        clients.insert(alias.clone(), client);
+    }
+    Ok(clients)
 }
 
 impl MirrorBuilder {
@@ -290,7 +250,17 @@ impl MirrorBuilder {
 impl MirrorHandle {
     /// What can be seen now.
     pub fn status(&self) -> Vec<FlowStatus> {
-        self.flows.iter().map(|flow| flow.status()).collect()
+        self.shown.flows().iter().map(|flow| flow.status()).collect()
+    }
+
+    /// Lets the running mirror become another one, and says what became of each flow. Flows that are the same go on untouched, with
+    /// their clients; other filters for topics and groups are applied while a flow runs; what else is different is stopped and started
+    /// anew. An error changes nothing: a cluster that cannot be reached, topics that would be copied for ever, a mirror that runs once.
+    pub async fn reload(&self, mirror: Mirror) -> Result<Reloaded, Error> {
+        let ended = || Error::CannotReload("the mirror has ended".to_owned());
+        let (answer, answered) = oneshot::channel();
+        self.reloads.send(Reload { mirror, answer }).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
     }
 
     /// Waits until every partition has reached the source's end as it was last seen, or is parked. An error of the mirror
@@ -298,7 +268,7 @@ impl MirrorHandle {
     pub async fn caught_up(&self, timeout: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + timeout;
         loop {
-            if self.flows.iter().all(|flow| flow.has_partitions() && flow.is_settled()) {
+            if self.shown.flows().iter().all(|flow| flow.has_partitions() && flow.is_settled()) {
                 return Ok(());
             }
             if let Some(ended) = &*self.ended.borrow() {
@@ -319,7 +289,7 @@ impl MirrorHandle {
 
     /// Stops the mirror: reading ends, what was sent is acknowledged, every task ends. After `timeout` it is stopped hard,
     /// which loses nothing either.
-    pub async fn shutdown(self, timeout: Duration) -> Result<Report, Error> {
+    pub async fn shutdown(&self, timeout: Duration) -> Result<Report, Error> {
         self.stop.cancel();
         match tokio::time::timeout(timeout, self.join()).await {
             Ok(ended) => ended?,

@@ -34,21 +34,21 @@ impl Default for GroupSelection {
 }
 
 /// A selection of topics whose patterns are compiled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicMatcher(Patterns);
 
 /// A selection of groups whose patterns are compiled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GroupMatcher(Patterns);
 
 /// What a flow's configuration selects.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Selected {
     pub(crate) topics: TopicMatcher,
     pub(crate) groups: GroupMatcher,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Patterns {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
@@ -118,6 +118,13 @@ impl GroupMatcher {
     /// Whether no group can be.
     pub fn is_empty(&self) -> bool {
         self.0.include.is_empty()
+    }
+}
+
+/// The text says all.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.text == other.text
     }
 }
 

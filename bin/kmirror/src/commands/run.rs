@@ -7,15 +7,18 @@ use kmirror::{FlowStatus, MirrorHandle, ParkReason, PartitionState};
 use crate::cli::RunArguments;
 use crate::config::Config;
 use crate::exit::{Code, Failure};
+use crate::live::Live;
 use crate::progress::{FlowsProgress, Screen};
-use crate::signals;
+use crate::signals::{self, HangUps};
 
 /// Runs the command.
 pub(crate) async fn run(arguments: RunArguments, screen: &Screen) -> Result<Code, Failure> {
-    let config = Config::load(&arguments.config.config)?;
-    let mirror = config.mirror(arguments.once)?;
+    let mut hang_ups = HangUps::new();
+    let path = arguments.config.config;
+    let mirror = Config::load(&path)?.mirror(arguments.once)?;
     let begun = Instant::now();
-    let handle = mirror.spawn();
+    let live = Live::new(path, arguments.once, mirror.spawn());
+    let handle = live.handle();
     let mut progress = FlowsProgress::new(screen);
     let stopped = tokio::select! {
         ended = handle.wait() => {
@@ -24,11 +27,20 @@ pub(crate) async fn run(arguments: RunArguments, screen: &Screen) -> Result<Code
             return Ok(verdict(&report.flows));
         }
         code = signals::stop() => code,
-        () = show(&handle, &mut progress) => Code::Runtime,
+        () = show(handle, &mut progress) => Code::Runtime,
+        () = reload_on(&mut hang_ups, &live) => Code::Runtime,
     };
     let report = handle.shutdown(SHUT_DOWN_MAX).await?;
     progress.finish(&report.flows, begun);
     Ok(stopped)
+}
+
+async fn reload_on(hang_ups: &mut HangUps, live: &Live) {
+    loop {
+        hang_ups.next().await;
+        // What became of it is in the log.
+        let _ = live.reload().await;
+    }
 }
 
 async fn show(handle: &MirrorHandle, progress: &mut FlowsProgress) {

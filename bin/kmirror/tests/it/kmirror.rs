@@ -47,6 +47,11 @@ impl Kmirror {
         Kmirror { config }
     }
 
+    /// Writes another configuration to its file.
+    pub(crate) fn rewrite(&self, text: &str) {
+        fs::write(&self.config, text).unwrap();
+    }
+
     /// Runs a command to its end. One that does not come to it fails the test, with what it has said.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         let ((stdout, to_stdout), (stderr, to_stderr)) = (self.output("out"), self.output("err"));
@@ -100,8 +105,13 @@ impl Kmirror {
 
     /// Starts `run` and leaves it running.
     pub(crate) fn start(&self) -> Running {
+        self.start_with(&["run"])
+    }
+
+    /// Starts a command and leaves it running.
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> Running {
         let (log, stderr) = self.output("log");
-        let child = self.command(&["run"]).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let child = self.command(arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         Running { child, log }
     }
 
@@ -170,6 +180,11 @@ impl Running {
     /// Sends a signal and waits for the end: the exit code.
     pub(crate) fn end(&mut self, name: &str) -> Option<i32> {
         self.signal(name);
+        self.ended()
+    }
+
+    /// Waits for the end: the exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -177,7 +192,7 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("still running long after SIG{name}:\n{}", self.log());
+        panic!("still running long after it should have ended:\n{}", self.log());
     }
 
     /// What it has written to stderr so far.
@@ -203,9 +218,17 @@ impl Running {
 
     /// Bytes of memory that it occupies now (`VmRSS`).
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.proc_status("VmRSS:").trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Whether SIGHUP would not end it any more.
+    pub(crate) fn catches_hang_ups(&self) -> bool {
+        u64::from_str_radix(&self.proc_status("SigCgt:"), 16).unwrap() & 1 == 1
+    }
+
+    fn proc_status(&self, key: &str) -> String {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        status.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned()
     }
 }
 

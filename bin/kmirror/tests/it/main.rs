@@ -16,6 +16,7 @@ mod kmirror;
 mod lags;
 mod looks;
 mod refusals;
+mod reloads;
 mod scene;
 mod schedule;
 mod stage;

@@ -63,16 +63,7 @@ impl Beside {
         if context.flow.mm2_topics.heartbeats {
             tasks.spawn(Heartbeats::new(&context.flow, &context.target).run(stop.clone()));
         }
-        if !context.selected.groups.is_empty() {
-            let follower = GroupFollower::new(
-                &context.flow,
-                context.selected.groups.clone(),
-                context.source.clone(),
-                context.target.clone(),
-                Arc::clone(&context.shared),
-            );
-            tasks.spawn(follower.run(stop.clone()));
-        }
+        tasks.spawn(GroupFollower::new(context).run(stop.clone()));
         if context.flow.retention == Retention::Follow {
             let follower = LogStartFollower::new(
                 context.source.clone(),

@@ -8,17 +8,15 @@ use kmirror_client::{Client, ClusterMetadata, KafkaError, OffsetSpec, TopicId, T
 
 use crate::config::{Flow, Offsets, Start};
 use crate::error::Error;
-use crate::loops::{self, Route};
-use crate::selection::TopicMatcher;
+use crate::flow::Terms;
+use crate::loops;
 use crate::topics::{self, TopicPair, TopicRules};
 
 /// One look at both clusters. It runs beside the supervisor, which must not wait for a cluster.
 #[derive(Clone)]
 pub(crate) struct Discovery {
     pub(crate) flow: Flow,
-    pub(crate) matcher: TopicMatcher,
-    pub(crate) routes: Arc<[Route]>,
-    pub(crate) route: usize,
+    pub(crate) terms: Terms,
     pub(crate) source: Client,
     pub(crate) target: Client,
     /// Whether everything that the flow names must be there now, and where it ends is asked for.
@@ -69,7 +67,7 @@ impl Discovery {
     async fn look(self, known: HashMap<Arc<str>, i32>, is_first: bool) -> Result<Looked, Error> {
         let source = refresh(&self.source).await?;
         let mut target = refresh(&self.target).await?;
-        let mut pairs = topics::pair(&self.flow, &self.matcher, &source, &target)?;
+        let mut pairs = topics::pair(&self.flow, &self.terms.selected.topics, &source, &target)?;
         if self.once {
             self.check_complete(&source, &pairs)?;
         }
@@ -142,7 +140,7 @@ impl Discovery {
 
     /// Takes out the topics that would be copied for ever.
     fn take_looping(&self, pairs: &mut Vec<TopicPair>) -> BTreeMap<Arc<str>, String> {
-        let circle = |pair: &TopicPair| loops::circle_of(&self.routes, self.route, &pair.source);
+        let circle = |pair: &TopicPair| loops::circle_of(&self.terms.routes, self.terms.route, &pair.source);
         let looping: BTreeMap<_, _> =
             pairs.iter().filter_map(|pair| Some((Arc::clone(&pair.source), circle(pair)?))).collect();
         pairs.retain(|pair| !looping.contains_key(&pair.source));
@@ -150,7 +148,9 @@ impl Discovery {
     }
 
     fn check_complete(&self, source: &ClusterMetadata, pairs: &[TopicPair]) -> Result<(), Error> {
-        if let Some(topic) = self.matcher.literal_names().find(|name| source.topic(name).is_none()) {
+        if let Some(topic) =
+            self.terms.selected.topics.literal_names().find(|name| source.topic(name).is_none())
+        {
             return Err(Error::NoSuchTopic { flow: self.flow.name(), topic: topic.to_owned() });
         }
         if pairs.is_empty() {

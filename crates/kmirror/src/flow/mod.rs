@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 
 use kmirror_client::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::supervisor::run;
@@ -21,18 +22,26 @@ use crate::selection::Selected;
 use crate::status::{FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
 
 /// What a flow's supervisor works with.
+#[derive(Clone)]
 pub(crate) struct FlowContext {
     pub(crate) flow: Flow,
-    pub(crate) selected: Selected,
-    /// All flows of the mirror, and which of them this is.
-    pub(crate) routes: Arc<[Route]>,
-    pub(crate) route: usize,
+    /// What may change while the flow runs.
+    pub(crate) terms: watch::Receiver<Terms>,
     pub(crate) source: Client,
     pub(crate) target: Client,
     /// Whether the flow ends at the offsets where the source ended when it started.
     pub(crate) once: bool,
     pub(crate) shared: Arc<FlowShared>,
     pub(crate) stop: CancellationToken,
+}
+
+/// What a flow copies, and what the others of the mirror copy. A reload may change it while the flow runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) selected: Selected,
+    /// All flows of the mirror, and which of them this is.
+    pub(crate) routes: Arc<[Route]>,
+    pub(crate) route: usize,
 }
 
 /// What a flow lets others see.
@@ -65,8 +74,13 @@ impl FlowShared {
 
     /// A source topic has left the flow.
     pub(crate) fn unpublish(&self, source_topic: &str) {
+        self.retain(|published| published != source_topic);
+    }
+
+    /// All source topics but these have left the flow.
+    pub(crate) fn retain(&self, stays: impl Fn(&str) -> bool) {
         let mut partitions = self.partitions.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        partitions.retain(|partition| *partition.source_topic != *source_topic);
+        partitions.retain(|partition| stays(&partition.source_topic));
     }
 
     /// The partitions that were made known so far.

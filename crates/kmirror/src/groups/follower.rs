@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, CommittedOffset, KafkaError, TopicPartition};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::judge::{Arrived, Decision, Standing, judge};
-use crate::config::{Flow, OnGroupReset};
-use crate::flow::FlowShared;
+use crate::config::OnGroupReset;
 use crate::flow::beside::Rounds;
+use crate::flow::{FlowContext, FlowShared, Terms};
 use crate::mm2::{Checkpoint, Checkpoints};
-use crate::selection::GroupMatcher;
 
 /// Lets the groups of the source follow to the target.
 pub(crate) struct GroupFollower {
     source: Client,
     target: Client,
     shared: Arc<FlowShared>,
-    matcher: GroupMatcher,
+    terms: watch::Receiver<Terms>,
     /// The group to which the flow commits its own positions.
     own_group: Option<String>,
     on_reset: OnGroupReset,
@@ -51,20 +51,15 @@ impl Copied {
 }
 
 impl GroupFollower {
-    pub(crate) fn new(
-        flow: &Flow,
-        matcher: GroupMatcher,
-        source: Client,
-        target: Client,
-        shared: Arc<FlowShared>,
-    ) -> GroupFollower {
+    pub(crate) fn new(context: &FlowContext) -> GroupFollower {
+        let (flow, target) = (&context.flow, context.target.clone());
         let checkpoints = flow.mm2_topics.checkpoints.then(|| Checkpoints::new(flow, &target));
         GroupFollower {
             checkpoints,
-            source,
+            source: context.source.clone(),
             target,
-            shared,
-            matcher,
+            shared: Arc::clone(&context.shared),
+            terms: context.terms.clone(),
             own_group: flow.commit_group.clone(),
             on_reset: flow.policies.on_group_reset,
             interval: flow.groups_interval,
@@ -83,8 +78,8 @@ impl GroupFollower {
     }
 
     async fn follow(&mut self) {
-        let copied = self.copied();
-        if copied.is_empty() {
+        let (copied, groups) = (self.copied(), self.terms.borrow().selected.groups.clone());
+        if copied.is_empty() || groups.is_empty() {
             return;
         }
         let listed = match self.source.list_groups().await {
@@ -100,7 +95,7 @@ impl GroupFollower {
         self.failing.remove(self.source.alias());
         for group in listed {
             let is_own = self.own_group.as_ref() == Some(&group.id);
-            if is_own || !is_of_consumers(&group) || !self.matcher.matches(&group.id) {
+            if is_own || !is_of_consumers(&group) || !groups.matches(&group.id) {
                 continue;
             }
             match self.follow_group(&group.id, &copied).await {

@@ -43,6 +43,12 @@ impl GoneTopics {
         confirmed
     }
 
+    /// Forgets all source topics but these.
+    pub(super) fn retain(&mut self, stays: impl Fn(&str) -> bool) {
+        self.missed.retain(|topic, _| stays(topic));
+        self.deletions.retain(|deletion| stays(&deletion.source));
+    }
+
     /// The target topics whose time has come, unless `is_back` says that the source's is.
     fn due(&mut self, now: Instant, is_back: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
         self.deletions.retain(|deletion| !is_back(&deletion.source));

@@ -5,6 +5,7 @@ mod gone;
 mod heads;
 mod pumps;
 mod take_over;
+mod terms;
 mod topics;
 
 use std::collections::{HashMap, HashSet};
@@ -32,6 +33,7 @@ use crate::flow::table::Table;
 use crate::identity::ProducerIds;
 use crate::park::Parked;
 use crate::rewrite_pool::RewritePool;
+use crate::selection::TopicMatcher;
 use crate::state::store::StateStore;
 use crate::status::PartitionState;
 
@@ -42,7 +44,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         reason = "bounded by the partitions, each with an event or two on the way"
     )]
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let stop = context.stop.clone();
+    let (stop, mut terms) = (context.stop.clone(), context.terms.clone());
     let state = {
         let flow = &context.flow;
         let (topic, replication_factor) = (&flow.state_topic, flow.state_replication_factor);
@@ -67,6 +69,10 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         tokio::select! {
             () = stop.cancelled() => break,
             Some(event) = inbox.recv() => supervisor.on_event(event).await,
+            Ok(()) = terms.changed() => {
+                let terms = terms.borrow_and_update().clone();
+                supervisor.on_terms(terms).await;
+            }
             _ = refresh.tick() => supervisor.on_event(FlowEvent::Refresh).await,
             _ = settled.tick(), if supervisor.context.once => {
                 if supervisor.context.shared.is_settled() {
@@ -87,6 +93,8 @@ struct Supervisor {
     discovery: Discovery,
     /// Whether a look at the clusters is under way.
     is_looking: bool,
+    /// What was selected when they were looked at last.
+    looked_for: TopicMatcher,
     /// Whether the last look failed.
     is_blind: bool,
     table: Table,
@@ -118,9 +126,7 @@ impl Supervisor {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let discovery = Discovery {
             flow: context.flow.clone(),
-            matcher: context.selected.topics.clone(),
-            routes: Arc::clone(&context.routes),
-            route: context.route,
+            terms: context.terms.borrow().clone(),
             source: context.source.clone(),
             target: context.target.clone(),
             once: context.once,
@@ -128,6 +134,7 @@ impl Supervisor {
         Supervisor {
             ids: ProducerIds::of_flow(&cluster_id),
             source_cluster_id: cluster_id,
+            looked_for: discovery.terms.selected.topics.clone(),
             discovery,
             is_looking: false,
             is_blind: false,
@@ -176,7 +183,7 @@ impl Supervisor {
             FlowEvent::Reconsidered { key, generation, rules } => {
                 self.on_reconsidered(key, generation, rules)
             }
-            FlowEvent::Looked(looked) => self.on_looked(looked).await,
+            FlowEvent::Looked { selected, looked } => self.on_looked(selected, looked).await,
         }
         while self.errands.try_join_next().is_some() {}
     }

@@ -17,9 +17,9 @@ use crate::flow::discovery::{FoundTopic, Looked};
 use crate::flow::heads::HeldTopic;
 use crate::flow::standby::Standby;
 use crate::flow::table::Entry;
+use crate::selection::TopicMatcher;
 use crate::status::PartitionGauge;
 use crate::takeover::target_recreated;
-
 use crate::topics::{self, TopicRules};
 
 impl Supervisor {
@@ -85,12 +85,16 @@ impl Supervisor {
         }
         self.is_looking = true;
         let (discovery, known) = (self.discovery.clone(), self.table.partition_counts());
-        self.errand(async move { FlowEvent::Looked(discovery.again(known).await) });
+        let selected = discovery.terms.selected.topics.clone();
+        self.errand(async move { FlowEvent::Looked { selected, looked: discovery.again(known).await } });
     }
 
     /// New topics and partitions, moved leaders, topics created again.
-    pub(super) async fn on_looked(&mut self, looked: Result<Looked, Error>) {
+    pub(super) async fn on_looked(&mut self, selected: TopicMatcher, looked: Result<Looked, Error>) {
         self.is_looking = false;
+        if selected != self.discovery.terms.selected.topics {
+            return self.look(); // other topics are selected meanwhile
+        }
         match looked {
             Ok(Looked { found, missed, awaited, looping }) => {
                 self.tell_looping(looping);
@@ -98,8 +102,12 @@ impl Supervisor {
                 if std::mem::take(&mut self.is_blind) {
                     info!(flow = self.context.flow.name(), "both clusters answer again");
                 }
-                // What appears while the flow runs is copied from its first record.
-                self.start(found, Start::Earliest);
+                // What appears while the flow runs is copied from its first record; what is selected anew begins as at a start.
+                let (appeared, selected_anew) =
+                    found.into_iter().partition(|topic| self.looked_for.matches(&topic.pair.source));
+                self.start(appeared, Start::Earliest);
+                self.start(selected_anew, self.context.flow.start);
+                self.looked_for = selected;
                 self.on_missed(missed).await;
             }
             // Said once, not every few seconds for as long as a cluster is away.

@@ -1,0 +1,118 @@
+//! What changes from one description of a mirror to another. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::config::Flow;
+
+/// What a reload did with a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlowChange {
+    /// It goes on untouched.
+    Unchanged,
+    /// It selects other topics or groups, and goes on with those that it had.
+    Filtered,
+    /// Something else is different, or one of its clusters: it was stopped and started anew.
+    Restarted,
+    /// It was not there before.
+    Started,
+    /// It is not there any more.
+    Stopped,
+}
+
+/// What a reload did, flow by flow: those of the new description in its order, then those that were stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Each flow as `source->target`, and what became of it.
+    pub flows: Vec<(String, FlowChange)>,
+}
+
+impl Reloaded {
+    /// The names of the flows with which this was done.
+    pub fn flows_that(&self, change: FlowChange) -> impl Iterator<Item = &str> {
+        self.flows.iter().filter(move |(_, done)| *done == change).map(|(name, _)| name.as_str())
+    }
+}
+
+/// What is to be done for a flow of the new description. The number is the place of the running flow that it continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Keep(usize),
+    Filter(usize),
+    Restart(usize),
+    Start,
+}
+
+/// Finds for each new flow the running one that it continues. A flow has no name of its own: of several between the same two clusters
+/// the equal ones belong together, then those that differ in filters only, and what is left in the order of the file.
+pub(crate) fn steps(running: &[Flow], new: &[Flow], changed_clusters: &BTreeSet<String>) -> Vec<Step> {
+    let is_touched =
+        |flow: &Flow| [&flow.source, &flow.target].iter().any(|alias| changed_clusters.contains(*alias));
+    let is_same = |old: &Flow, new: &Flow| old == new && !is_touched(new);
+    let is_filtered = |old: &Flow, new: &Flow| is_same(&with_filters_of(old, new), new);
+    let is_of_same_pair = |old: &Flow, new: &Flow| (&old.source, &old.target) == (&new.source, &new.target);
+    let mut steps = vec![Step::Start; new.len()];
+    let mut taken = vec![false; running.len()];
+    let mut pass = |is_continued: &dyn Fn(&Flow, &Flow) -> bool, step: fn(usize) -> Step| {
+        for (new, found) in new.iter().zip(&mut steps).filter(|(_, step)| **step == Step::Start) {
+            let candidates = running.iter().zip(&mut taken).enumerate();
+            let candidate =
+                candidates.filter(|(_, (_, taken))| !**taken).find(|(_, (old, _))| is_continued(old, new));
+            if let Some((index, (_, taken))) = candidate {
+                (*taken, *found) = (true, step(index));
+            }
+        }
+    };
+    pass(&is_same, Step::Keep);
+    pass(&is_filtered, Step::Filter);
+    pass(&is_of_same_pair, Step::Restart);
+    steps
+}
+
+fn with_filters_of(flow: &Flow, other: &Flow) -> Flow {
+    Flow { topics: other.topics.clone(), groups: other.groups.clone(), ..flow.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(source: &str, target: &str, topic: &str) -> Flow {
+        Flow::new(source, target).topics([topic])
+    }
+
+    fn started_later(mut flow: Flow) -> Flow {
+        flow.start = crate::config::Start::Latest;
+        flow
+    }
+
+    #[test]
+    fn every_flow_finds_the_one_that_it_continues() {
+        use Step::{Filter, Keep, Restart, Start};
+        let (x, y) = (flow("a", "b", "x"), flow("a", "b", "y"));
+        let (z, back) = (flow("a", "b", "z"), flow("b", "a", "x"));
+        let table = [
+            ("nothing changes", vec![&x, &back], vec![&x, &back], "", vec![Keep(0), Keep(1)]),
+            ("the order of the file says nothing", vec![&x, &y], vec![&y, &x], "", vec![Keep(1), Keep(0)]),
+            ("another filter", vec![&x], vec![&y], "", vec![Filter(0)]),
+            ("the equal one first", vec![&x, &y], vec![&z, &x], "", vec![Filter(1), Keep(0)]),
+            ("one comes", vec![&x], vec![&back, &x], "", vec![Start, Keep(0)]),
+            ("one goes", vec![&x, &y], vec![&y], "", vec![Keep(1)]),
+            ("another direction is another flow", vec![&x], vec![&back], "", vec![Start]),
+            ("another address", vec![&x], vec![&x], "b", vec![Restart(0)]),
+            ("another address of a stranger", vec![&x], vec![&x], "c", vec![Keep(0)]),
+        ];
+        for (what, running, new, changed, expected) in table {
+            let owned = |flows: Vec<&Flow>| flows.into_iter().cloned().collect::<Vec<_>>();
+            let changed = [changed].iter().map(|alias| (*alias).to_owned()).collect();
+            assert_eq!(steps(&owned(running), &owned(new), &changed), expected, "{what}");
+        }
+        let (running, new) = ([x.clone(), y.clone()], [started_later(x), y]);
+        assert_eq!(
+            steps(&running, &new, &BTreeSet::new()),
+            [Restart(0), Keep(1)],
+            "another setting, and its neighbour of the same clusters is left alone"
+        );
+    }
+}
