@@ -1,6 +1,7 @@
 //! How the program ends: exit codes, and one clear message where something failed.
 
 use std::fmt;
+use std::ops::Range;
 use std::process::ExitCode;
 
 use kmirror::Error;
@@ -60,11 +61,20 @@ impl Failure {
     }
 
     /// Shows where in a file it is.
-    pub(crate) fn at(mut self, file: &str, text: &str, offset: usize, label: &str) -> Failure {
-        let length = text.get(offset..).map_or(0, |rest| rest.find([':', '\n']).unwrap_or(rest.len()));
-        let span = LabeledSpan::new(Some(label.to_owned()), offset.min(text.len()), length);
+    pub(crate) fn at(mut self, file: &str, text: &str, span: Range<usize>, label: &str) -> Failure {
+        let start = span.start.min(text.len());
+        let span =
+            LabeledSpan::new(Some(label.to_owned()), start, span.end.min(text.len()).saturating_sub(start));
         self.source = Some(Box::new((NamedSource::new(file, text.to_owned()), span)));
         self
+    }
+
+    /// The whole report, as it is printed.
+    #[cfg(test)]
+    pub(crate) fn rendered(&self) -> String {
+        let mut text = String::new();
+        let _ = GraphicalReportHandler::new().with_width(160).render_report(&mut text, self);
+        text
     }
 
     /// Prints the message and gives the exit code.

@@ -1,7 +1,9 @@
 //! The configuration file: what the user wrote ([`raw`]) becomes clusters and flows of the engine. A file that is wrong is
 //! refused as a whole, with the place and the nearest thing that would be right.
 
-mod problem;
+pub(crate) mod place;
+pub(crate) mod placeholder;
+pub(crate) mod problem;
 mod raw;
 mod text;
 
@@ -12,9 +14,10 @@ use kmirror::{
     OnExpired, OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start,
 };
 
+use self::place::Step;
 use self::raw::{RawCluster, RawConfig, RawFlow};
 use crate::exit::Failure;
-use crate::import::{Imported, NoteKind};
+use crate::import::Imported;
 
 /// Every key with its default, and what it means.
 pub(crate) const REFERENCE: &str = include_str!("reference.yaml");
@@ -23,6 +26,9 @@ pub(crate) const REFERENCE: &str = include_str!("reference.yaml");
 #[derive(Debug)]
 pub(crate) struct Config {
     raw: RawConfig,
+    /// What the file is called in messages, and what is in it.
+    name: String,
+    text: String,
 }
 
 impl Config {
@@ -31,9 +37,7 @@ impl Config {
         let name = path.display().to_string();
         if let Some(imported) = Imported::load(path) {
             let imported = imported?;
-            for note in imported.notes.iter().filter(|note| note.kind >= NoteKind::Warning) {
-                tracing::warn!("{name}: {note}");
-            }
+            imported.warn(&name);
             return Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?);
         }
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -44,12 +48,18 @@ impl Config {
     }
 
     fn parse(name: &str, text: &str) -> Result<Config, Failure> {
-        let raw = serde_yaml::from_str(text).map_err(|error| problem::describe(name, text, &error))?;
-        Ok(Config { raw })
+        let described = |error: serde_yaml::Error| problem::describe(name, text, &error);
+        let raw = if text.contains('$') {
+            replaced(name, text)?
+        } else {
+            serde_yaml::from_str(text).map_err(described)?
+        };
+        Ok(Config { raw, name: name.to_owned(), text: text.to_owned() })
     }
 
     /// The mirror that the file describes. Nothing is connected yet.
     pub(crate) fn mirror(self, once: bool) -> Result<Mirror, Failure> {
+        self.know_clusters()?;
         let mut builder = Mirror::builder().once(once);
         for (alias, cluster) in &self.raw.clusters {
             builder = builder.cluster(alias, cluster_config(alias, cluster)?);
@@ -59,6 +69,34 @@ impl Config {
         }
         builder.build().map_err(|error| Failure::configuration(error.to_string()))
     }
+
+    /// Whether each flow names clusters that there are.
+    fn know_clusters(&self) -> Result<(), Failure> {
+        let known: Vec<String> = self.raw.clusters.keys().cloned().collect();
+        for (index, flow) in self.raw.flows.iter().enumerate() {
+            for (key, alias) in [("source", &flow.source.0), ("target", &flow.target.0)] {
+                if !self.raw.clusters.contains_key(alias) {
+                    let path = [Step::Key("flows"), Step::Item(index), Step::Key(key)];
+                    let message = format!("flows[{index}].{key}: there is no cluster {alias:?}");
+                    let names = (alias.as_str(), known.as_slice());
+                    return Err(problem::describe_name(&self.name, &self.text, &path, &message, names));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a text in which placeholders are to be replaced.
+fn replaced(name: &str, text: &str) -> Result<RawConfig, Failure> {
+    let mut document = serde_yaml::from_str(text).map_err(|error| problem::describe(name, text, &error))?;
+    let mut replaced = Vec::new();
+    placeholder::replace_all(&mut document, &mut replaced)
+        .map_err(|error| problem::describe_placeholder(name, text, &error))?;
+    serde_yaml::from_value(document).map_err(|error| {
+        let before = serde_yaml::from_str::<RawConfig>(text).err();
+        problem::describe_replaced(name, text, &error, &replaced, before.as_ref())
+    })
 }
 
 fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterConfig, Failure> {
@@ -244,15 +282,54 @@ mod tests {
                 .and_then(|config| config.mirror(true))
                 .unwrap_or_else(|failure| panic!("{}: {failure}", path.display()));
         }
+        let mut wrong = Vec::new();
         for path in files(&folder.join("invalid")) {
             let text = std::fs::read_to_string(&path).expect("readable");
             let expected =
                 text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a first line");
-            let failure = Config::load(&path)
+            match Config::load(&path).and_then(|config| config.mirror(true)) {
+                Ok(_) => wrong.push(format!("{}: not refused", path.display())),
+                Err(failure) => {
+                    assert_eq!(failure.code, Code::Configuration, "{}", path.display());
+                    if !failure.to_string().contains(expected) {
+                        wrong.push(format!("{expected:?} is not in: {failure}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// Line, source, caret, and what would be right.
+    #[test]
+    fn messages_show_the_place() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/config/invalid");
+        for (file, expected) in [
+            (
+                "misspelt-cluster.yaml",
+                ["6 |   - {source: east, target: wset", "`-- not known", "known here: east, west"],
+            ),
+            (
+                "unknown-key.yaml",
+                [
+                    "6 |   - { source: east, target: west, topcs",
+                    "`-- not known",
+                    "known here: source, target",
+                ],
+            ),
+            (
+                "unknown-placeholder.yaml",
+                ["3 |   east: { bootstrap_servers: \"${vault:x}\"", "`-- this one", "known are"],
+            ),
+            ("mm2-bad-factor.properties", ["6 | replication.factor = many", "`-- here", "no number"]),
+        ] {
+            let failure = Config::load(&folder.join(file))
                 .and_then(|config| config.mirror(true))
-                .expect_err(&format!("{} must be refused", path.display()));
-            assert_eq!(failure.code, Code::Configuration, "{}", path.display());
-            assert!(failure.to_string().contains(expected), "{}: {failure}", path.display());
+                .expect_err(file)
+                .rendered();
+            for part in expected {
+                assert!(failure.contains(part), "{part:?} is not in\n{failure}");
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Scalars of the configuration file: strings with placeholders, sizes and durations with units.
+//! Scalars of the configuration file: sizes and durations with units. Placeholders have been replaced.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// A string in which `${env:NAME}` and `${file:/path}` have been replaced.
+/// A string; a number or a switch that is written where one is expected counts as its text.
 #[derive(Clone, Debug)]
 pub(crate) struct Text(pub(crate) String);
 
@@ -87,7 +87,20 @@ fn moment(text: &str) -> Option<i64> {
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
-        resolve(&String::deserialize(deserializer)?).map(Text).map_err(D::Error::custom)
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a string")]
+        enum Scalar {
+            Text(String),
+            Switch(bool),
+            Whole(i64),
+            Number(f64),
+        }
+        Ok(Text(match Scalar::deserialize(deserializer)? {
+            Scalar::Text(text) => text,
+            Scalar::Switch(value) => value.to_string(),
+            Scalar::Whole(value) => value.to_string(),
+            Scalar::Number(value) => value.to_string(),
+        }))
     }
 }
 
@@ -103,9 +116,8 @@ impl<'de> Deserialize<'de> for Texts {
             OneOrMany::One(text) => text.split(',').map(str::to_owned).collect(),
             OneOrMany::Many(texts) => texts,
         };
-        let resolved =
-            written.iter().map(|text| resolve(text.trim())).filter(|text| *text != Ok(String::new()));
-        resolved.map(|text| text.map(Text)).collect::<Result<_, _>>().map(Texts).map_err(D::Error::custom)
+        let texts = written.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
+        Ok(Texts(texts.map(|text| Text(text.to_owned())).collect()))
     }
 }
 
@@ -146,34 +158,6 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     })
 }
 
-/// Replaces placeholders. Errors name the placeholder, never a value.
-fn resolve(text: &str) -> Result<String, String> {
-    let mut resolved = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        resolved.push_str(before);
-        let Some((placeholder, after)) = after.split_once('}') else {
-            return Err(format!("the placeholder \"${{{after}\" is not closed"));
-        };
-        resolved.push_str(&value_of(placeholder)?);
-        rest = after;
-    }
-    resolved.push_str(rest);
-    Ok(resolved)
-}
-
-fn value_of(placeholder: &str) -> Result<String, String> {
-    match placeholder.split_once(':') {
-        Some(("env", name)) => {
-            std::env::var(name).map_err(|_| format!("${{env:{name}}}: the environment variable is not set"))
-        }
-        Some(("file", path)) => std::fs::read_to_string(path)
-            .map(|content| content.trim_end_matches(['\r', '\n']).to_owned())
-            .map_err(|error| format!("${{file:{path}}}: {error}")),
-        _ => Err(format!("${{{placeholder}}}: known are ${{env:NAME}} and ${{file:/path}}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,23 +187,6 @@ mod tests {
             ("-5", None),
         ] {
             assert_eq!(moment(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn placeholders_are_replaced_or_named() {
-        assert_eq!(resolve("plain"), Ok("plain".to_owned()));
-        assert_eq!(resolve("a${env:CARGO_PKG_NAME}b"), Ok("akmirror-clib".to_owned()));
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        assert!(resolve(&format!("${{file:{file}}}")).expect("readable").starts_with("[package]"));
-        for (text, named) in [
-            ("${env:KMIRROR_NO_SUCH_NAME}", "KMIRROR_NO_SUCH_NAME"),
-            ("${file:/no/such/file}", "/no/such/file"),
-            ("${vault:x}", "${env:NAME}"),
-            ("${env:OPEN", "not closed"),
-        ] {
-            let error = resolve(text).expect_err(text);
-            assert!(error.contains(named), "{error}");
         }
     }
 }

@@ -5,64 +5,86 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::client_keys::{self, ClientKey, client_key};
+use super::patterns;
 use super::properties::Properties;
-use super::{Imported, Note, NoteKind};
-
-/// Why there is nothing to be translated.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Mm2Error {
-    #[error("`clusters` is missing: a list of aliases, `clusters = A, B`")]
-    NoClusters,
-    #[error("`{0}.bootstrap.servers` is missing")]
-    NoServers(String),
-    #[error("no flow is enabled; MirrorMaker 2 copies nothing either: set `A->B.enabled = true`")]
-    NothingEnabled,
-    #[error("`{key}` names the Java class {class}, which kmirror cannot run; {instead}")]
-    JavaClass { key: String, class: String, instead: &'static str },
-    #[error("`{key} = {value}`: {problem}")]
-    Value { key: String, value: String, problem: &'static str },
-}
+use super::providers::{Providers, Translated};
+use super::{ImportError, Imported, Note, NoteKind, list};
+use crate::config::{placeholder, problem};
 
 /// Translates a file.
-pub(super) fn import(properties: &Properties) -> Result<Imported, Mm2Error> {
-    let mut import = Import { file: &properties.values, used: BTreeSet::new(), notes: Vec::new() };
+pub(super) fn import(properties: &Properties) -> Result<Imported, ImportError> {
+    let providers = Providers::of(&properties.values)?;
+    let mut import = Import { file: &properties.values, providers, used: BTreeSet::new(), notes: Vec::new() };
     for key in &properties.dropped_backslashes {
         let text = "Java drops a backslash here; an expression needs it doubled (`\\\\.`)";
         import.note(NoteKind::Warning, key, text);
     }
     let aliases = import.aliases()?;
-    let mut clusters = Map::new();
-    for alias in &aliases {
-        clusters.insert(alias.clone(), import.cluster(alias)?);
-    }
     let mut flows = Vec::new();
-    for (source, target) in pairs(&aliases) {
-        if let Some(flow) = import.flow(&source, &target)? {
-            flows.push(flow);
+    let mut enabled = Vec::new();
+    for pair in pairs(&aliases) {
+        if import.is_enabled(&pair)? {
+            flows.push(import.flow(&pair)?);
+            enabled.push(pair);
         }
     }
     if flows.is_empty() {
-        return Err(Mm2Error::NothingEnabled);
+        let text = "no flow is enabled; MirrorMaker 2 copies nothing either: set `A->B.enabled = true`";
+        return Err(ImportError::at("clusters", text));
+    }
+    let mut clusters = Map::new();
+    for alias in &aliases {
+        clusters.insert(alias.clone(), import.cluster(alias, &enabled)?);
     }
     import.rest(&aliases);
     import.notes.sort_by_key(|note| note.kind);
     Ok(Imported { config: json!({ "clusters": clusters, "flows": flows }), notes: import.notes })
 }
 
+/// The aliases of a source and a target.
+#[derive(Clone, Debug)]
+struct Pair {
+    source: String,
+    target: String,
+}
+
+impl Pair {
+    /// A key of this flow alone.
+    fn key(&self, key: &str) -> String {
+        format!("{}->{}.{key}", self.source, self.target)
+    }
+}
+
 /// Every ordered pair.
-fn pairs(aliases: &[String]) -> Vec<(String, String)> {
+fn pairs(aliases: &[String]) -> Vec<Pair> {
     let pairs = aliases.iter().flat_map(|source| aliases.iter().map(move |target| (source, target)));
     pairs
         .filter(|(source, target)| source != target)
-        .map(|(source, target)| (source.clone(), target.clone()))
+        .map(|(source, target)| Pair { source: source.clone(), target: target.clone() })
         .collect()
 }
 
 struct Import<'a> {
     file: &'a BTreeMap<String, String>,
+    providers: Providers,
     /// Keys that were understood.
     used: BTreeSet<String>,
     notes: Vec<Note>,
+}
+
+/// A value that was found, by the key under which it was.
+struct Found {
+    key: String,
+    /// As it is written, for messages.
+    written: String,
+    value: String,
+}
+
+impl Found {
+    fn is_not(&self, problem: &str) -> ImportError {
+        ImportError::at(&self.key, format!("`{} = {}`: {problem}", self.key, self.written))
+    }
 }
 
 impl Import<'_> {
@@ -73,119 +95,200 @@ impl Import<'_> {
         }
     }
 
-    /// The value of a key, trimmed as Kafka trims (`ConfigDef.parseType`).
-    fn value(&mut self, key: &str) -> Option<String> {
+    /// The value of a key, trimmed as Kafka trims (`ConfigDef.parseType`), with kmirror's placeholders.
+    fn translated(&mut self, key: &str) -> Option<Translated> {
         let value = self.file.get(key)?;
         self.used.insert(key.to_owned());
-        Some(value.trim().to_owned())
+        let translated = self.providers.translated(value.trim());
+        for mount in &translated.mounts {
+            self.note(NoteKind::Warning, key, mount);
+        }
+        Some(translated)
     }
 
-    fn aliases(&mut self) -> Result<Vec<String>, Mm2Error> {
-        let aliases = list(&self.value("clusters").ok_or(Mm2Error::NoClusters)?);
-        if aliases.is_empty() { Err(Mm2Error::NoClusters) } else { Ok(aliases) }
+    /// The value of a key that has to be known now: what is no text cannot be a placeholder in what is printed.
+    fn found(&mut self, key: &str) -> Result<Option<Found>, ImportError> {
+        let Some(translated) = self.translated(key) else { return Ok(None) };
+        let value = placeholder::resolve(&translated.text)
+            .map_err(|error| ImportError::at(key, format!("`{key}`: {error}")))?;
+        if translated.has_placeholder {
+            let text = "its provider was asked now, and what it said is in the file that is printed";
+            self.note(NoteKind::Warning, key, text);
+        }
+        let written = self.file.get(key).map_or("", |value| value.trim()).to_owned();
+        Ok(Some(Found { key: key.to_owned(), written, value: value.trim().to_owned() }))
     }
 
-    /// A cluster: its servers, and what else its clients are told. Keys at the top are the default of every cluster's.
-    fn cluster(&mut self, alias: &str) -> Result<Value, Mm2Error> {
-        let own = format!("{alias}.bootstrap.servers");
-        let servers = self.value(&own).or_else(|| self.value("bootstrap.servers"));
-        let servers = list(&servers.ok_or_else(|| Mm2Error::NoServers(alias.to_owned()))?);
-        let mut cluster = Map::from_iter([("bootstrap_servers".to_owned(), json!(servers))]);
-        let mut properties = Map::new();
-        for key in CLIENT_KEYS {
-            let own = format!("{alias}.{key}");
-            let Some(value) = self.value(&own).or_else(|| self.value(key)) else { continue };
-            match key {
-                "client.id" => drop(cluster.insert("client_id".to_owned(), json!(value))),
-                "request.timeout.ms" => {
-                    drop(cluster.insert("request_timeout".to_owned(), json!(format!("{value}ms"))))
-                }
-                _ if key == "security.protocol" && value.eq_ignore_ascii_case("PLAINTEXT") => {}
-                _ => drop(properties.insert(key.to_owned(), json!(value))),
-            }
+    fn aliases(&mut self) -> Result<Vec<String>, ImportError> {
+        let aliases = self.found("clusters")?.map(|found| list(&found.value)).unwrap_or_default();
+        match aliases.is_empty() {
+            true => Err(ImportError::new("`clusters` is missing: a list of aliases, `clusters = A, B`")),
+            false => Ok(aliases),
         }
-        for (key, value) in self.file {
-            let Some(name) = key.strip_prefix(&format!("{alias}.")) else { continue };
-            if name.starts_with("ssl.") || name.starts_with("sasl.") {
-                self.used.insert(key.clone());
-                properties.insert(name.to_owned(), json!(value.trim()));
-            }
+    }
+
+    /// A cluster: its servers, and what else its clients are told.
+    fn cluster(&mut self, alias: &str, flows: &[Pair]) -> Result<Value, ImportError> {
+        let Some(servers) = self.of_client(alias, flows, "bootstrap.servers") else {
+            let message = format!("`{alias}.bootstrap.servers` is missing");
+            return Err(ImportError::at("clusters", message));
+        };
+        let servers = match servers.has_placeholder {
+            true => json!(servers.text),
+            false => json!(list(&servers.text)),
+        };
+        let mut cluster = Map::from_iter([("bootstrap_servers".to_owned(), servers)]);
+        if let Some(client_id) = self.of_client(alias, flows, "client.id") {
+            cluster.insert("client_id".to_owned(), json!(client_id.text));
         }
+        if let Some(timeout) = self.of_client(alias, flows, "request.timeout.ms") {
+            // A unit behind a placeholder is one behind its value.
+            let is_number =
+                timeout.has_placeholder || timeout.text.parse::<u32>().is_ok_and(|value| value > 0);
+            if !is_number {
+                let message = format!("`request.timeout.ms = {}`: no number of milliseconds", timeout.text);
+                return Err(ImportError::at(&format!("{alias}.request.timeout.ms"), message));
+            }
+            cluster.insert("request_timeout".to_owned(), json!(format!("{}ms", timeout.text)));
+        }
+        let properties = self.security(alias, flows)?;
         if !properties.is_empty() {
-            self.note(NoteKind::Unsupported, &format!("{alias}.*"), "TLS and SASL are not supported yet");
             cluster.insert("properties".to_owned(), Value::from(properties));
         }
         Ok(Value::from(cluster))
     }
 
-    /// A flow, if it is enabled.
-    fn flow(&mut self, source: &str, target: &str) -> Result<Option<Value>, Mm2Error> {
-        let pair = format!("{source}->{target}");
-        if !self.boolean(&pair, "enabled")?.unwrap_or(false) {
-            return Ok(None);
+    /// The keys of TLS and SASL, which count where `security.protocol` asks for them.
+    fn security(&mut self, alias: &str, flows: &[Pair]) -> Result<Map<String, Value>, ImportError> {
+        let mut properties = Map::new();
+        let Some(protocol) = self.of_client(alias, flows, "security.protocol") else { return Ok(properties) };
+        let is_known = |known: &&&str| protocol.text.eq_ignore_ascii_case(known);
+        match PROTOCOLS.iter().find(is_known) {
+            Some(&"PLAINTEXT") => return Ok(properties),
+            Some(protocol) => drop(properties.insert("security.protocol".to_owned(), json!(protocol))),
+            None => {
+                let message =
+                    format!("the `security.protocol` of {alias} is none of {}", PROTOCOLS.join(", "));
+                return Err(ImportError::at(&format!("{alias}.security.protocol"), message));
+            }
         }
-        self.refuse_classes(&pair)?;
-        let mut flow =
-            Map::from_iter([("source".to_owned(), json!(source)), ("target".to_owned(), json!(target))]);
-        let include = self.patterns(&pair, &["topics", "topics.whitelist"], ".*");
-        let exclude = self.patterns(&pair, &["topics.exclude", "topics.blacklist"], TOPICS_EXCLUDED);
-        flow.insert("topics".to_owned(), json!({ "include": include, "exclude": exclude }));
-        flow.insert("naming".to_owned(), self.naming(&pair)?);
-        if let Some(isolation) = self.isolation(&pair, source) {
-            flow.insert("isolation".to_owned(), json!(isolation));
+        let prefixes: Vec<String> = client_layers(alias, flows, "").into_iter().flatten().collect();
+        let name_in = |key: &String| {
+            let names = prefixes.iter().filter_map(|prefix| key.strip_prefix(prefix.as_str()));
+            names.filter(|name| client_keys::is_security(name)).map(str::to_owned).next()
+        };
+        let names: BTreeSet<String> = self.file.keys().filter_map(name_in).collect();
+        for name in names.iter().filter(|name| *name != "security.protocol") {
+            let Some(value) = self.of_client(alias, flows, name) else { continue };
+            if client_keys::is_secret(name) && !value.has_placeholder {
+                let text = format!("{name} is in the clear; a file and ${{file:/path}} would hide it");
+                self.note(NoteKind::Warning, &format!("{alias}.*"), text);
+            }
+            properties.insert(name.clone(), json!(value.text));
         }
-        self.topics_control(&pair, &mut flow)?;
-        self.groups(&pair, &mut flow)?;
-        self.compatibility(&pair, &mut flow)?;
-        Ok(Some(Value::from(flow)))
+        self.note(NoteKind::Unsupported, &format!("{alias}.*"), "TLS and SASL are not supported yet");
+        Ok(properties)
     }
 
-    fn naming(&mut self, pair: &str) -> Result<Value, Mm2Error> {
-        let separator = self.of_flow(pair, "replication.policy.separator").map(|(_, value)| value);
-        let Some((key, class)) = self.of_flow(pair, "replication.policy.class") else {
+    /// What the clients of a cluster are told, by the precedence of MirrorMaker: kmirror has one client for all of them.
+    fn of_client(&mut self, alias: &str, flows: &[Pair], name: &str) -> Option<Translated> {
+        let mut told: Vec<(String, Translated)> = Vec::new();
+        for keys in client_layers(alias, flows, name) {
+            // Each is understood, though only the first counts.
+            let values: Vec<_> =
+                keys.into_iter().filter_map(|key| self.translated(&key).map(|value| (key, value))).collect();
+            if let Some(first) = values.into_iter().next()
+                && told.iter().all(|(_, value)| *value != first.1)
+            {
+                told.push(first);
+            }
+        }
+        if let [(key, _), (other, _), ..] = told.as_slice() {
+            let text =
+                format!("differs from {other}; kmirror has one client for a cluster, which is told this");
+            self.note(NoteKind::Warning, &key.clone(), text);
+        }
+        told.into_iter().next().map(|(_, value)| value)
+    }
+
+    /// Whether a flow is started and copies (`MirrorMakerConfig.clusterPairs`).
+    fn is_enabled(&mut self, pair: &Pair) -> Result<bool, ImportError> {
+        let is_enabled = self.boolean(pair, "enabled")?.unwrap_or(false);
+        let has_heartbeats = self.boolean(pair, "emit.heartbeats.enabled")?.unwrap_or(true);
+        let is_started = self.file.contains_key(&pair.key("enabled")) || has_heartbeats;
+        if !is_enabled && has_heartbeats {
+            let text =
+                "not enabled; MirrorMaker 2 starts it for heartbeats alone, which kmirror needs no flow for";
+            self.note(NoteKind::Ignored, &format!("{}->{}", pair.source, pair.target), text);
+        }
+        Ok(is_enabled && is_started)
+    }
+
+    /// A flow that is enabled.
+    fn flow(&mut self, pair: &Pair) -> Result<Value, ImportError> {
+        self.refuse_classes(pair)?;
+        let mut flow = Map::new();
+        for (key, alias) in [("source", &pair.source), ("target", &pair.target)] {
+            flow.insert(key.to_owned(), json!(placeholder::literal(alias)));
+        }
+        let include = self.patterns(pair, "topics", "topics.whitelist", ".*")?;
+        let exclude = self.patterns(pair, "topics.exclude", "topics.blacklist", TOPICS_EXCLUDED)?;
+        flow.insert("topics".to_owned(), json!({ "include": include, "exclude": exclude }));
+        flow.insert("naming".to_owned(), self.naming(pair)?);
+        self.consumer(pair, &mut flow)?;
+        self.topics_control(pair, &mut flow)?;
+        self.groups(pair, &mut flow)?;
+        self.compatibility(pair, &mut flow)?;
+        Ok(Value::from(flow))
+    }
+
+    fn naming(&mut self, pair: &Pair) -> Result<Value, ImportError> {
+        let separator = self.of_flow(pair, "replication.policy.separator")?.map(|found| found.value);
+        let Some(class) = self.of_flow(pair, "replication.policy.class")? else {
             return Ok(prefixed(separator.as_deref()));
         };
-        match class.rsplit('.').next() {
+        match class.value.rsplit('.').next() {
             Some("DefaultReplicationPolicy") => Ok(prefixed(separator.as_deref())),
             Some("IdentityReplicationPolicy") => Ok(json!("identity")),
-            _ => Err(Mm2Error::JavaClass {
-                key,
-                class,
-                instead: "write `naming: { template: … }` in kmirror.yaml",
-            }),
+            _ => Err(java_class(&class, "write `naming: { template: … }` in kmirror.yaml")),
         }
     }
 
-    /// The consumer's isolation level, where it is set: kmirror's default copies what was committed.
-    fn isolation(&mut self, pair: &str, source: &str) -> Option<&'static str> {
-        let keys = [
-            format!("{pair}.source.consumer.isolation.level"),
-            format!("{pair}.consumer.isolation.level"),
-            format!("{source}.consumer.isolation.level"),
-            "consumer.isolation.level".to_owned(),
-        ];
-        let found = keys.iter().find_map(|key| Some((key, self.value(key)?)));
-        let Some((key, level)) = found else {
-            let text = "MirrorMaker 2 copies aborted records too unless it is set; kmirror copies what was committed";
-            self.note(NoteKind::Warning, "consumer.isolation.level", text);
-            return None;
-        };
-        let level = if level.eq_ignore_ascii_case("read_uncommitted") {
-            "read_uncommitted"
-        } else {
-            "read_committed"
-        };
-        self.note(NoteKind::Mapped, key, format!("isolation: {level}"));
-        Some(level)
+    /// What the source's consumer is told that concerns the flow. kmirror's default copies what was committed.
+    fn consumer(&mut self, pair: &Pair, flow: &mut Map<String, Value>) -> Result<(), ImportError> {
+        match self.of_consumer(pair, "isolation.level")? {
+            Some(found) => {
+                let level = found.value.to_lowercase();
+                if !matches!(level.as_str(), "read_committed" | "read_uncommitted") {
+                    return Err(found.is_not("neither `read_committed` nor `read_uncommitted`"));
+                }
+                self.note(NoteKind::Mapped, &found.key, format!("isolation: {level}"));
+                flow.insert("isolation".to_owned(), json!(level));
+            }
+            None => {
+                let text = "MirrorMaker 2 copies aborted records too unless it is set; kmirror copies what was committed";
+                self.note(NoteKind::Warning, &format!("{}.consumer.isolation.level", pair.source), text);
+            }
+        }
+        let Some(found) = self.of_consumer(pair, "auto.offset.reset")? else { return Ok(()) };
+        match found.value.as_str() {
+            "earliest" => {}
+            "latest" => {
+                self.note(NoteKind::Mapped, &found.key, "start: latest; what appears later is copied whole");
+                flow.insert("start".to_owned(), json!("latest"));
+            }
+            _ => self.note(NoteKind::Warning, &found.key, "kmirror begins at the earliest record"),
+        }
+        Ok(())
     }
 
-    fn topics_control(&mut self, pair: &str, flow: &mut Map<String, Value>) -> Result<(), Mm2Error> {
-        let factor = match self.of_flow(pair, "replication.factor") {
+    fn topics_control(&mut self, pair: &Pair, flow: &mut Map<String, Value>) -> Result<(), ImportError> {
+        let factor = match self.of_flow(pair, "replication.factor")? {
             None => json!(2),
-            Some((key, value)) => match value.parse::<i16>() {
+            Some(found) => match found.value.parse::<i16>() {
                 Ok(-1) => json!("broker"),
-                Ok(factor) => json!(factor),
-                Err(_) => return Err(Mm2Error::Value { key, value, problem: "no number" }),
+                Ok(factor) if factor > 0 => json!(factor),
+                _ => return Err(found.is_not("no number of replicas")),
             },
         };
         flow.insert("replication_factor".to_owned(), factor);
@@ -196,24 +299,30 @@ impl Import<'_> {
         if let Some(interval) = self.seconds(pair, "sync.topic.configs.interval.seconds")? {
             configs.insert("interval".to_owned(), json!(interval));
         }
-        let excluded = self.first_of(pair, &["config.properties.exclude", "config.properties.blacklist"]);
-        if let Some((key, excluded)) = excluded {
+        let excluded = self.first_of(pair, "config.properties.exclude", "config.properties.blacklist")?;
+        if let Some(found) = excluded {
             let keys: Vec<String> =
-                list(&excluded).iter().map(|pattern| pattern.replace("\\.", ".")).collect();
+                list(&found.value).iter().map(|pattern| pattern.replace("\\.", ".")).collect();
             if keys.iter().any(|key| key.contains(['*', '[', '(', '|', '+', '?', '\\'])) {
-                self.note(NoteKind::Warning, &key, "an expression; kmirror compares keys as they are");
+                self.note(NoteKind::Warning, &found.key, "an expression; kmirror compares keys as they are");
             }
+            let keys: Vec<String> = keys.iter().map(|key| placeholder::literal(key)).collect();
             configs.insert("exclude".to_owned(), json!(keys));
         }
-        if let Some((key, value)) = self.of_flow(pair, "use.defaults.from") {
-            let value = value.to_lowercase();
+        if let Some(found) = self.of_flow(pair, "use.defaults.from")? {
+            let value = found.value.to_lowercase();
             if !matches!(value.as_str(), "source" | "target") {
-                return Err(Mm2Error::Value { key, value, problem: "neither `source` nor `target`" });
+                return Err(found.is_not("neither `source` nor `target`"));
             }
             configs.insert("defaults_from".to_owned(), json!(value));
         }
         if !configs.is_empty() {
             flow.insert("topic_configs".to_owned(), Value::from(configs));
+        }
+        for key in ["refresh.topics.enabled", "refresh.groups.enabled"] {
+            if self.boolean(pair, key)? == Some(false) {
+                self.note(NoteKind::Warning, key, "what appears later is seen all the same");
+            }
         }
         if self.boolean(pair, "sync.topic.acls.enabled")?.unwrap_or(true) {
             let text = "access control lists are not copied yet; set it to `false` to say that this is meant";
@@ -222,7 +331,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn groups(&mut self, pair: &str, flow: &mut Map<String, Value>) -> Result<(), Mm2Error> {
+    fn groups(&mut self, pair: &Pair, flow: &mut Map<String, Value>) -> Result<(), ImportError> {
         match self.boolean(pair, "sync.group.offsets.enabled")? {
             Some(false) => drop(flow.insert("groups".to_owned(), json!({ "include": [] }))),
             enabled => {
@@ -230,8 +339,8 @@ impl Import<'_> {
                     let text = "it is off by default in MirrorMaker 2; kmirror lets groups follow";
                     self.note(NoteKind::Warning, "sync.group.offsets.enabled", text);
                 }
-                let include = self.patterns(pair, &["groups", "groups.whitelist"], ".*");
-                let exclude = self.patterns(pair, &["groups.exclude", "groups.blacklist"], GROUPS_EXCLUDED);
+                let include = self.patterns(pair, "groups", "groups.whitelist", ".*")?;
+                let exclude = self.patterns(pair, "groups.exclude", "groups.blacklist", GROUPS_EXCLUDED)?;
                 flow.insert("groups".to_owned(), json!({ "include": include, "exclude": exclude }));
             }
         }
@@ -242,7 +351,7 @@ impl Import<'_> {
     }
 
     /// What MirrorMaker's own readers look for.
-    fn compatibility(&mut self, pair: &str, flow: &mut Map<String, Value>) -> Result<(), Mm2Error> {
+    fn compatibility(&mut self, pair: &Pair, flow: &mut Map<String, Value>) -> Result<(), ImportError> {
         let mut topics = Map::new();
         for (key, name) in
             [("emit.heartbeats.enabled", "heartbeats"), ("emit.checkpoints.enabled", "checkpoints")]
@@ -258,55 +367,87 @@ impl Import<'_> {
     }
 
     /// Classes that are not Kafka's own do something that nobody but Java knows.
-    fn refuse_classes(&mut self, pair: &str) -> Result<(), Mm2Error> {
+    fn refuse_classes(&mut self, pair: &Pair) -> Result<(), ImportError> {
         for (key, own, instead) in CLASSES {
-            let Some((key, class)) = self.of_flow(pair, key) else { continue };
-            if class.rsplit('.').next() != Some(own) {
-                return Err(Mm2Error::JavaClass { key, class, instead });
+            let Some(class) = self.of_flow(pair, key)? else { continue };
+            if class.value.rsplit('.').next() != Some(own) {
+                return Err(java_class(&class, instead));
             }
         }
-        Ok(())
+        let Some(transforms) = self.of_flow(pair, "transforms")? else { return Ok(()) };
+        match list(&transforms.value).is_empty() {
+            true => Ok(()),
+            false => Err(transforms.is_not(
+                "transformations are Java, which kmirror cannot run; `naming: { template: … }` in kmirror.yaml renames topics",
+            )),
+        }
     }
 
     /// A key of a flow: its own value, or the default of all flows.
-    fn of_flow(&mut self, pair: &str, key: &str) -> Option<(String, String)> {
-        let own = format!("{pair}.{key}");
-        let found = self.value(&own).map(|value| (own, value));
+    fn of_flow(&mut self, pair: &Pair, key: &str) -> Result<Option<Found>, ImportError> {
         // Both are understood, though one does not count.
-        let common = self.value(key).map(|value| (key.to_owned(), value));
-        found.or(common)
+        let own = self.found(&pair.key(key))?;
+        let common = self.found(key)?;
+        Ok(own.or(common))
     }
 
-    fn first_of(&mut self, pair: &str, keys: &[&str]) -> Option<(String, String)> {
-        keys.iter().filter_map(|key| self.of_flow(pair, key)).next()
-    }
-
-    /// The items of a list of names or expressions. A blank one matches nothing.
-    fn patterns(&mut self, pair: &str, keys: &[&str], default: &str) -> Vec<String> {
-        let Some((key, value)) = self.first_of(pair, keys) else { return list(default) };
-        let patterns = list(&value);
-        if patterns.iter().any(|pattern| pattern.matches('{').count() != pattern.matches('}').count()) {
-            let text =
-                "Kafka cuts a list at every comma, in an expression as well: `a{1,3}` becomes `a{1` and `3}`";
-            self.note(NoteKind::Warning, &key, text);
+    /// A key of the source's consumer that has to be known now.
+    fn of_consumer(&mut self, pair: &Pair, name: &str) -> Result<Option<Found>, ImportError> {
+        for key in consumer_layer(pair, name) {
+            if let Some(found) = self.found(&key)? {
+                return Ok(Some(found));
+            }
         }
-        patterns
+        Ok(None)
     }
 
-    fn boolean(&mut self, pair: &str, key: &str) -> Result<Option<bool>, Mm2Error> {
-        match self.of_flow(pair, key) {
+    /// A key, or the name that it had before 2.8.
+    fn first_of(&mut self, pair: &Pair, key: &str, former: &str) -> Result<Option<Found>, ImportError> {
+        let named = self.of_flow(pair, key)?;
+        let formerly = self.of_flow(pair, former)?;
+        if let Some(formerly) = &formerly {
+            let text = match named {
+                Some(_) => format!("without effect: `{key}` is set"),
+                None => format!("read as `{key}`; MirrorMaker 2 does not know this name since 4.0"),
+            };
+            self.note(NoteKind::Warning, &formerly.key, text);
+        }
+        Ok(named.or(formerly))
+    }
+
+    /// The items of a list of names or expressions.
+    fn patterns(
+        &mut self,
+        pair: &Pair,
+        key: &str,
+        former: &str,
+        default: &str,
+    ) -> Result<Vec<String>, ImportError> {
+        let Some(found) = self.first_of(pair, key, former)? else { return Ok(list(default)) };
+        let patterns = patterns::read(&found.value);
+        for warning in patterns.warnings {
+            self.note(NoteKind::Warning, &found.key, warning);
+        }
+        if patterns.items.is_empty() {
+            self.note(NoteKind::Warning, &found.key, "a blank list matches nothing");
+        }
+        Ok(patterns.items.iter().map(|item| placeholder::literal(item)).collect())
+    }
+
+    fn boolean(&mut self, pair: &Pair, key: &str) -> Result<Option<bool>, ImportError> {
+        match self.of_flow(pair, key)? {
             None => Ok(None),
-            Some((_, value)) if value.eq_ignore_ascii_case("true") => Ok(Some(true)),
-            Some((_, value)) if value.eq_ignore_ascii_case("false") => Ok(Some(false)),
-            Some((key, value)) => Err(Mm2Error::Value { key, value, problem: "neither `true` nor `false`" }),
+            Some(found) if found.value.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            Some(found) if found.value.eq_ignore_ascii_case("false") => Ok(Some(false)),
+            Some(found) => Err(found.is_not("neither `true` nor `false`")),
         }
     }
 
-    fn seconds(&mut self, pair: &str, key: &str) -> Result<Option<String>, Mm2Error> {
-        let Some((key, value)) = self.of_flow(pair, key) else { return Ok(None) };
-        match value.parse::<u32>() {
+    fn seconds(&mut self, pair: &Pair, key: &str) -> Result<Option<String>, ImportError> {
+        let Some(found) = self.of_flow(pair, key)? else { return Ok(None) };
+        match found.value.parse::<u32>() {
             Ok(seconds) if seconds > 0 => Ok(Some(format!("{seconds}s"))),
-            _ => Err(Mm2Error::Value { key, value, problem: "no number of seconds" }),
+            _ => Err(found.is_not("no number of seconds")),
         }
     }
 
@@ -317,47 +458,155 @@ impl Import<'_> {
                 self.note(NoteKind::Mapped, &key, "as in the file that is printed");
             }
         }
-        let others: Vec<&String> = self.file.keys().filter(|key| !self.used.contains(*key)).collect();
-        for key in others {
-            let name = without_prefix(key, aliases);
-            let reason = IGNORED.iter().find(|(pattern, _)| match pattern.strip_suffix('*') {
-                Some(prefix) => name.starts_with(prefix),
-                None => {
-                    name == *pattern || name.strip_prefix(pattern).is_some_and(|rest| rest.starts_with('.'))
-                }
-            });
-            match reason {
-                Some((_, reason)) => self.note(NoteKind::Ignored, key, *reason),
-                None => self.note(NoteKind::Warning, key, "not known; nothing is done about it"),
+        let file = self.file;
+        for (key, value) in file.iter().filter(|(key, _)| !key.is_empty()) {
+            if !self.used.contains(key) {
+                let (kind, text) = without_meaning(without_prefix(key, aliases), value.trim());
+                self.note(kind, key, text);
             }
         }
     }
 }
 
-/// The key without the alias or the flow that it is for, and without the client's kind.
+/// What becomes of a key that was not translated. `name`: without the alias or the flow that it is for.
+fn without_meaning(name: &str, value: &str) -> (NoteKind, String) {
+    let reason = IGNORED.iter().find(|(pattern, _)| match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == *pattern || name.strip_prefix(pattern).is_some_and(|rest| rest.starts_with('.')),
+    });
+    if let Some((_, reason)) = reason {
+        return (NoteKind::Ignored, (*reason).to_owned());
+    }
+    let of_client = CLIENT_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
+    match client_key(of_client) {
+        Some(ClientKey::NoEffect(reason)) if of_client == "acks" && !matches!(value, "all" | "-1") => {
+            (NoteKind::Warning, format!("overridden: {reason}"))
+        }
+        Some(ClientKey::NoEffect(reason)) => (NoteKind::Ignored, reason.to_owned()),
+        Some(ClientKey::Security) => {
+            (NoteKind::Ignored, "no cluster's `security.protocol` asks for it".to_owned())
+        }
+        Some(ClientKey::Used) => {
+            let text = format!("MirrorMaker 2 does not read it here; write `A.consumer.{of_client}`");
+            (NoteKind::Warning, text)
+        }
+        None => {
+            let known: Vec<&str> = FLOW_KEYS.into_iter().chain(client_keys::names()).collect();
+            let suggestion = problem::suggestion(of_client, &known);
+            (NoteKind::Warning, format!("not known, and nothing is done about it{suggestion}"))
+        }
+    }
+}
+
+/// Where the source's consumer of a flow finds a key (`MirrorSourceConfig.sourceConsumerConfig`), the first of which counts.
+fn consumer_layer(pair: &Pair, name: &str) -> Vec<String> {
+    layer(pair, &pair.source, ["source.consumer.", "consumer.", "consumer.", "source.cluster."], name)
+}
+
+/// The same of the producer that writes to the target: the worker's, with what a flow overrides.
+fn producer_layer(pair: &Pair, name: &str) -> Vec<String> {
+    layer(
+        pair,
+        &pair.target,
+        ["producer.override.", "producer.", "target.producer.", "target.cluster."],
+        name,
+    )
+}
+
+fn layer(pair: &Pair, alias: &str, [first, of_cluster, later, last]: [&str; 4], name: &str) -> Vec<String> {
+    let of_pair = |prefix: &str| pair.key(&format!("{prefix}{name}"));
+    let mut keys = vec![of_pair(first), format!("{alias}.{of_cluster}{name}")];
+    // A key of a connection is copied to each kind of client. Others are not, but nothing else can be meant by them.
+    keys.extend([format!("{alias}.{name}"), name.to_owned()]);
+    keys.extend([of_pair(later), of_pair(last)]);
+    keys
+}
+
+/// Where the clients of a cluster find a key, by flow.
+fn client_layers(alias: &str, flows: &[Pair], name: &str) -> Vec<Vec<String>> {
+    let layers = flows.iter().filter_map(|pair| match (pair.source == alias, pair.target == alias) {
+        (true, _) => Some(consumer_layer(pair, name)),
+        (_, true) => Some(producer_layer(pair, name)),
+        _ => None,
+    });
+    let layers: Vec<_> = layers.collect();
+    match layers.is_empty() {
+        true => vec![vec![format!("{alias}.{name}"), name.to_owned()]],
+        false => layers,
+    }
+}
+
+fn java_class(class: &Found, instead: &str) -> ImportError {
+    let message = format!(
+        "`{}` names the Java class {}, which kmirror cannot run; {instead}",
+        class.key, class.written
+    );
+    ImportError::at(&class.key, message)
+}
+
+/// The key without the alias or the flow that it is for.
 fn without_prefix<'a>(key: &'a str, aliases: &[String]) -> &'a str {
-    let flows = pairs(aliases).into_iter().map(|(source, target)| format!("{source}->{target}."));
-    let prefixes: Vec<String> = flows.chain(aliases.iter().map(|alias| format!("{alias}."))).collect();
-    prefixes.iter().find_map(|prefix| key.strip_prefix(prefix.as_str())).unwrap_or(key)
+    let flows = pairs(aliases).into_iter().map(|pair| pair.key(""));
+    let prefixes = flows.chain(aliases.iter().map(|alias| format!("{alias}.")));
+    // An alias may begin with another one and a dot.
+    let longest = prefixes.filter(|prefix| key.starts_with(prefix.as_str())).map(|prefix| prefix.len()).max();
+    key.get(longest.unwrap_or(0)..).unwrap_or(key)
 }
 
 fn prefixed(separator: Option<&str>) -> Value {
     match separator {
         None | Some(".") => json!("prefixed"),
-        Some(separator) => json!({ "template": format!("{{source}}{separator}{{topic}}") }),
+        Some(separator) => {
+            json!({ "template": format!("{{source}}{}{{topic}}", placeholder::literal(separator)) })
+        }
     }
-}
-
-/// Kafka's lists (`ConfigDef.Type.LIST`).
-fn list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 /// `DefaultTopicFilter`, since 4.0.
 const TOPICS_EXCLUDED: &str = "mm2.*\\.internal, .*\\.replica, __.*";
 /// `DefaultGroupFilter`.
 const GROUPS_EXCLUDED: &str = "console-consumer-.*, connect-.*, __.*";
-const CLIENT_KEYS: [&str; 3] = ["security.protocol", "client.id", "request.timeout.ms"];
+/// Those of `security.protocol`.
+const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+/// What tells for which client a key is.
+const CLIENT_PREFIXES: [&str; 11] = [
+    "source.consumer.",
+    "target.producer.",
+    "source.cluster.",
+    "target.cluster.",
+    "source.admin.",
+    "target.admin.",
+    "consumer.override.",
+    "producer.override.",
+    "consumer.",
+    "producer.",
+    "admin.",
+];
+/// Keys of flows that are translated.
+const FLOW_KEYS: [&str; 22] = [
+    "enabled",
+    "topics",
+    "topics.exclude",
+    "groups",
+    "groups.exclude",
+    "replication.policy.class",
+    "replication.policy.separator",
+    "replication.factor",
+    "config.properties.exclude",
+    "use.defaults.from",
+    "sync.topic.configs.enabled",
+    "sync.topic.configs.interval.seconds",
+    "sync.topic.acls.enabled",
+    "sync.group.offsets.enabled",
+    "sync.group.offsets.interval.seconds",
+    "emit.heartbeats.enabled",
+    "emit.checkpoints.enabled",
+    "emit.offset-syncs.enabled",
+    "refresh.topics.enabled",
+    "refresh.groups.enabled",
+    "topic.filter.class",
+    "group.filter.class",
+];
 /// The classes that a file may name, the one that kmirror does the work of, and what to do instead of another.
 const CLASSES: [(&str, &str, &str); 4] = [
     ("topic.filter.class", "DefaultTopicFilter", "write `topics` in kmirror.yaml"),
@@ -374,7 +623,7 @@ const CLASSES: [(&str, &str, &str); 4] = [
     ),
 ];
 /// Keys without a meaning here, by their beginning where it ends in `*`, and why.
-const IGNORED: [(&str, &str); 24] = [
+const IGNORED: [(&str, &str); 35] = [
     ("tasks.max", "one process uses as many connections as it needs"),
     ("exactly.once.source.support", "always on"),
     ("offset.lag.max", "offsets are translated exactly"),
@@ -395,6 +644,17 @@ const IGNORED: [(&str, &str); 24] = [
     ("value.converter*", "batches are not converted"),
     ("header.converter*", "batches are not converted"),
     ("plugin.*", "there are no plug-ins"),
+    ("transforms", "no transformation is named"),
+    ("config.providers", "its placeholders become kmirror's"),
+    ("name", "there are no connectors"),
+    ("connector.*", "there are no connectors"),
+    ("group.id", "there are no workers"),
+    ("task*", "there are no tasks"),
+    ("worker*", "there are no workers"),
+    ("rebalance.*", "there are no workers"),
+    ("scheduled.rebalance.*", "there are no workers"),
+    ("errors.*", "a record is never left out"),
+    ("rest.*", "instances meet in the target's log"),
     ("dedicated.mode.enable.internal.rest", "instances meet in the target's log"),
     ("listeners", "instances meet in the target's log"),
     ("metric*", "metrics have names of their own"),
@@ -405,7 +665,7 @@ const IGNORED: [(&str, &str); 24] = [
 mod tests {
     use super::*;
 
-    fn imported(text: &str) -> Result<Imported, Mm2Error> {
+    fn imported(text: &str) -> Result<Imported, ImportError> {
         import(&Properties::parse(text.as_bytes()).expect("well formed"))
     }
 
@@ -445,7 +705,8 @@ mod tests {
             ("tasks.max", NoteKind::Ignored),
             ("b.offset.storage.replication.factor", NoteKind::Ignored),
             ("nonsense", NoteKind::Warning),
-            ("consumer.isolation.level", NoteKind::Warning),
+            ("a.consumer.isolation.level", NoteKind::Warning),
+            ("b->a", NoteKind::Ignored),
         ] {
             assert_eq!(kind_of(key), Some(kind), "{key}");
         }
@@ -462,6 +723,134 @@ mod tests {
         assert_eq!(flows[0]["replication_factor"], 2, "MirrorMaker's default");
     }
 
+    /// The three forms, and what stands behind all of them: the first that is there counts.
+    #[test]
+    fn keys_of_a_flow_win_over_those_of_a_cluster_and_both_over_those_of_all() {
+        let told = |lines: &str| {
+            let file = format!("clusters = a, b\nbootstrap.servers = top:1\na->b.enabled = true\n{lines}");
+            let config = imported(&file).expect("a flow").config;
+            let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+            let (a, b, flow) = (&config["clusters"]["a"], &config["clusters"]["b"], &config["flows"][0]);
+            (text(&a["client_id"]), text(&b["client_id"]), text(&flow["isolation"]))
+        };
+        let expected = |a: &str, b: &str, isolation: &str| (a.to_owned(), b.to_owned(), isolation.to_owned());
+        for (lines, a, b, isolation) in [
+            ("client.id = top", "top", "top", "-"),
+            ("client.id = top\na.client.id = A", "A", "top", "-"),
+            ("a.client.id = A\na.consumer.client.id = AC\na.producer.client.id = AP", "AC", "-", "-"),
+            ("b.client.id = B\nb.producer.client.id = BP\nb.consumer.client.id = BC", "-", "BP", "-"),
+            ("a.consumer.client.id = AC\na->b.source.consumer.client.id = F", "F", "-", "-"),
+            ("b.producer.client.id = BP\na->b.producer.override.client.id = F", "-", "F", "-"),
+            ("a.consumer.client.id = AC\na->b.consumer.client.id = F", "AC", "-", "-"),
+            ("a.consumer.isolation.level = read_uncommitted", "-", "-", "read_uncommitted"),
+            (
+                "a.consumer.isolation.level = read_uncommitted\na->b.source.consumer.isolation.level = READ_COMMITTED",
+                "-",
+                "-",
+                "read_committed",
+            ),
+            ("b.consumer.isolation.level = read_uncommitted", "-", "-", "-"),
+            ("consumer.isolation.level = read_uncommitted", "-", "-", "-"),
+        ] {
+            assert_eq!(told(lines), expected(a, b, isolation), "{lines}");
+        }
+    }
+
+    #[test]
+    fn keys_of_connections_at_the_top_are_for_clusters_that_have_none() {
+        let file = "clusters = a, b\nbootstrap.servers = top:1\na->b.enabled = true\nsecurity.protocol = ssl\n\
+                    ssl.truststore.location = /top\nb.security.protocol = Plaintext\nb.ssl.truststore.location = /b\n\
+                    b.bootstrap.servers = b:1\n";
+        let imported = imported(file).expect("a flow");
+        assert_eq!(
+            imported.config["clusters"],
+            json!({
+                "a": {
+                    "bootstrap_servers": ["top:1"],
+                    "properties": { "security.protocol": "SSL", "ssl.truststore.location": "/top" },
+                },
+                "b": { "bootstrap_servers": ["b:1"] },
+            })
+        );
+        assert!(imported.notes.iter().any(|note| {
+            note.key == "b.ssl.truststore.location" && note.text.contains("`security.protocol`")
+        }));
+    }
+
+    #[test]
+    fn what_a_provider_holds_is_not_printed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/config/secrets");
+        let of = "org.apache.kafka.common.config.provider";
+        let file = format!(
+            "{TWO}config.providers = f, mounted\nconfig.providers.f.class = {of}.FileConfigProvider\n\
+             config.providers.mounted.class = {of}.DirectoryConfigProvider\na->b.enabled = true\n\
+             b.security.protocol = SASL_SSL\nb.sasl.mechanism = PLAIN\nb.client.id = ${{mounted:{folder}:password}}\n\
+             b.sasl.jaas.config = x.PlainLoginModule required username=\"u\" password=\"${{f:{folder}/client.properties:user.password}}\";\n\
+             b.ssl.key.password = clear\na->b.topics = ${{f:{folder}/client.properties:servers}}\n"
+        );
+        let imported = imported(&file).expect("a flow");
+        let cluster = &imported.config["clusters"]["b"];
+        assert_eq!(cluster["client_id"], format!("${{dir:{folder}:password}}"));
+        let jaas = cluster["properties"]["sasl.jaas.config"].as_str().expect("text");
+        assert!(
+            jaas.contains(&format!("password=\"${{file:{folder}/client.properties:user.password}}\"")),
+            "{jaas}"
+        );
+        // What is no text is read now.
+        let topics = &imported.config["flows"][0]["topics"]["include"];
+        assert_eq!(*topics, json!(["127.0.0.1:19092", "127.0.0.1:19093"]));
+        let shown = format!("{imported:?}");
+        assert!(!shown.contains("s3cret") && !shown.contains("pass:word"), "{shown}");
+        assert!(imported.notes.iter().any(|note| note.text.contains("ssl.key.password is in the clear")));
+    }
+
+    #[test]
+    fn flows_are_started_as_mirror_maker_starts_them() {
+        let six = "clusters = a, b, c, d, e, f\nbootstrap.servers = x:1\nemit.heartbeats.enabled = false\n\
+                   a->b.enabled = true\na->c.enabled = true\na->d.enabled = true\na->e.enabled = false\na->f.enabled = false\n";
+        let flows = |file: &str| {
+            imported(file).map(|imported| imported.config["flows"].as_array().map_or(0, Vec::len))
+        };
+        assert_eq!(flows(six), Ok(3));
+        let all = "clusters = a, b, c\nbootstrap.servers = x:1\nenabled = true\n";
+        assert_eq!(flows(all), Ok(6), "heartbeats start each pair, and each is enabled");
+        assert_eq!(flows(&format!("{all}a->b.emit.heartbeats.enabled = false\n")), Ok(5));
+    }
+
+    #[test]
+    fn the_report_says_what_becomes_of_each_key() {
+        let file = format!(
+            "{TWO}a->b.enabled = true\ntopics.blacklist = x\na->b.groups =\nb.producer.acks = 1\nb.producer.linger.ms = 5\n\
+             a.consumer.interceptor.classes = x.Y\na->b.topcs = y\nb.producer.batch.sise = 1\nconsumer.isolation.level = read_committed\n\
+             refresh.topics.enabled = false\nerrors.tolerance = all\na.consumer.auto.offset.reset = latest\n"
+        );
+        let imported = imported(&file).expect("a flow");
+        let note = |key: &str| {
+            let note = imported.notes.iter().find(|note| note.key == key);
+            note.map(|note| (note.kind, note.text.as_str()))
+                .unwrap_or((NoteKind::Unsupported, "not mentioned"))
+        };
+        for (key, kind, text) in [
+            ("topics.blacklist", NoteKind::Warning, "read as `topics.exclude`"),
+            ("a->b.groups", NoteKind::Warning, "a blank list matches nothing"),
+            ("b.producer.acks", NoteKind::Warning, "overridden"),
+            ("b.producer.linger.ms", NoteKind::Ignored, "as they are"),
+            ("a.consumer.interceptor.classes", NoteKind::Ignored, "interceptors are Java"),
+            ("a->b.topcs", NoteKind::Warning, "did you mean `topics`?"),
+            ("b.producer.batch.sise", NoteKind::Warning, "did you mean `batch.size`?"),
+            ("consumer.isolation.level", NoteKind::Warning, "write `A.consumer.isolation.level`"),
+            ("refresh.topics.enabled", NoteKind::Warning, "seen all the same"),
+            ("errors.tolerance", NoteKind::Ignored, "never left out"),
+            ("a.consumer.auto.offset.reset", NoteKind::Mapped, "start: latest"),
+        ] {
+            let (has, says) = note(key);
+            assert!(has == kind && says.contains(text), "{key}: {has:?} {says}");
+        }
+        assert_eq!(imported.config["flows"][0]["topics"]["exclude"], json!(["x"]));
+        assert_eq!(imported.config["flows"][0]["groups"]["include"], json!([]));
+        assert_eq!(imported.config["flows"][0]["start"], "latest");
+    }
+
     #[test]
     fn what_cannot_be_done_is_refused_or_told() {
         let refused =
@@ -469,13 +858,12 @@ mod tests {
         assert!(refused("topic.filter.class = com.example.Filter").contains("com.example.Filter"));
         assert!(refused("replication.policy.class = com.example.Policy").contains("naming"));
         assert!(refused("a->b.sync.topic.configs.enabled = maybe").contains("neither `true` nor `false`"));
-        assert!(refused("replication.factor = many").contains("no number"));
-        assert_eq!(imported(TWO).expect_err("nothing enabled"), Mm2Error::NothingEnabled);
-        assert_eq!(imported("a.bootstrap.servers = x:1").expect_err("no clusters"), Mm2Error::NoClusters);
-        assert_eq!(
-            imported("clusters = a, b\na.bootstrap.servers=x:1").expect_err("b"),
-            Mm2Error::NoServers("b".to_owned())
-        );
+        assert!(refused("replication.factor = many").contains("no number of replicas"));
+        let whole = |file: &str| imported(file).expect_err(file).to_string();
+        assert!(whole(TWO).contains("no flow is enabled"));
+        assert!(whole("a.bootstrap.servers = x:1").contains("`clusters` is missing"));
+        let no_servers = "clusters = a, b\na.bootstrap.servers=x:1\na->b.enabled=true";
+        assert!(whole(no_servers).contains("`b.bootstrap.servers` is missing"));
         let secured = imported(&format!(
             "{TWO}a->b.enabled=true\nb.security.protocol = SASL_SSL\nb.sasl.mechanism=PLAIN"
         ))

@@ -1,13 +1,18 @@
 //! Configurations of other mirrors, as kmirror's own: what becomes of each key is said in a report.
 
+mod client_keys;
 mod mm2;
+mod patterns;
 mod properties;
+mod providers;
 
 use std::fmt;
 use std::path::Path;
 
 use serde_json::Value;
 
+pub(crate) use self::properties::Properties;
+use crate::config::problem;
 use crate::exit::Failure;
 
 /// A configuration that was translated.
@@ -40,17 +45,36 @@ pub(crate) enum NoteKind {
     Unsupported,
 }
 
+/// Why a configuration cannot be translated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct ImportError {
+    /// The key that is wrong, or that is next to what is missing.
+    key: Option<String>,
+    message: String,
+}
+
+impl ImportError {
+    fn new(message: impl Into<String>) -> ImportError {
+        ImportError { key: None, message: message.into() }
+    }
+
+    fn at(key: &str, message: impl Into<String>) -> ImportError {
+        ImportError { key: Some(key.to_owned()), message: message.into() }
+    }
+}
+
 impl Imported {
-    /// Reads a file of another mirror. `None`: it is not one, by its name.
+    /// Reads a file of another mirror. `None`: it is not one.
     pub(crate) fn load(path: &Path) -> Option<Result<Imported, Failure>> {
-        let is_properties = path.extension().is_some_and(|extension| extension == "properties");
-        is_properties.then(|| {
-            let name = path.display().to_string();
-            let failed = |error: &dyn fmt::Display| Failure::configuration(format!("{name}: {error}"));
-            let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
-            let properties = properties::Properties::parse(&bytes).map_err(|error| failed(&error))?;
-            mm2::import(&properties).map_err(|error| failed(&error))
-        })
+        let name = path.display().to_string();
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(_) if !has_extension(path, "properties") => return None,
+            Err(error) => return Some(Err(Failure::configuration(format!("{name}: {error}")))),
+        };
+        let is_properties = has_extension(path, "properties") || names_clusters(&properties::text_of(&bytes));
+        is_properties.then(|| of_properties(&name, &bytes))
     }
 
     /// The text of the kmirror.yaml that means the same.
@@ -58,6 +82,61 @@ impl Imported {
         serde_yaml::to_string(&self.config)
             .map_err(|error| Failure::runtime(format!("the configuration cannot be written: {error}")))
     }
+
+    /// Says in the log what must be known of a file that is run as it is.
+    pub(crate) fn warn(&self, name: &str) {
+        let ignored = self.notes.iter().filter(|note| note.kind == NoteKind::Ignored).count();
+        if ignored > 0 {
+            tracing::info!("{name}: {ignored} keys have no effect here; `kmirror import {name}` says why");
+        }
+        for note in self.notes.iter().filter(|note| note.kind >= NoteKind::Warning) {
+            tracing::warn!("{name}: {note}");
+        }
+    }
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|has| has == extension)
+}
+
+/// Whether a file is MirrorMaker 2's by its first key, whatever its name.
+fn names_clusters(text: &str) -> bool {
+    text.lines().any(|line| {
+        line.trim_start().strip_prefix("clusters").is_some_and(|rest| rest.trim_start().starts_with('='))
+    })
+}
+
+fn of_properties(name: &str, bytes: &[u8]) -> Result<Imported, Failure> {
+    let text = properties::text_of(bytes);
+    let properties = Properties::parse(bytes)
+        .map_err(|error| at_line(name, &text, error.line, Failure::configuration, &error.to_string()))?;
+    mm2::import(&properties).map_err(|error| {
+        match error.key.as_ref().and_then(|key| properties.lines.get(key)) {
+            Some(line) => at_line(name, &text, *line, Failure::configuration, &error.message),
+            None => Failure::configuration(format!("{name}: {error}")),
+        }
+    })
+}
+
+/// A failure that shows a line of the file.
+fn at_line(
+    name: &str,
+    text: &str,
+    line: usize,
+    failure: impl FnOnce(String) -> Failure,
+    message: &str,
+) -> Failure {
+    let lines: Vec<&str> = text.split_inclusive('\n').take(line).collect();
+    let Some((last, before)) = lines.split_last() else { return failure(format!("{name}: {message}")) };
+    let start = before.iter().map(|line| line.len()).sum::<usize>() + (last.len() - last.trim_start().len());
+    let length = last.trim_start().find(['=', ':', ' ', '\t', '\n', '\r']).unwrap_or(last.trim().len());
+    let (line, column) = problem::line_and_column(text, start);
+    failure(format!("{name}:{line}:{column}: {message}")).at(name, text, start..start + length, "here")
+}
+
+/// Kafka's lists (`ConfigDef.Type.LIST`).
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 impl fmt::Display for Note {

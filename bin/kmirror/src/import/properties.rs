@@ -9,19 +9,21 @@ pub(crate) struct Properties {
     pub(crate) values: BTreeMap<String, String>,
     /// Keys in whose values Java drops a backslash: `\d` is read as `d`, which is seldom what was meant.
     pub(crate) dropped_backslashes: Vec<String>,
+    /// The line in which each key stands, from one on.
+    pub(crate) lines: BTreeMap<String, usize>,
 }
 
 /// Something that Java refuses as well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: malformed \\uxxxx encoding")]
 pub(crate) struct PropertiesError {
-    line: usize,
+    pub(super) line: usize,
 }
 
 impl Properties {
     /// Reads a file in ISO-8859-1, Java's encoding of these files.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Properties, PropertiesError> {
-        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        let text = text_of(bytes);
         let mut properties = Properties::default();
         for (line, logical) in logical_lines(&text) {
             let (key, value) = split(&logical);
@@ -30,15 +32,22 @@ impl Properties {
             if has_dropped {
                 properties.dropped_backslashes.push(key.clone());
             }
+            properties.lines.insert(key.clone(), line);
             properties.values.insert(key, value);
         }
         Ok(properties)
     }
 }
 
+/// The text of a file, in ISO-8859-1.
+pub(super) fn text_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
 /// Lines with their continuations, without comments: the number of the first, and the text.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut logical = Vec::new();
+    let text = text.replace("\r\n", "\n");
     let mut lines = text.split(['\n', '\r']).enumerate();
     while let Some((number, line)) = lines.next() {
         let line = line.trim_start_matches(BLANKS);
@@ -129,6 +138,13 @@ mod tests {
             ]
         );
         assert!(read.dropped_backslashes.is_empty());
+        assert_eq!((read.lines["a"], read.lines["key with:signs"]), (9, 12));
+    }
+
+    #[test]
+    fn lines_of_windows_continue_too() {
+        let read = Properties::parse(b"a = one,\\\r\n  two\r\nb = 2\r\n").expect("well formed");
+        assert_eq!((read.values["a"].as_str(), read.lines["b"]), ("one,two", 3));
     }
 
     #[test]

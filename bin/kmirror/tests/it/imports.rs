@@ -50,7 +50,7 @@ fn what_cannot_be_imported_is_refused_with_the_reason() {
         .with_code(78)
         .saying("com.example.Mine")
         .saying("write `topics`");
-    Kmirror::with_file("properties", "clusters = a, b\n")
+    Kmirror::with_file("properties", "clusters = a, b\na->b.enabled = true\n")
         .run(&["run"])
         .with_code(78)
         .saying("a.bootstrap.servers");
