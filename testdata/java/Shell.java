@@ -12,20 +12,31 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.acl.AccessControlEntry;
+import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.acl.AclBindingFilter;
+import org.apache.kafka.common.acl.AclOperation;
+import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.resource.PatternType;
+import org.apache.kafka.common.resource.ResourcePattern;
+import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.connect.mirror.RemoteClusterUtils;
 
@@ -92,9 +103,15 @@ public final class Shell {
             case "set-group-offset" -> admin.alterConsumerGroupOffsets(words.get(1), Map.of(
                     partition(words, 2), new OffsetAndMetadata(Long.parseLong(words.get(4))))).all().get();
             case "group-offsets" -> groupOffsets(words.get(1));
+            case "delete-group-offset" -> admin.deleteConsumerGroupOffsets(words.get(1), Set.of(partition(words, 2))).all().get();
+            case "delete-group" -> admin.deleteConsumerGroups(List.of(words.get(1))).all().get();
+            case "add-acl" -> admin.createAcls(List.of(acl(words))).all().get();
+            case "remove-acl" -> admin.deleteAcls(List.of(acl(words).toFilter())).all().get();
+            case "acls" -> acls();
+            case "topics" -> topics(words.subList(1, words.size()));
             case "translate-offsets" -> translateOffsets(words.get(1), words.get(2));
             case "upstream" -> upstream();
-            case "consume" -> consume(words.get(1), words.get(2), Integer.parseInt(words.get(3)));
+            case "consume" -> consume(words.get(1), words.get(2), Integer.parseInt(words.get(3)), words.get(4));
             default -> throw new IllegalArgumentException("unknown command " + words.get(0));
         }
     }
@@ -163,6 +180,42 @@ public final class Shell {
         lines.forEach((partition, offset) -> out.println("|" + partition + "\t" + offset));
     }
 
+    private static AclBinding acl(List<String> words) {
+        ResourcePattern pattern = new ResourcePattern(
+                ResourceType.valueOf(words.get(3)), words.get(5), PatternType.valueOf(words.get(4)));
+        return new AclBinding(pattern, new AccessControlEntry(
+                words.get(6), words.get(7), AclOperation.valueOf(words.get(2)), AclPermissionType.valueOf(words.get(1))));
+    }
+
+    /** All access control entries, in the words by which one is added. */
+    private void acls() throws Exception {
+        Set<String> lines = new TreeSet<>();
+        for (AclBinding acl : admin.describeAcls(AclBindingFilter.ANY).values().get()) {
+            lines.add(String.join(" ", acl.entry().permissionType().name(), acl.entry().operation().name(),
+                    acl.pattern().resourceType().name(), acl.pattern().patternType().name(), acl.pattern().name(),
+                    acl.entry().principal(), acl.entry().host()));
+        }
+        lines.forEach(line -> out.println("|" + line));
+    }
+
+    /** One line per topic: how many partitions it has, and what is set on it. */
+    private void topics(List<String> topics) throws Exception {
+        Map<String, TopicDescription> described = admin.describeTopics(topics).allTopicNames().get();
+        List<ConfigResource> resources = new ArrayList<>();
+        topics.forEach(topic -> resources.add(new ConfigResource(ConfigResource.Type.TOPIC, topic)));
+        Map<ConfigResource, Config> configs = admin.describeConfigs(resources).all().get();
+        for (ConfigResource resource : resources) {
+            Set<String> set = new TreeSet<>();
+            for (ConfigEntry entry : configs.get(resource).entries()) {
+                if (entry.source() == ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG) {
+                    set.add(entry.name() + "=" + entry.value());
+                }
+            }
+            int partitions = described.get(resource.name()).partitions().size();
+            out.println("|" + resource.name() + "\t" + partitions + "\t" + String.join(" ", set));
+        }
+    }
+
     /** What MirrorMaker's own reader makes of the checkpoints on this cluster. */
     private void translateOffsets(String alias, String group) throws Exception {
         Map<String, Long> lines = new TreeMap<>();
@@ -180,10 +233,11 @@ public final class Shell {
     }
 
     /** Reads records of a topic as a member of a group, from where the group stands, and commits behind the last of them. */
-    private void consume(String group, String topic, int count) throws Exception {
+    private void consume(String group, String topic, int count, String protocol) throws Exception {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrapServers);
         properties.put("group.id", group);
+        properties.put("group.protocol", protocol);
         properties.put("isolation.level", "read_committed");
         properties.put("enable.auto.commit", "false");
         properties.put("auto.offset.reset", "earliest");

@@ -1,5 +1,8 @@
 //! Access control lists.
 
+use std::fmt;
+use std::str::FromStr;
+
 use kafka_protocol::messages as m;
 use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
@@ -36,6 +39,14 @@ pub enum AclResourceType {
     Topic,
     /// A consumer group.
     Group,
+    /// The cluster; its name is `kafka-cluster`.
+    Cluster,
+    /// A transactional id.
+    TransactionalId,
+    /// A delegation token.
+    DelegationToken,
+    /// A user, whose tokens somebody else may manage.
+    User,
     /// Something else, by its number in the protocol.
     Other(i8),
 }
@@ -62,6 +73,28 @@ pub enum AclOperation {
     Read,
     /// Produce.
     Write,
+    /// Create a topic.
+    Create,
+    /// Delete a topic, its records, or a group.
+    Delete,
+    /// Add partitions; on the cluster, change access control lists.
+    Alter,
+    /// See that it is there.
+    Describe,
+    /// What only brokers do.
+    ClusterAction,
+    /// See configurations.
+    DescribeConfigs,
+    /// Change configurations.
+    AlterConfigs,
+    /// Produce with sequences.
+    IdempotentWrite,
+    /// Create delegation tokens for a user.
+    CreateTokens,
+    /// See a user's delegation tokens.
+    DescribeTokens,
+    /// Take part in a two-phase commit.
+    TwoPhaseCommit,
     /// Something else, by its number in the protocol.
     Other(i8),
 }
@@ -184,9 +217,29 @@ impl AclEntry {
     }
 }
 
-/// Both ways between an enum and its numbers in the protocol.
+/// What is said of an entry: `ALLOW READ for User:alice from * on TOPIC orders`.
+impl fmt::Display for AclEntry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AclEntry { permission, operation, principal, host, resource_type, resource_name, .. } = self;
+        write!(
+            formatter,
+            "{permission} {operation} for {principal} from {host} on {resource_type} {resource_name}"
+        )?;
+        match self.pattern_type {
+            AclPatternType::Literal => Ok(()),
+            pattern_type => write!(formatter, " ({pattern_type})"),
+        }
+    }
+}
+
+/// A word that is none of Kafka's for a kind of resource, a pattern, an operation or a permission.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no word of access control lists")]
+pub struct InvalidAclWord(String);
+
+/// Both ways between an enum and its numbers in the protocol, and Kafka's words for them.
 macro_rules! codes {
-    ($($name:ident { $($variant:ident = $code:literal),+ })+) => {$(
+    ($($name:ident { $($variant:ident = $code:literal $word:literal),+ })+) => {$(
         impl $name {
             fn from_wire(code: i8) -> Self {
                 match code {
@@ -202,15 +255,72 @@ macro_rules! codes {
                 }
             }
         }
+
+        impl FromStr for $name {
+            type Err = InvalidAclWord;
+
+            fn from_str(word: &str) -> Result<Self, InvalidAclWord> {
+                match word {
+                    $($word => Ok(Self::$variant),)+
+                    word => Err(InvalidAclWord(word.to_owned())),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant => formatter.write_str($word),)+
+                    Self::Other(code) => write!(formatter, "UNKNOWN({code})"),
+                }
+            }
+        }
     )+};
 }
 
 codes! {
-    AclResourceType { Topic = 2, Group = 3 }
-    AclPatternType { Literal = 3, Prefixed = 4 }
-    AclOperation { All = 2, Read = 3, Write = 4 }
-    AclPermission { Deny = 2, Allow = 3 }
+    AclResourceType {
+        Topic = 2 "TOPIC", Group = 3 "GROUP", Cluster = 4 "CLUSTER", TransactionalId = 5 "TRANSACTIONAL_ID",
+        DelegationToken = 6 "DELEGATION_TOKEN", User = 7 "USER"
+    }
+    AclPatternType { Literal = 3 "LITERAL", Prefixed = 4 "PREFIXED" }
+    AclOperation {
+        All = 2 "ALL", Read = 3 "READ", Write = 4 "WRITE", Create = 5 "CREATE", Delete = 6 "DELETE", Alter = 7 "ALTER",
+        Describe = 8 "DESCRIBE", ClusterAction = 9 "CLUSTER_ACTION", DescribeConfigs = 10 "DESCRIBE_CONFIGS",
+        AlterConfigs = 11 "ALTER_CONFIGS", IdempotentWrite = 12 "IDEMPOTENT_WRITE", CreateTokens = 13 "CREATE_TOKENS",
+        DescribeTokens = 14 "DESCRIBE_TOKENS", TwoPhaseCommit = 15 "TWO_PHASE_COMMIT"
+    }
+    AclPermission { Deny = 2 "DENY", Allow = 3 "ALLOW" }
 }
 
 /// What a filter says where everything passes; the same number in all four enums.
 const ANY: i8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_word_and_back() {
+        for code in 2..=15 {
+            let operation = AclOperation::from_wire(code);
+            assert_eq!(operation.to_wire(), code);
+            assert_eq!(operation.to_string().parse(), Ok(operation));
+        }
+        assert_eq!(AclOperation::from_wire(99).to_string(), "UNKNOWN(99)");
+        assert!("UNKNOWN(99)".parse::<AclOperation>().is_err());
+        let entry = AclEntry {
+            resource_type: AclResourceType::Topic,
+            pattern_type: AclPatternType::Prefixed,
+            resource_name: "orders".to_owned(),
+            principal: "User:alice".to_owned(),
+            host: "*".to_owned(),
+            operation: AclOperation::DescribeConfigs,
+            permission: AclPermission::Deny,
+        };
+        assert_eq!(
+            entry.to_string(),
+            "DENY DESCRIBE_CONFIGS for User:alice from * on TOPIC orders (PREFIXED)"
+        );
+    }
+}

@@ -28,7 +28,9 @@ mod route;
 mod transactions;
 mod wire;
 
-pub use acls::{AclEntry, AclOperation, AclPatternType, AclPermission, AclResourceType, AclResults};
+pub use acls::{
+    AclEntry, AclOperation, AclPatternType, AclPermission, AclResourceType, AclResults, InvalidAclWord,
+};
 pub use admin::{ConfigChange, ConfigEntry, ConfigSource, CreatedTopic, NewTopic, TopicResults};
 pub use client::{Client, Lane};
 pub use config::ClientConfig;

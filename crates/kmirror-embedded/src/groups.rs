@@ -58,6 +58,24 @@ impl EmbeddedCluster {
         .map_err(|error: ResponseError| EmbeddedError::Refused { error, message: error.to_string() })
     }
 
+    /// Deletes what a group has committed for a partition, as an administrator does, or time. Nothing where there is nothing.
+    pub fn delete_offset(&self, group: &str, topic: &str, partition: i32) {
+        // A group that is not there has nothing.
+        let _ = self.change(|state| state.groups.delete_offset(group, &(topic.to_owned(), partition)));
+    }
+
+    /// Deletes a group that nobody is in, and what it has committed.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Refused`] while the group has members, or is not there.
+    pub fn delete_group(&self, group: &str) -> Result<(), EmbeddedError> {
+        self.change(|state| {
+            let now_ms = state.now_ms();
+            state.groups.delete(group, now_ms)
+        })
+        .map_err(|error: ResponseError| EmbeddedError::Refused { error, message: error.to_string() })
+    }
+
     /// Makes another broker the coordinator of a group or a transactional id, and of some others, as a leader of
     /// `__consumer_offsets` that moves: it knows stable generations and committed offsets, and whoever waits at the old one is
     /// sent away.

@@ -16,6 +16,15 @@ pub enum LogOffset {
     Timestamp(i64),
 }
 
+/// How a consumer is a member of its group (`group.protocol`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// The one of always.
+    Classic,
+    /// That of KIP-848, since 4.0.
+    Consumer,
+}
+
 /// A partition as the cluster describes it, brokers by their `node.id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionReplicas {
@@ -116,8 +125,80 @@ impl KafkaEndpoint {
         topic: &str,
         count: usize,
     ) -> Result<Vec<PrintedRecord>, TestkitError> {
-        let lines = self.shell(&["consume", group, topic, &count.to_string()], PATIENCE)?;
+        self.consume_by(GroupProtocol::Classic, group, topic, count)
+    }
+
+    /// The same as a member of this kind.
+    ///
+    /// # Errors
+    /// As [`KafkaEndpoint::consume`].
+    pub fn consume_by(
+        &self,
+        protocol: GroupProtocol,
+        group: &str,
+        topic: &str,
+        count: usize,
+    ) -> Result<Vec<PrintedRecord>, TestkitError> {
+        let protocol = match protocol {
+            GroupProtocol::Classic => "classic",
+            GroupProtocol::Consumer => "consumer",
+        };
+        let lines = self.shell(&["consume", group, topic, &count.to_string(), protocol], PATIENCE)?;
         parse_records(&lines.join("\n"))
+    }
+
+    /// Adds an access control entry: permission, operation, resource type, pattern type, resource name, principal and host in Kafka's
+    /// words, as in `ALLOW READ TOPIC LITERAL orders User:alice *`.
+    ///
+    /// # Errors
+    /// The cluster refuses or does not answer.
+    pub fn add_acl(&self, entry: &str) -> Result<(), TestkitError> {
+        self.shell_on_acl("add-acl", entry)
+    }
+
+    /// Removes such an entry.
+    ///
+    /// # Errors
+    /// The cluster refuses or does not answer.
+    pub fn remove_acl(&self, entry: &str) -> Result<(), TestkitError> {
+        self.shell_on_acl("remove-acl", entry)
+    }
+
+    fn shell_on_acl(&self, command: &str, entry: &str) -> Result<(), TestkitError> {
+        let words: Vec<&str> = [command].into_iter().chain(entry.split(' ')).collect();
+        self.shell(&words, PATIENCE).map(drop)
+    }
+
+    /// All access control entries in those words, sorted.
+    ///
+    /// # Errors
+    /// The cluster refuses or does not answer.
+    pub fn acls(&self) -> Result<Vec<String>, TestkitError> {
+        self.shell(&["acls"], PATIENCE)
+    }
+
+    /// For each topic a line: name, partition count, what is set on the topic itself (`key=value`, in order), separated by tabs.
+    ///
+    /// # Errors
+    /// There is no such topic, or the cluster does not answer.
+    pub fn described_topics(&self, topics: &[&str]) -> Result<Vec<String>, TestkitError> {
+        self.shell(&[&["topics"], topics].concat(), PATIENCE)
+    }
+
+    /// Deletes what a group has committed for a partition.
+    ///
+    /// # Errors
+    /// The cluster refuses or does not answer.
+    pub fn delete_group_offset(&self, group: &str, topic: &str, partition: i32) -> Result<(), TestkitError> {
+        self.shell(&["delete-group-offset", group, topic, &partition.to_string()], PATIENCE).map(drop)
+    }
+
+    /// Deletes a group.
+    ///
+    /// # Errors
+    /// The cluster refuses or does not answer.
+    pub fn delete_group(&self, group: &str) -> Result<(), TestkitError> {
+        self.shell(&["delete-group", group], PATIENCE).map(drop)
     }
 
     /// What a group has committed: topic, partition, offset.

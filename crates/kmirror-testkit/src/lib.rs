@@ -39,7 +39,7 @@ mod shell;
 mod watchdog;
 mod workload;
 
-pub use admin::{LogOffset, PartitionReplicas};
+pub use admin::{GroupProtocol, LogOffset, PartitionReplicas};
 pub use cluster::{KafkaCluster, KafkaClusterBuilder, KafkaNode};
 pub use compaction::CompactedTopic;
 pub use content::{WorkloadContent, WorkloadRecord};

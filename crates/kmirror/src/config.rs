@@ -224,6 +224,20 @@ impl Default for TopicConfigs {
     }
 }
 
+/// Which access control lists follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acls {
+    /// None.
+    None,
+    /// As MirrorMaker 2 does it: entries of the topics that are copied, without the right to write, since only the mirror writes
+    /// there; ALL becomes READ. Nothing is removed.
+    #[default]
+    Safe,
+    /// Exactly: entries of topics, of the groups that follow and of transactional ids, for programs that move to the target. What
+    /// was added is removed when it is gone on the source.
+    Full,
+}
+
 /// Who decides where the target's logs begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retention {
@@ -313,6 +327,10 @@ pub struct Flow {
     pub replication_factor: ReplicationFactor,
     /// Which configurations of topics follow.
     pub topic_configs: TopicConfigs,
+    /// Which access control lists follow. Default: those that let clients read.
+    pub acls: Acls,
+    /// How often access control lists are compared. Default: 60 s.
+    pub acls_interval: Duration,
     /// Which consumer groups follow: where they stand on the source is committed on the target, as far as the records have arrived,
     /// for groups that nobody reads the target with. Default: all but those that MirrorMaker 2 leaves out.
     pub groups: GroupSelection,
@@ -354,6 +372,8 @@ impl Flow {
             creates_topics: true,
             replication_factor: ReplicationFactor::default(),
             topic_configs: TopicConfigs::default(),
+            acls: Acls::default(),
+            acls_interval: Duration::from_secs(60),
             groups: GroupSelection::default(),
             groups_interval: Duration::from_secs(5),
             mm2_topics: Mm2Topics::default(),

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod acls;
 mod append;
 mod budget;
 mod check;
@@ -58,7 +59,7 @@ mod verify;
 
 pub use check::{ClusterCheck, FlowCheck, HolesBy};
 pub use config::{
-    ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, Offsets, OnDeleted, OnDiverged,
+    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, Offsets, OnDeleted, OnDiverged,
     OnExpired, OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start, TopicConfigs,
 };
 pub use error::{ConfigError, Error};

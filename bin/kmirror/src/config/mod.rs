@@ -10,8 +10,8 @@ mod text;
 use std::path::Path;
 
 use kmirror::{
-    ClusterConfig, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, Offsets, OnDeleted, OnDiverged,
-    OnExpired, OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start,
+    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, Offsets, OnDeleted,
+    OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start,
 };
 
 use self::place::Step;
@@ -183,6 +183,14 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     }
     if let Some(interval) = raw.groups_interval {
         flow.groups_interval = interval.0;
+    }
+    flow.acls = match raw.acls {
+        raw::AclsWord::None => Acls::None,
+        raw::AclsWord::Safe => Acls::Safe,
+        raw::AclsWord::Full => Acls::Full,
+    };
+    if let Some(interval) = raw.acls_interval {
+        flow.acls_interval = interval.0;
     }
     if let Some(topic) = &raw.state_topic {
         flow.state_topic.clone_from(&topic.0);

@@ -70,6 +70,9 @@ pub(crate) struct RawFlow {
     pub(crate) groups: GroupsSection,
     pub(crate) groups_interval: Option<Interval>,
     #[serde(default)]
+    pub(crate) acls: AclsWord,
+    pub(crate) acls_interval: Option<Interval>,
+    #[serde(default)]
     pub(crate) mm2_topics: Mm2TopicsSection,
     #[serde(default)]
     pub(crate) on_group_reset: OnGroupResetWord,
@@ -203,6 +206,15 @@ pub(crate) enum Start {
 pub(crate) enum StartWord {
     Earliest,
     Latest,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AclsWord {
+    None,
+    #[default]
+    Safe,
+    Full,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -324,9 +324,11 @@ impl Import<'_> {
                 self.note(NoteKind::Warning, key, "what appears later is seen all the same");
             }
         }
-        if self.boolean(pair, "sync.topic.acls.enabled")?.unwrap_or(true) {
-            let text = "access control lists are not copied yet; set it to `false` to say that this is meant";
-            self.note(NoteKind::Warning, "sync.topic.acls.enabled", text);
+        let acls =
+            if self.boolean(pair, "sync.topic.acls.enabled")?.unwrap_or(true) { "safe" } else { "none" };
+        flow.insert("acls".to_owned(), json!(acls));
+        if let Some(interval) = self.seconds(pair, "sync.topic.acls.interval.seconds")? {
+            flow.insert("acls_interval".to_owned(), json!(interval));
         }
         Ok(())
     }
@@ -583,7 +585,7 @@ const CLIENT_PREFIXES: [&str; 11] = [
     "admin.",
 ];
 /// Keys of flows that are translated.
-const FLOW_KEYS: [&str; 22] = [
+const FLOW_KEYS: [&str; 23] = [
     "enabled",
     "topics",
     "topics.exclude",
@@ -597,6 +599,7 @@ const FLOW_KEYS: [&str; 22] = [
     "sync.topic.configs.enabled",
     "sync.topic.configs.interval.seconds",
     "sync.topic.acls.enabled",
+    "sync.topic.acls.interval.seconds",
     "sync.group.offsets.enabled",
     "sync.group.offsets.interval.seconds",
     "emit.heartbeats.enabled",
@@ -623,7 +626,7 @@ const CLASSES: [(&str, &str, &str); 4] = [
     ),
 ];
 /// Keys without a meaning here, by their beginning where it ends in `*`, and why.
-const IGNORED: [(&str, &str); 35] = [
+const IGNORED: [(&str, &str); 34] = [
     ("tasks.max", "one process uses as many connections as it needs"),
     ("exactly.once.source.support", "always on"),
     ("offset.lag.max", "offsets are translated exactly"),
@@ -633,7 +636,6 @@ const IGNORED: [(&str, &str); 35] = [
     ("emit.*", "written whenever something changes"),
     ("checkpoints.topic.*", "the topic is created as others are"),
     ("heartbeats.*", "the topic is created as others are"),
-    ("sync.topic.acls.interval.seconds", "access control lists are not copied yet"),
     ("consumer.poll.timeout.ms", "fetches wait at the broker"),
     ("admin.timeout.ms", "calls have their own timeouts"),
     ("offset.storage.*", "progress lives in the target's log"),
@@ -675,7 +677,7 @@ mod tests {
     fn flows_have_what_is_theirs_or_the_default_of_all() {
         let file = format!(
             "{TWO}a->b.enabled = TRUE\nb->a.enabled=false\ntopics = common\na->b.topics = orders.*, payments\n\
-             topics.exclude = .*\\\\.tmp\nreplication.factor = -1\nsync.group.offsets.enabled = true\na->b.sync.group.offsets.interval.seconds = 9\n\
+             topics.exclude = .*\\\\.tmp\nreplication.factor = -1\nsync.group.offsets.enabled = true\na->b.sync.group.offsets.interval.seconds = 9\nsync.topic.acls.interval.seconds = 30\n\
              replication.policy.separator = _\ntasks.max = 10\nb.offset.storage.replication.factor = 1\nnonsense = 1\n"
         );
         let imported = imported(&file).expect("a flow");
@@ -692,6 +694,8 @@ mod tests {
                     "topics": { "include": ["orders.*", "payments"], "exclude": [".*\\.tmp"] },
                     "naming": { "template": "{source}_{topic}" },
                     "replication_factor": "broker",
+                    "acls": "safe",
+                    "acls_interval": "30s",
                     "groups": { "include": [".*"], "exclude": ["console-consumer-.*", "connect-.*", "__.*"] },
                     "groups_interval": "9s",
                     "mm2_topics": { "heartbeats": true, "checkpoints": true },
@@ -715,12 +719,14 @@ mod tests {
     #[test]
     fn every_pair_may_be_enabled_at_once() {
         let file = "clusters = a, b, c\nbootstrap.servers = x:1\nenabled = true\nc->a.enabled = false\n\
-                    a->b.replication.policy.class = org.apache.kafka.connect.mirror.IdentityReplicationPolicy\n";
+                    a->b.replication.policy.class = org.apache.kafka.connect.mirror.IdentityReplicationPolicy\n\
+                    a->b.sync.topic.acls.enabled = false\n";
         let imported = imported(file).expect("flows");
         let flows = imported.config["flows"].as_array().expect("a list");
         assert_eq!(flows.len(), 5);
         assert_eq!((&flows[0]["naming"], &flows[1]["naming"]), (&json!("identity"), &json!("prefixed")));
         assert_eq!(flows[0]["replication_factor"], 2, "MirrorMaker's default");
+        assert_eq!((&flows[0]["acls"], &flows[1]["acls"]), (&json!("none"), &json!("safe")));
     }
 
     /// The three forms, and what stands behind all of them: the first that is there counts.

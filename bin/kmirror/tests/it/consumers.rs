@@ -13,6 +13,7 @@ on_both_kinds!(
     groups_follow_and_go_back_only_where_they_were_reset,
     groups_of_a_shifted_copy_stand_at_the_same_records,
     a_copy_that_ends_takes_its_groups_along,
+    what_a_group_no_longer_holds_on_the_source_stays_on_the_target,
 );
 
 // For real Kafka alone, since it is Java's consumer that goes on.
@@ -83,6 +84,35 @@ fn a_copy_that_ends_takes_its_groups_along(stage: &Stage) {
     scene.copies();
     assert_eq!(scene.target.committed(&group, &scene.topic, 0), Some(130));
     assert!(described().ends_with(",0,130,130,130,0,0"), "{}", described());
+}
+
+/// Offsets that expire, and groups that are deleted, are no reason to forget where a consumer would go on: the target keeps them as
+/// long as its own retention does. A group that comes back is followed from there.
+fn what_a_group_no_longer_holds_on_the_source_stays_on_the_target(stage: &Stage) {
+    let scene = Scene::copied(stage, "vanished", "groups_interval: 100ms");
+    let [expired, deleted, witness] = ["expired", "deleted", "witness"].map(unique_topic);
+    for group in [&expired, &deleted] {
+        scene.source.commit(group, &scene.topic, 0, 40);
+        scene.source.commit(group, scene.neighbour(), 0, 10);
+    }
+    let there = |group: &str| scene.target.committed(group, &scene.topic, 0);
+    let mut mirror = scene.kmirror().start();
+    await_that("both have followed", || (there(&expired), there(&deleted)) == (Some(40), Some(40)));
+    scene.source.delete_committed(&expired, &scene.topic, 0);
+    scene.source.delete_group(&deleted);
+    // Another one shows that groups were looked at since, twice.
+    for offset in [1, 2] {
+        scene.source.commit(&witness, &scene.topic, 0, offset);
+        await_that("groups were looked at", || there(&witness) == Some(offset));
+    }
+    assert_eq!((there(&expired), there(&deleted)), (Some(40), Some(40)));
+    assert_eq!(scene.target.committed(&deleted, scene.neighbour(), 0), Some(10));
+    // One goes on, the other begins anew, which is a reset.
+    scene.source.commit(&expired, &scene.topic, 0, 70);
+    scene.source.commit(&deleted, &scene.topic, 0, 5);
+    await_that("both are followed again", || (there(&expired), there(&deleted)) == (Some(70), Some(5)));
+    assert_eq!(mirror.end("TERM"), Some(143));
+    assert!(!mirror.log().contains("WARN"), "{}", mirror.log());
 }
 
 fn by_partition(records: Vec<PrintedRecord>) -> BTreeMap<i32, Vec<PrintedRecord>> {

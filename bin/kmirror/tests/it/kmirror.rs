@@ -156,6 +156,10 @@ impl Ended {
     pub(crate) fn stdout(&self) -> String {
         self.stdout.clone()
     }
+
+    pub(crate) fn stderr(&self) -> &str {
+        &self.stderr
+    }
 }
 
 /// A mirror that goes on in the background, with its log. Dropping it kills it.

@@ -67,6 +67,30 @@ impl Stage {
         self.start(1, Profile::Kafka4_3, |builder| builder)
     }
 
+    /// The same with access control lists. Without a name the tests and the program may do everything all the same.
+    pub(crate) fn guarded_cluster(&self) -> AnyCluster {
+        match self.kafka {
+            Some(_) => start(
+                KafkaCluster::builder(KafkaRelease::KAFKA_4_3)
+                    .authorizer()
+                    .property("super.users", "User:kafka;User:ANONYMOUS"),
+            ),
+            None => Rc::new(Embedded::guarded(true)),
+        }
+    }
+
+    /// The same where they may do only what these entries say (options of `kafka-acls`, and in Kafka's words).
+    pub(crate) fn closed_cluster(&self, permissions: &[(&[&str], &str)]) -> AnyCluster {
+        if self.kafka.is_none() {
+            let cluster = Embedded::guarded(false);
+            permissions.iter().for_each(|(_, entry)| cluster.add_acl(entry));
+            return Rc::new(cluster);
+        }
+        let cluster = KafkaCluster::builder(KafkaRelease::KAFKA_4_3).authorizer().start().unwrap();
+        permissions.iter().for_each(|(options, _)| cluster.allow(options).unwrap());
+        Rc::new(Kafka::own(cluster))
+    }
+
     /// The same of an older release.
     pub(crate) fn older_cluster(&self) -> AnyCluster {
         match self.kafka {

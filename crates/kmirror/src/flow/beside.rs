@@ -7,8 +7,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::FlowContext;
+use crate::acls::AclFollower;
 use crate::commit_group::CommitGroup;
-use crate::config::Retention;
+use crate::config::{Acls, Retention};
 use crate::groups::GroupFollower;
 use crate::mm2::Heartbeats;
 use crate::retention::LogStartFollower;
@@ -23,13 +24,20 @@ pub(crate) struct Beside {
 /// When a task beside a flow has something to do: now and then, and once more when it is stopped.
 pub(crate) struct Rounds {
     interval: Duration,
+    /// Until the next round.
+    pause: Duration,
     stop: CancellationToken,
     has_ended: bool,
 }
 
 impl Rounds {
     pub(crate) fn new(interval: Duration, stop: CancellationToken) -> Rounds {
-        Rounds { interval, stop, has_ended: false }
+        Rounds { interval, pause: interval, stop, has_ended: false }
+    }
+
+    /// The next round is not later than this, whatever the interval.
+    pub(crate) fn soon(&mut self, pause: Duration) {
+        self.pause = self.interval.min(pause);
     }
 
     /// Waits for the next round; false when there is none any more.
@@ -37,8 +45,9 @@ impl Rounds {
         if self.has_ended {
             return false;
         }
+        let pause = std::mem::replace(&mut self.pause, self.interval);
         tokio::select! {
-            () = tokio::time::sleep(self.interval) => {}
+            () = tokio::time::sleep(pause) => {}
             () = self.stop.cancelled() => self.has_ended = true,
         }
         true
@@ -59,6 +68,9 @@ impl Beside {
             let (source, target) = (context.source.clone(), context.target.clone());
             let follower = ConfigFollower::new(&context.flow, source, target, Arc::clone(&context.shared));
             tasks.spawn(follower.run(stop.clone()));
+        }
+        if context.flow.acls != Acls::None {
+            tasks.spawn(AclFollower::new(context).run(stop.clone()));
         }
         if context.flow.mm2_topics.heartbeats {
             tasks.spawn(Heartbeats::new(&context.flow, &context.target).run(stop.clone()));

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use kmirror_client::{Client, TopicPartition};
 use tracing::{debug, warn};
 
-use super::{RecordTopic, records};
+use super::{record_topic, records};
 use crate::config::Flow;
+use crate::topics::compacted::RecordTopic;
 
 /// Writes what has changed.
 pub(crate) struct Checkpoints {
@@ -30,11 +31,7 @@ pub(crate) struct Checkpoint {
 impl Checkpoints {
     pub(crate) fn new(flow: &Flow, target: &Client) -> Checkpoints {
         let name = format!("{}.checkpoints.internal", flow.source);
-        Checkpoints {
-            topic: RecordTopic::new(flow, target, name),
-            written: HashMap::new(),
-            is_failing: false,
-        }
+        Checkpoints { topic: record_topic(flow, target, name), written: HashMap::new(), is_failing: false }
     }
 
     /// Writes those of a group that are not what was written last.
@@ -69,7 +66,7 @@ impl Checkpoints {
             Err(error) if self.is_failing => debug!(group, %error, "no checkpoints"),
             Err(error) => {
                 self.is_failing = true;
-                let topic = &self.topic.name;
+                let topic = self.topic.name();
                 warn!(group, topic, %error, "checkpoints are not written; kmirror needs CREATE, WRITE and DESCRIBE on the topic");
             }
         }

@@ -6,8 +6,9 @@ use kmirror_client::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{RecordTopic, now_ms, records};
+use super::{record_topic, records};
 use crate::config::Flow;
+use crate::topics::compacted::{RecordTopic, now_ms};
 
 /// Writes the heartbeats of one flow.
 pub(crate) struct Heartbeats {
@@ -20,7 +21,7 @@ pub(crate) struct Heartbeats {
 
 impl Heartbeats {
     pub(crate) fn new(flow: &Flow, target: &Client) -> Heartbeats {
-        let topic = |name| RecordTopic::new(flow, target, name);
+        let topic = |name| record_topic(flow, target, name);
         Heartbeats {
             source: flow.source.clone(),
             target: flow.target.clone(),

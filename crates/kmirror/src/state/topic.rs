@@ -27,8 +27,11 @@ pub(crate) struct StateTopic {
     next_sequence: Option<Sequence>,
 }
 
-/// A key's latest value: `None` where it was deleted.
+/// A partition's latest value: `None` where it was deleted.
 pub(crate) type Change = (TopicPartition, Option<Bytes>);
+
+/// Any key's: not only partitions have records.
+pub(crate) type KeyChange = (Bytes, Option<Bytes>);
 
 impl StateTopic {
     /// The topic with this name, created if it is not there and `replication_factor` is given.
@@ -53,8 +56,14 @@ impl StateTopic {
         &self.partition.topic
     }
 
-    /// What was written since the last time, oldest first. A batch that cannot be read is an error: nothing may be left out.
+    /// What was written of partitions since the last time, oldest first.
     pub(crate) async fn read(&mut self) -> Result<Vec<Change>, StateError> {
+        let of_partition = |(key, value): KeyChange| Some((record::partition_of(&key)?, value));
+        Ok(self.read_keys().await?.into_iter().filter_map(of_partition).collect())
+    }
+
+    /// What was written since the last time, oldest first. A batch that cannot be read is an error: nothing may be left out.
+    pub(crate) async fn read_keys(&mut self) -> Result<Vec<KeyChange>, StateError> {
         let end = ends::offset(&self.client, &self.partition, OffsetSpec::Latest, Isolation::ReadUncommitted)
             .await
             .map_err(|error| self.unreachable(&error))?;
@@ -213,14 +222,14 @@ pub(crate) enum StateError {
     Unreachable(String),
 }
 
-fn changes_of(batch: &kmirror_codec::Batch) -> Result<Vec<Change>, kmirror_codec::BatchError> {
+fn changes_of(batch: &kmirror_codec::Batch) -> Result<Vec<KeyChange>, kmirror_codec::BatchError> {
     batch.verify_crc()?;
     let mut workspace = Workspace::new();
     let mut changes = Vec::new();
     for record in Records::new(batch.header(), decompress(batch, &Limits::default(), &mut workspace)?) {
         let record = record?;
-        if let Some(partition) = record.key.and_then(record::partition_of) {
-            changes.push((partition, record.value.map(Bytes::copy_from_slice)));
+        if let Some(key) = record.key {
+            changes.push((Bytes::copy_from_slice(key), record.value.map(Bytes::copy_from_slice)));
         }
     }
     Ok(changes)

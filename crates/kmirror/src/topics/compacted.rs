@@ -1,9 +1,10 @@
-//! Compacted topics of one partition, which hold what is written beside a copy.
+//! Compacted topics of one partition, which hold what is written beside a copy: made, and appended to.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, ClusterMetadata, KafkaError, NewTopic, TopicPartition, Topics};
+use kmirror_codec::{BatchBuilder, BatchError, Compression, NewRecord, Stamp, Workspace, stamp};
 
 /// The only partition of the topic with this name, which is created if it is not there and `replication_factor` is given.
 ///
@@ -47,5 +48,85 @@ pub(crate) async fn ensure(
     Ok(Some(partition))
 }
 
+/// A compacted topic of one partition to which records are appended now and then. A repeat does no harm, for the last one of a key
+/// counts.
+pub(crate) struct RecordTopic {
+    target: Client,
+    name: String,
+    replication_factor: i16,
+    partition: Option<TopicPartition>,
+}
+
+/// A key and a value; `None` deletes the key.
+pub(crate) type KeyValue = (Vec<u8>, Option<Vec<u8>>);
+
+impl RecordTopic {
+    /// The topic with this name, created with this replication factor if it is not there.
+    pub(crate) fn new(target: &Client, name: String, replication_factor: i16) -> RecordTopic {
+        RecordTopic { target: target.clone(), name, replication_factor, partition: None }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Appends records, to a topic that is created if it is not there. After a failure it is looked for again: somebody may have
+    /// deleted it.
+    pub(crate) async fn append(&mut self, records: &[KeyValue]) -> Result<(), ClientError> {
+        let appended = self.append_to_it(records).await;
+        if appended.is_err() {
+            self.partition = None;
+        }
+        appended
+    }
+
+    async fn append_to_it(&mut self, records: &[KeyValue]) -> Result<(), ClientError> {
+        let partition = match &self.partition {
+            Some(partition) => partition.clone(),
+            None => {
+                let ensured = ensure(&self.target, &self.name, Some(self.replication_factor)).await?;
+                self.partition
+                    .insert(ensured.unwrap_or_else(|| TopicPartition::new(self.name.as_str(), 0)))
+                    .clone()
+            }
+        };
+        for records in records.chunks(RECORDS_PER_BATCH) {
+            let batch = built(records).map_err(|error| ClientError::InvalidResponse {
+                address: self.target.alias().into(),
+                api: "Produce",
+                problem: format!("a record of {} cannot be built: {error}", self.name).into(),
+            })?;
+            let header = stamp(&batch, &NOBODY);
+            self.target.produce_once(&partition, header, batch.payload(), TIMEOUT).await?;
+        }
+        Ok(())
+    }
+}
+
+fn built(records: &[KeyValue]) -> Result<kmirror_codec::Batch, BatchError> {
+    let now_ms = now_ms();
+    let mut builder = BatchBuilder::new(0);
+    for (offset, (key, value)) in (0..).zip(records) {
+        builder.push(&NewRecord {
+            offset,
+            timestamp: now_ms,
+            key: Some(key),
+            value: value.as_deref(),
+            headers: &[],
+        })?;
+    }
+    builder.build(Compression::None, &mut Workspace::new())
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(-1, |since| i64::try_from(since.as_millis()).unwrap_or(-1))
+}
+
 const CREATED_POLL_INTERVAL: Duration = Duration::from_millis(50);
 const CREATED_POLLS_MAX: u32 = 200;
+/// Without a producer id, as any plain producer.
+const NOBODY: Stamp = Stamp { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
+const TIMEOUT: Duration = Duration::from_secs(10);
+const RECORDS_PER_BATCH: usize = 1_000;

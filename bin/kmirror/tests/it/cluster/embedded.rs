@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use kmirror_embedded::{Codec, EmbeddedCluster, LogRecord, LogView, NewBatch, NewRecord, Profile};
+use kmirror_embedded::{
+    Acl, ClusterBuilder, Codec, EmbeddedCluster, LogRecord, LogView, NewBatch, NewRecord, Operation, Pattern,
+    Profile, ResourceType,
+};
 use kmirror_testkit::{CompactedTopic, Isolation, LogOffset, PrintedRecord, Workload, printed_bytes};
 use tokio::runtime::{Builder, Runtime};
 
@@ -20,7 +23,16 @@ pub(crate) struct Embedded {
 impl Embedded {
     /// A new one of so many brokers.
     pub(crate) fn start(brokers: u8, profile: Profile) -> Embedded {
-        let cluster = EmbeddedCluster::builder().brokers(brokers).profile(profile);
+        Embedded::of(EmbeddedCluster::builder().brokers(brokers).profile(profile))
+    }
+
+    /// One of a broker that keeps access control lists; the tests and the program may do everything, or what an entry allows.
+    pub(crate) fn guarded(may_do_everything: bool) -> Embedded {
+        let super_users = may_do_everything.then_some("User:ANONYMOUS");
+        Embedded::of(EmbeddedCluster::builder().brokers(1).profile(Profile::Kafka4_3).authorizer(super_users))
+    }
+
+    fn of(cluster: ClusterBuilder) -> Embedded {
         let cluster = Arc::new(runtime().block_on(cluster.start()).unwrap());
         Embedded { cluster, follower_ends: Mutex::default() }
     }
@@ -138,6 +150,28 @@ impl Cluster for Embedded {
         self.cluster.committed_offsets(group).get(&(topic.to_owned(), partition)).copied()
     }
 
+    fn delete_committed(&self, group: &str, topic: &str, partition: i32) {
+        self.cluster.delete_offset(group, topic, partition);
+    }
+
+    fn delete_group(&self, group: &str) {
+        self.cluster.delete_group(group).unwrap();
+    }
+
+    fn add_acl(&self, entry: &str) {
+        self.cluster.add_acl(acl(entry));
+    }
+
+    fn remove_acl(&self, entry: &str) {
+        self.cluster.remove_acl(&acl(entry));
+    }
+
+    fn acls(&self) -> Vec<String> {
+        let mut entries: Vec<String> = self.cluster.acls().iter().map(words_of).collect();
+        entries.sort();
+        entries
+    }
+
     fn damage(&self, topic: &str) {
         self.cluster.damage(topic, 0).unwrap();
     }
@@ -185,6 +219,57 @@ impl Embedded {
         self.log(topic, 0).unwrap().end
     }
 }
+
+/// An entry of these words.
+fn acl(entry: &str) -> Acl {
+    let words: Vec<&str> = entry.split(' ').collect();
+    let [permission, operation, resource_type, pattern_type, name, principal, host] = words[..] else {
+        panic!("seven words: {entry}")
+    };
+    let resource_type = RESOURCE_TYPES.into_iter().find(|(_, word)| *word == resource_type);
+    Acl {
+        resource_type: resource_type.unwrap().0,
+        pattern: match pattern_type {
+            "LITERAL" => Pattern::Literal(name.to_owned()),
+            _ => Pattern::Prefixed(name.to_owned()),
+        },
+        principal: principal.to_owned(),
+        host: host.to_owned(),
+        operation: OPERATIONS.into_iter().find(|(_, word)| *word == operation).unwrap().0,
+        allows: permission == "ALLOW",
+    }
+}
+
+fn words_of(acl: &Acl) -> String {
+    let permission = if acl.allows { "ALLOW" } else { "DENY" };
+    let operation = OPERATIONS.into_iter().find(|(operation, _)| *operation == acl.operation).unwrap().1;
+    let resource = RESOURCE_TYPES.into_iter().find(|(resource, _)| *resource == acl.resource_type).unwrap().1;
+    let (pattern, name) = match &acl.pattern {
+        Pattern::Literal(name) => ("LITERAL", name),
+        Pattern::Prefixed(name) => ("PREFIXED", name),
+    };
+    format!("{permission} {operation} {resource} {pattern} {name} {} {}", acl.principal, acl.host)
+}
+
+const RESOURCE_TYPES: [(ResourceType, &str); 4] = [
+    (ResourceType::Topic, "TOPIC"),
+    (ResourceType::Group, "GROUP"),
+    (ResourceType::Cluster, "CLUSTER"),
+    (ResourceType::TransactionalId, "TRANSACTIONAL_ID"),
+];
+const OPERATIONS: [(Operation, &str); 11] = [
+    (Operation::All, "ALL"),
+    (Operation::Read, "READ"),
+    (Operation::Write, "WRITE"),
+    (Operation::Create, "CREATE"),
+    (Operation::Delete, "DELETE"),
+    (Operation::Alter, "ALTER"),
+    (Operation::Describe, "DESCRIBE"),
+    (Operation::ClusterAction, "CLUSTER_ACTION"),
+    (Operation::DescribeConfigs, "DESCRIBE_CONFIGS"),
+    (Operation::AlterConfigs, "ALTER_CONFIGS"),
+    (Operation::IdempotentWrite, "IDEMPOTENT_WRITE"),
+];
 
 fn print(topic: &str, partition: i32, record: &LogRecord) -> PrintedRecord {
     let headers: Vec<String> = record

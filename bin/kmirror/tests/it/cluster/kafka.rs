@@ -144,6 +144,28 @@ impl Cluster for Kafka {
             .next()
     }
 
+    fn delete_committed(&self, group: &str, topic: &str, partition: i32) {
+        self.endpoint.delete_group_offset(group, topic, partition).unwrap();
+    }
+
+    fn delete_group(&self, group: &str) {
+        self.endpoint.delete_group(group).unwrap();
+    }
+
+    fn add_acl(&self, entry: &str) {
+        self.endpoint.add_acl(entry).unwrap();
+        await_that("the entry is in force", || self.acls().iter().any(|there| there == entry));
+    }
+
+    fn remove_acl(&self, entry: &str) {
+        self.endpoint.remove_acl(entry).unwrap();
+        await_that("the entry is gone", || self.acls().iter().all(|there| there != entry));
+    }
+
+    fn acls(&self) -> Vec<String> {
+        self.endpoint.acls().unwrap()
+    }
+
     fn damage(&self, topic: &str) {
         // A stop in an orderly way, since after a kill the broker would find the damage itself and cut the log there.
         let node = self.cluster().node(1).unwrap();

@@ -46,6 +46,15 @@ pub(crate) trait Cluster {
     fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64);
     /// What a group has committed for a partition.
     fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64>;
+    /// Deletes what a group has committed for a partition, as when it expires.
+    fn delete_committed(&self, group: &str, topic: &str, partition: i32);
+    fn delete_group(&self, group: &str);
+
+    /// Adds an access control entry: `ALLOW READ TOPIC LITERAL orders User:alice *`.
+    fn add_acl(&self, entry: &str);
+    fn remove_acl(&self, entry: &str);
+    /// All entries in those words, sorted.
+    fn acls(&self) -> Vec<String>;
 
     /// Lets a disk change a byte in the last batch of partition 0, which nobody notices who does not read it.
     fn damage(&self, topic: &str);

@@ -1,0 +1,159 @@
+//! Access control lists: who may use a topic on the source may use its copy.
+
+use kmirror_testkit::{Workload, unique_topic};
+
+use crate::kmirror::{Kmirror, await_that};
+use crate::scene::Scene;
+use crate::stage::{Stage, on_both_kinds};
+
+on_both_kinds!(
+    lists_follow_by_the_rules_of_mirror_maker,
+    lists_follow_exactly_and_removals_with_them,
+    without_an_authorizer_it_is_said_once,
+    a_missing_right_on_a_cluster_is_named,
+);
+
+fn lists_follow_by_the_rules_of_mirror_maker(stage: &Stage) {
+    let (source, target) = (stage.guarded_cluster(), stage.guarded_cluster());
+    let (topic, other) = (unique_topic("orders"), unique_topic("other"));
+    source.produce(&[&topic, &other].map(|topic| Workload::new(topic).records(10)));
+    let of = |lines: &[&str], topic: &str| -> Vec<String> {
+        let mut lines: Vec<String> = lines.iter().map(|line| line.replace("TOPIC_NAME", topic)).collect();
+        lines.sort();
+        lines
+    };
+    let followed = [
+        "ALLOW READ TOPIC LITERAL TOPIC_NAME User:alice *",
+        "ALLOW DESCRIBE_CONFIGS TOPIC LITERAL TOPIC_NAME User:alice 10.0.0.7",
+        "DENY ALL TOPIC LITERAL TOPIC_NAME User:mallory *",
+        "DENY WRITE TOPIC LITERAL TOPIC_NAME User:* *",
+    ];
+    let left_out = [
+        "ALLOW WRITE TOPIC LITERAL TOPIC_NAME User:alice *",
+        "ALLOW READ TOPIC LITERAL * User:bob *",
+        "ALLOW READ TOPIC PREFIXED ord User:bob *",
+        "ALLOW READ GROUP LITERAL billing User:alice *",
+        "ALLOW WRITE TRANSACTIONAL_ID LITERAL billing User:alice *",
+    ];
+    let all = "ALLOW ALL TOPIC LITERAL TOPIC_NAME User:carol *";
+    for line in of(&[&followed[..], &left_out, &[all]].concat(), &topic) {
+        source.add_acl(&line);
+    }
+    source.add_acl(&format!("ALLOW READ TOPIC LITERAL {other} User:alice *"));
+    let somebodys = "ALLOW WRITE TOPIC LITERAL elsewhere User:dave *";
+    target.add_acl(somebodys);
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "    naming: prefixed\n");
+    let reads = all.replace("ALL TOPIC", "READ TOPIC");
+    let mut expected = of(&[&followed[..], &[reads.as_str()]].concat(), &format!("east.{topic}"));
+    expected.push(somebodys.to_owned());
+    expected.sort();
+    kmirror.run(&["run", "--once"]).with_code(0).saying("access control entry added on the target");
+    assert_eq!(target.acls(), expected);
+    // Nothing is removed, and what is there is not added again.
+    source.remove_acl(&of(&followed, &topic)[0]);
+    let again = kmirror.run(&["run", "--once"]).with_code(0);
+    assert!(!again.stderr().contains("access control entry"), "{}", again.stderr());
+    assert_eq!(target.acls(), expected);
+}
+
+fn lists_follow_exactly_and_removals_with_them(stage: &Stage) {
+    let (source, target) = (stage.guarded_cluster(), stage.guarded_cluster());
+    let mut scene = Scene::between(&source, &target, "exactly", "acls: full\nacls_interval: 200ms");
+    scene.write(10);
+    let topic = scene.topic.clone();
+    let own = format!("ALLOW WRITE TOPIC LITERAL {topic} User:ANONYMOUS *");
+    let on_target_alone = format!("ALLOW READ TOPIC LITERAL {topic} User:dave *");
+    let first = [
+        format!("ALLOW ALL TOPIC LITERAL {topic} User:carol *"),
+        format!("ALLOW WRITE TOPIC LITERAL {topic} User:alice *"),
+        "ALLOW READ TOPIC LITERAL * User:bob *".to_owned(),
+        "ALLOW WRITE TOPIC PREFIXED exact User:bob *".to_owned(),
+        "ALLOW READ GROUP PREFIXED bill User:alice *".to_owned(),
+        "ALLOW WRITE TRANSACTIONAL_ID PREFIXED bill User:alice *".to_owned(),
+    ];
+    let left_out = [
+        "ALLOW READ GROUP LITERAL console-consumer-1 User:alice *",
+        "ALLOW READ TOPIC LITERAL elsewhere User:alice *",
+        "ALLOW READ TOPIC PREFIXED else User:alice *",
+        "ALLOW ALTER CLUSTER LITERAL kafka-cluster User:alice *",
+    ];
+    first.iter().for_each(|line| source.add_acl(line));
+    left_out.iter().for_each(|line| source.add_acl(line));
+    // The same entry on both sides: nobody knows who needs it here.
+    [&source, &target].iter().for_each(|cluster| cluster.add_acl(&own));
+    target.add_acl(&on_target_alone);
+    let there = |lines: &[&[String]]| {
+        let mut expected = [lines.concat(), vec![own.clone(), on_target_alone.clone()]].concat();
+        expected.sort();
+        target.acls() == expected
+    };
+    let mut mirror = scene.kmirror().start();
+    await_that("the lists have followed", || there(&[&first]));
+    let later = [format!("DENY READ TOPIC LITERAL {topic} User:mallory 10.0.0.7")];
+    source.add_acl(&later[0]);
+    await_that("a new entry has followed", || there(&[&first, &later]));
+    source.remove_acl(&first[1]);
+    source.remove_acl(&own);
+    await_that("a removal has followed", || there(&[&first[..1], &first[2..], &later]));
+    assert_eq!(mirror.end("TERM"), Some(143));
+    // While nobody runs, and with other rules in between, which remove nothing.
+    source.remove_acl(&first[0]);
+    scene.set("acls: safe");
+    scene.kmirror().copy();
+    scene.set("acls: none");
+    scene.kmirror().copy();
+    assert!(there(&[&first[..1], &first[2..], &later]), "{:?}", target.acls());
+    scene.set("acls: full");
+    scene.kmirror().run(&["run", "--once"]).with_code(0).saying("access control entry removed on the target");
+    assert!(there(&[&first[2..], &later]), "{:?}", target.acls());
+    // Somebody adds on the target what kmirror had added before: now it is his.
+    target.add_acl(&first[0]);
+    scene.kmirror().copy();
+    assert!(there(&[&first[..1], &first[2..], &later]), "{:?}", target.acls());
+}
+
+fn without_an_authorizer_it_is_said_once(stage: &Stage) {
+    let scene = Scene::copied(stage, "unguarded", "acls_interval: 100ms");
+    let mut mirror = scene.kmirror().start();
+    let line = mirror.says(&["access control lists are not copied", "has no authorizer"]);
+    assert!(line.contains("INFO"), "{line}");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(mirror.end("TERM"), Some(143));
+    assert_eq!(mirror.log().matches("access control lists are not copied").count(), 1, "{}", mirror.log());
+}
+
+fn a_missing_right_on_a_cluster_is_named(stage: &Stage) {
+    let all_topics: (&[&str], _) =
+        (&["--operation", "All", "--topic", "*"], "ALLOW ALL TOPIC LITERAL * User:ANONYMOUS *");
+    let describe: (&[&str], _) = (
+        &["--operation", "Describe", "--cluster"],
+        "ALLOW DESCRIBE CLUSTER LITERAL kafka-cluster User:ANONYMOUS *",
+    );
+    let (guarded, closed) = (stage.guarded_cluster(), stage.closed_cluster(&[all_topics]));
+    let seen = stage.closed_cluster(&[all_topics, describe]);
+    let topic = unique_topic("unseen");
+    for source in [&closed, &guarded] {
+        source.produce(&[Workload::new(&topic).records(10)]);
+    }
+    guarded.add_acl(&format!("ALLOW READ TOPIC LITERAL {topic} User:alice *"));
+    let more = "    groups: { include: [] }\n    acls_interval: 100ms\n";
+    for (source, target, right) in [
+        (&closed, &guarded, "kmirror needs DESCRIBE on the cluster east"),
+        (&guarded, &closed, "kmirror needs DESCRIBE on the cluster west"),
+        (&guarded, &seen, "kmirror needs ALTER on the cluster west"),
+    ] {
+        let target_topic = format!("    naming: {{ template: \"{}-{{topic}}\" }}\n", unique_topic("copy"));
+        let mut mirror =
+            Kmirror::mirroring(source, target, &[&topic], &(more.to_owned() + &target_topic)).start();
+        let line = mirror.says(&["access control lists are not copied", right]);
+        assert!(line.contains("WARN"), "{line}");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_eq!(mirror.end("TERM"), Some(143));
+        assert_eq!(
+            mirror.log().matches("access control lists are not copied").count(),
+            1,
+            "{}",
+            mirror.log()
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! The task that lets access control lists follow, beside a flow.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kmirror_client::{AclEntry, AclResults, Client, ClientError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::added::Added;
+use super::judge::{self, AclRules, AclStep, CopiedTopics};
+use super::views::{self, NotCopied};
+use crate::flow::beside::Rounds;
+use crate::flow::{FlowContext, FlowShared, Terms};
+
+/// Compares the lists of both clusters now and then, and changes the target's.
+pub(crate) struct AclFollower {
+    source: Client,
+    target: Client,
+    shared: Arc<FlowShared>,
+    terms: watch::Receiver<Terms>,
+    rules: AclRules,
+    interval: Duration,
+    added: Added,
+    /// Entries that the target refused, which was told.
+    refused: HashSet<AclEntry>,
+    /// Why nothing follows, which was told.
+    told: Option<NotCopied>,
+}
+
+impl AclFollower {
+    pub(crate) fn new(context: &FlowContext) -> AclFollower {
+        let (flow, source, target) = (&context.flow, context.source.clone(), context.target.clone());
+        AclFollower {
+            added: Added::new(flow, &source, &target),
+            terms: context.terms.clone(),
+            rules: AclRules::new(flow, context.terms.borrow().selected.groups.clone()),
+            interval: flow.acls_interval,
+            source,
+            target,
+            shared: Arc::clone(&context.shared),
+            refused: HashSet::new(),
+            told: None,
+        }
+    }
+
+    /// Follows until it is stopped, and once more then. The first time as soon as something is copied.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut rounds = Rounds::new(self.interval, stop);
+        rounds.soon(FIRST_LOOK);
+        while rounds.next().await {
+            let topics = self.copied();
+            if topics.is_empty() {
+                rounds.soon(FIRST_LOOK);
+                continue;
+            }
+            match self.follow(&topics).await {
+                Ok(()) => self.told = None,
+                Err(reason) => self.tell(reason),
+            }
+        }
+    }
+
+    fn copied(&self) -> CopiedTopics {
+        let partitions = self.shared.published().into_iter();
+        partitions.map(|partition| (partition.source_topic, partition.target_topic)).collect()
+    }
+
+    async fn follow(&mut self, topics: &CopiedTopics) -> Result<(), NotCopied> {
+        self.rules.select(&self.terms.borrow().selected.groups);
+        let views = views::read(&self.source, &self.target).await?;
+        // What nobody will ask for need not be known.
+        let added = match self.rules.removes() {
+            true => self.added.read().await.map_err(not_recorded)?.clone(),
+            false => BTreeSet::new(),
+        };
+        let gone = judge::gone(&self.rules, &views.source, &added);
+        let (mut add, mut remove) = (Vec::new(), Vec::new());
+        for step in judge::steps(&self.rules, topics, &views.source, &views.target, &added) {
+            match step {
+                AclStep::Add { entry, .. } if self.refused.contains(&entry) => {}
+                AclStep::Add { entry, .. } => add.push(entry),
+                AclStep::Remove(entry) => remove.push(entry),
+            }
+        }
+        self.add(&add, &added).await?;
+        for entries in remove.chunks(ENTRIES_PER_REQUEST) {
+            let deleted = self.target.delete_acls(entries).await;
+            self.done(entries, deleted, "access control entry removed on the target")?;
+        }
+        self.added.forget(gone.iter()).await.map_err(not_recorded)
+    }
+
+    async fn add(&mut self, entries: &[AclEntry], added: &BTreeSet<AclEntry>) -> Result<(), NotCopied> {
+        // Recorded before they are there: what was added and is not known would never be removed.
+        let new = entries.iter().filter(|entry| self.rules.removes() && !added.contains(entry));
+        self.added.put(new.clone()).await.map_err(not_recorded)?;
+        for some in entries.chunks(ENTRIES_PER_REQUEST) {
+            let created = self.target.create_acls(some).await;
+            let done = self.done(some, created, "access control entry added on the target");
+            if matches!(done, Err(NotCopied::Unauthorized { .. })) {
+                // Whoever adds them now is somebody else.
+                let left = entries.iter().filter(|entry| !added.contains(entry));
+                self.added.forget(left).await.map_err(not_recorded)?;
+            }
+            done?;
+        }
+        Ok(())
+    }
+
+    /// What became of some entries. One that the target does not take does not keep the others from being changed.
+    fn done(
+        &mut self,
+        entries: &[AclEntry],
+        results: Result<AclResults, ClientError>,
+        what: &str,
+    ) -> Result<(), NotCopied> {
+        let failed = |error| NotCopied::of(&self.target, ALTER, error);
+        for (entry, result) in entries.iter().zip(results.map_err(failed)?) {
+            match result {
+                Ok(()) => info!(%entry, "{what}"),
+                Err(error) if error.is_authorization() => return Err(failed(error)),
+                Err(error) => {
+                    warn!(%entry, %error, "the target does not take this access control entry: the lists differ in it");
+                    self.refused.insert(entry.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says once what lasts.
+    fn tell(&mut self, reason: NotCopied) {
+        match &reason {
+            reason if self.told.as_ref().is_some_and(|told| told.is_as(reason)) => {
+                debug!(%reason, "access control lists are not copied");
+            }
+            NotCopied::NoAuthorizer { .. } => info!(%reason, "access control lists are not copied"),
+            reason => warn!(%reason, "access control lists are not copied"),
+        }
+        self.told = Some(reason);
+    }
+}
+
+fn not_recorded(error: impl std::fmt::Display) -> NotCopied {
+    NotCopied::Failed(error.to_string())
+}
+
+const ALTER: &str = "ALTER";
+const ENTRIES_PER_REQUEST: usize = 500;
+/// How soon after the start, and again while there is nothing to be copied yet.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
