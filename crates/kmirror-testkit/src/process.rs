@@ -92,6 +92,17 @@ impl RunningTool {
         }
     }
 
+    /// Asks the tool to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// As [`RunningTool::wait`].
+    pub fn terminate(self, patience: Duration) -> Result<ToolOutput, TestkitError> {
+        let mut kill = Command::new("kill");
+        kill.args(["-s", "TERM", &self.child.id().to_string()]);
+        kill.status().map_err(TestkitError::program("kill"))?;
+        self.wait(patience)
+    }
+
     /// Whether the tool is still at work.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

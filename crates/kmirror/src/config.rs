@@ -80,6 +80,24 @@ pub enum Start {
     Timestamp(i64),
 }
 
+/// What copied the flow's topics before kmirror did: each partition that it has filled goes on where it stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Predecessor {
+    /// Nothing did: a target topic that holds records of others is none of ours.
+    #[default]
+    Nothing,
+    /// MirrorMaker 2, whose positions are in a topic of Kafka Connect on the target.
+    MirrorMaker2 {
+        /// That topic. Default: `mm2-offsets.{source}.internal`, as in its dedicated mode.
+        offsets_topic: Option<String>,
+        /// What it called the source. Default: as the flow does.
+        source_alias: Option<String>,
+    },
+    /// Something that consumed the source with this group and committed there how far it had come: MirrorMaker 1.
+    Group(String),
+}
+
 /// What happens to a partition whose next source records expired before they were copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnExpired {
@@ -195,6 +213,20 @@ pub struct Mm2Topics {
     pub heartbeats: bool,
     /// `{source}.checkpoints.internal`: where each group that follows stands on both sides. Default: no.
     pub checkpoints: bool,
+    /// `mm2-offset-syncs.{…}.internal`: which source offset is which target offset. Default: no.
+    pub offset_syncs: OffsetSyncs,
+}
+
+/// Where offset syncs are written (MirrorMaker 2: `offset-syncs.topic.location`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetSyncs {
+    /// Nowhere.
+    #[default]
+    Nowhere,
+    /// To `mm2-offset-syncs.{target}.internal` on the source, which kmirror writes to for nothing else.
+    Source,
+    /// To `mm2-offset-syncs.{source}.internal` on the target.
+    Target,
 }
 
 /// Whose defaults apply.
@@ -307,6 +339,8 @@ pub struct Flow {
     pub offsets: Offsets,
     /// Where a partition begins that was never copied. Default: at the source's log start.
     pub start: Start,
+    /// What has filled the target's topics before. Default: nothing.
+    pub predecessor: Predecessor,
     /// What counts as the source's content. Default: committed records.
     pub isolation: Isolation,
     /// What happens where logs are not what they were. Default: the partition parks.
@@ -364,6 +398,7 @@ impl Flow {
             naming: Naming::default(),
             offsets: Offsets::default(),
             start: Start::default(),
+            predecessor: Predecessor::default(),
             isolation: Isolation::default(),
             policies: Policies::default(),
             head_fill_offsets_max: 1_000_000_000,

@@ -109,6 +109,18 @@ pub enum Error {
         /// Whether it is for want of a permission.
         unauthorized: bool,
     },
+    /// Where what copied the topics before has stood could not be read.
+    #[error("flow {flow}: cannot read in {what:?} where the copy stood that is taken over: {reason}")]
+    Predecessor {
+        /// The flow, as `source->target`.
+        flow: String,
+        /// The topic or the group that tells it.
+        what: String,
+        /// What happened.
+        reason: String,
+        /// Whether it is for want of a permission.
+        unauthorized: bool,
+    },
     /// The topic that holds what the target's log cannot tell could not be created, read or written.
     #[error("cluster {alias:?}: state topic {topic}: {reason}")]
     StateTopic {
@@ -165,7 +177,9 @@ impl Error {
     pub fn is_unauthorized(&self) -> bool {
         match self {
             Error::Cluster { source, .. } => source.is_authorization(),
-            Error::CreateTopic { unauthorized, .. } | Error::StateTopic { unauthorized, .. } => *unauthorized,
+            Error::CreateTopic { unauthorized, .. }
+            | Error::StateTopic { unauthorized, .. }
+            | Error::Predecessor { unauthorized, .. } => *unauthorized,
             _ => false,
         }
     }

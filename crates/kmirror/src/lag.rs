@@ -51,7 +51,9 @@ pub(crate) async fn of_flow(
     let mut lags = Vec::new();
     for plan in plan::of_flow(flow, matcher, source, target).await? {
         let (position, parked) = match plan.step {
-            PlanStep::Begin { source, .. } | PlanStep::Resume { source, .. } => (Some(source), None),
+            PlanStep::Begin { source, .. }
+            | PlanStep::Continue { source, .. }
+            | PlanStep::Resume { source, .. } => (Some(source), None),
             PlanStep::FillHead { to, .. } => (Some(to), None),
             PlanStep::Park(parked) => (None, Some(parked)),
         };

@@ -42,6 +42,7 @@ mod mm2;
 mod park;
 mod plan;
 mod planner;
+mod predecessor;
 mod queue;
 mod reload;
 mod retention;
@@ -59,8 +60,9 @@ mod verify;
 
 pub use check::{ClusterCheck, FlowCheck, HolesBy};
 pub use config::{
-    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, Offsets, OnDeleted, OnDiverged,
-    OnExpired, OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start, TopicConfigs,
+    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, OffsetSyncs, Offsets, OnDeleted,
+    OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor, Retention,
+    Start, TopicConfigs,
 };
 pub use error::{ConfigError, Error};
 pub use groups::{GroupPartition, GroupReport};

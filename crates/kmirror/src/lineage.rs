@@ -27,6 +27,8 @@ impl Run {
 pub struct Lineage {
     first: Run,
     later: Vec<Run>,
+    /// Whether the target holds records of the source before the first run: a predecessor's, whose places are not known.
+    is_continuing: bool,
 }
 
 /// Runs that cannot be those of a partition.
@@ -53,7 +55,23 @@ pub enum LineageError {
 impl Lineage {
     /// A lineage with one run, which begins here.
     pub fn beginning_at(source: i64, target: i64) -> Lineage {
-        Lineage { first: Run { source, target }, later: Vec::new() }
+        Lineage { first: Run { source, target }, later: Vec::new(), is_continuing: false }
+    }
+
+    /// The same, behind records of the source that something else has copied.
+    pub fn continuing(self) -> Lineage {
+        Lineage { is_continuing: true, ..self }
+    }
+
+    /// Whether the target holds records of the source before the first run, which something else has copied.
+    pub fn is_continuing(&self) -> bool {
+        self.is_continuing
+    }
+
+    /// Whether it is known where this source offset is on the target: not before the first run, if the target holds records from
+    /// there as well.
+    pub fn knows(&self, source: i64) -> bool {
+        !self.is_continuing || source >= self.first.source
     }
 
     /// The lineage with these runs.
@@ -116,7 +134,7 @@ impl Lineage {
 
     /// Whether every offset on the target is the source's.
     pub fn is_exact(&self) -> bool {
-        self.later.is_empty() && self.first.delta() == 0
+        self.later.is_empty() && self.first.delta() == 0 && !self.is_continuing
     }
 
     /// How many offsets the last run is further ahead than the first: holes came out longer by as many.

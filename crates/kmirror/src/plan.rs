@@ -8,6 +8,7 @@ use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicId, To
 use crate::config::{Flow, Start};
 use crate::error::Error;
 use crate::park::Parked;
+use crate::predecessor::Positions;
 use crate::selection::TopicMatcher;
 use crate::state::record::SourceIdentity;
 use crate::state::store::{self, Recorded};
@@ -52,6 +53,13 @@ pub enum PlanStep {
         /// Where the source's log begins.
         to: i64,
     },
+    /// Go on behind what the flow's predecessor has copied: at this source offset, or behind it where the logs show more.
+    Continue {
+        /// The source offset after the last one that it said was copied.
+        source: i64,
+        /// The target's end.
+        target: i64,
+    },
     /// Go on at this source offset.
     Resume {
         /// The source offset.
@@ -75,6 +83,10 @@ impl fmt::Display for PlanStep {
             PlanStep::FillHead { from, to } => {
                 write!(formatter, "fill the head [{from}, {to}), then copy from offset {to}")
             }
+            PlanStep::Continue { source, target } => write!(
+                formatter,
+                "go on behind what was copied before, from source offset {source} or what the logs show, to target offset {target}"
+            ),
             PlanStep::Resume { source, expired: None } => write!(formatter, "go on at offset {source}"),
             PlanStep::Resume { source, expired: Some((first, end)) } => {
                 write!(formatter, "fill expired offsets [{first}, {end}), go on at offset {source}")
@@ -99,6 +111,7 @@ pub(crate) async fn of_flow(
     let mut recorded = store::read(target, &flow.state_topic).await?;
     let source_ends = Ends::of_source(flow, source, &pairs).await?;
     let target_ends = Ends::of_target(target, &pairs).await?;
+    let predecessor = Positions::read(flow, source, target).await?;
     let cluster_id = source.cluster_id().unwrap_or_default();
     let mut plans = Vec::new();
     for (pair, number) in pairs.iter().flat_map(|pair| (0..pair.partitions).map(move |number| (pair, number)))
@@ -119,6 +132,7 @@ pub(crate) async fn of_flow(
             target_topic_id: topic_id(&target_metadata, &pair.target),
             target_start,
             target_end,
+            predecessor: predecessor.of(&at_source),
             offsets: flow.offsets,
             policies: flow.policies,
             head_fill_offsets_max: flow.head_fill_offsets_max,
@@ -146,6 +160,10 @@ impl PlanStep {
             Verdict::Begin(record) | Verdict::BeginBehind(record) => {
                 let first = record.lineage.first();
                 PlanStep::Begin { source: first.source, target: first.target }
+            }
+            Verdict::Continue(record, _) => {
+                let first = record.lineage.first();
+                PlanStep::Continue { source: first.source, target: first.target }
             }
             Verdict::FillHead(_, head) => PlanStep::FillHead { from: head.from, to: head.to },
             Verdict::Resume(resume) => PlanStep::Resume {

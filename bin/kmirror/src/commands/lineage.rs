@@ -23,6 +23,9 @@ pub(crate) async fn run(arguments: LineageArguments) -> Result<Code, Failure> {
 
 fn print(partition: &PartitionLineage) {
     let lineage = match &partition.lineage {
+        Some(lineage) if lineage.is_continuing() => {
+            format!("{lineage}, behind what something else has copied")
+        }
         Some(lineage) => lineage.to_string(),
         None => "nothing is recorded".to_owned(),
     };
@@ -49,6 +52,7 @@ fn as_json(lineages: &[PartitionLineage]) -> serde_json::Value {
             "runs": partition.lineage.as_ref().map(|lineage| {
                 lineage.runs().map(|run| json!({ "source": run.source, "target": run.target })).collect::<Vec<_>>()
             }),
+            "continuing": partition.lineage.as_ref().is_some_and(kmirror::Lineage::is_continuing),
             "lost": partition.lost.iter().map(|(first, end)| json!({ "first": first, "end": end })).collect::<Vec<_>>(),
             "leader_epochs": partition.leader_epochs.iter().map(|(epoch, start_offset)| {
                 json!({ "epoch": epoch, "start_offset": start_offset })

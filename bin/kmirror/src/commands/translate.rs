@@ -22,6 +22,24 @@ pub(crate) async fn run(arguments: TranslateArguments) -> Result<Code, Failure> 
             ))
             .help("it is recorded when `kmirror run` takes the partition over")
         })?;
+        let first = lineage.first();
+        let is_before = if arguments.reverse {
+            arguments.offset < first.target
+        } else {
+            !lineage.knows(arguments.offset)
+        };
+        if lineage.is_continuing() && is_before {
+            return Err(Failure::runtime(format!(
+                "{}: where offset {} of {}-{} is on the other side is not known: something else has copied it before kmirror went on, at \
+                 source offset {} and target offset {}",
+                partition.flow,
+                arguments.offset,
+                partition.target_topic,
+                partition.partition,
+                first.source,
+                first.target
+            )));
+        }
         let (source, target) = if arguments.reverse {
             (lineage.source_of(arguments.offset), arguments.offset)
         } else {

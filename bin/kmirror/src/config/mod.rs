@@ -10,8 +10,9 @@ mod text;
 use std::path::Path;
 
 use kmirror::{
-    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, Offsets, OnDeleted,
-    OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, ReplicationFactor, Retention, Start,
+    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, OffsetSyncs, Offsets,
+    OnDeleted, OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor,
+    Retention, Start,
 };
 
 use self::place::Step;
@@ -163,6 +164,7 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
         raw::Start::Word(raw::StartWord::Latest) => Start::Latest,
         raw::Start::Timestamp { timestamp } => Start::Timestamp(timestamp.0),
     };
+    flow.predecessor = predecessor(&raw.takeover);
     flow.policies = policies(raw);
     if let Some(offsets) = raw.head_fill_max {
         flow.head_fill_offsets_max = offsets.0;
@@ -173,8 +175,15 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     };
     flow.commit_group = raw.commit_group.as_ref().map(|group| group.0.clone());
     topics_control(&mut flow, raw);
-    flow.mm2_topics =
-        Mm2Topics { heartbeats: raw.mm2_topics.heartbeats, checkpoints: raw.mm2_topics.checkpoints };
+    flow.mm2_topics = Mm2Topics {
+        heartbeats: raw.mm2_topics.heartbeats,
+        checkpoints: raw.mm2_topics.checkpoints,
+        offset_syncs: match raw.mm2_topics.offset_syncs {
+            raw::OffsetSyncsWord::None => OffsetSyncs::Nowhere,
+            raw::OffsetSyncsWord::Source => OffsetSyncs::Source,
+            raw::OffsetSyncsWord::Target => OffsetSyncs::Target,
+        },
+    };
     if let Some(include) = &raw.groups.include {
         flow.groups.include = texts(include);
     }
@@ -241,6 +250,21 @@ fn topics_control(flow: &mut Flow, raw: &RawFlow) {
     }
     if let Some(interval) = section.interval {
         configs.interval = interval.0;
+    }
+}
+
+fn predecessor(raw: &raw::TakeoverSection) -> Predecessor {
+    let text = |text: &Option<text::Text>| text.as_ref().map(|text| text.0.clone());
+    match raw {
+        raw::TakeoverSection::Word(raw::TakeoverWord::None) => Predecessor::Nothing,
+        raw::TakeoverSection::Word(raw::TakeoverWord::Mm2) => {
+            Predecessor::MirrorMaker2 { offsets_topic: None, source_alias: None }
+        }
+        raw::TakeoverSection::Mm2 { mm2 } => Predecessor::MirrorMaker2 {
+            offsets_topic: text(&mm2.offsets_topic),
+            source_alias: text(&mm2.source_alias),
+        },
+        raw::TakeoverSection::Group { group } => Predecessor::Group(group.0.clone()),
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct RawFlow {
     #[serde(default)]
     pub(crate) start: Start,
     #[serde(default)]
+    pub(crate) takeover: TakeoverSection,
+    #[serde(default)]
     pub(crate) isolation: IsolationWord,
     #[serde(default)]
     pub(crate) on_expired: OnExpiredWord,
@@ -138,6 +140,17 @@ pub(crate) struct Mm2TopicsSection {
     pub(crate) heartbeats: bool,
     #[serde(default)]
     pub(crate) checkpoints: bool,
+    #[serde(default)]
+    pub(crate) offset_syncs: OffsetSyncsWord,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OffsetSyncsWord {
+    #[default]
+    None,
+    Source,
+    Target,
 }
 
 /// Each of both lists has a default of its own.
@@ -206,6 +219,39 @@ pub(crate) enum Start {
 pub(crate) enum StartWord {
     Earliest,
     Latest,
+}
+
+/// What copied the topics before.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected `none`, `mm2`, `{ mm2: { offsets_topic: … } }` or `{ group: … }`"
+)]
+pub(crate) enum TakeoverSection {
+    Word(TakeoverWord),
+    Mm2 { mm2: Mm2Section },
+    Group { group: Text },
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TakeoverWord {
+    None,
+    Mm2,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mm2Section {
+    pub(crate) offsets_topic: Option<Text>,
+    pub(crate) source_alias: Option<Text>,
+}
+
+impl Default for TakeoverSection {
+    fn default() -> TakeoverSection {
+        TakeoverSection::Word(TakeoverWord::None)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -235,6 +235,8 @@ impl Import<'_> {
         let exclude = self.patterns(pair, "topics.exclude", "topics.blacklist", TOPICS_EXCLUDED)?;
         flow.insert("topics".to_owned(), json!({ "include": include, "exclude": exclude }));
         flow.insert("naming".to_owned(), self.naming(pair)?);
+        // What it has filled goes on behind its last record.
+        flow.insert("takeover".to_owned(), json!("mm2"));
         self.consumer(pair, &mut flow)?;
         self.topics_control(pair, &mut flow)?;
         self.groups(pair, &mut flow)?;
@@ -360,12 +362,24 @@ impl Import<'_> {
         {
             topics.insert(name.to_owned(), json!(self.boolean(pair, key)?.unwrap_or(true)));
         }
+        let syncs = self.offset_syncs(pair)?;
+        topics.insert("offset_syncs".to_owned(), json!(syncs));
         flow.insert("mm2_topics".to_owned(), Value::from(topics));
-        if self.boolean(pair, "emit.offset-syncs.enabled")?.unwrap_or(true) {
-            let text = "offset syncs are not written: only MirrorMaker's own connectors read them";
-            self.note(NoteKind::Ignored, "emit.offset-syncs.enabled", text);
-        }
         Ok(())
+    }
+
+    /// On which cluster offset syncs are written.
+    fn offset_syncs(&mut self, pair: &Pair) -> Result<&'static str, ImportError> {
+        let location = self.of_flow(pair, "offset-syncs.topic.location")?;
+        if self.boolean(pair, "emit.offset-syncs.enabled")? == Some(false) {
+            return Ok("none");
+        }
+        match location {
+            None => Ok("source"),
+            Some(found) if found.value.eq_ignore_ascii_case("source") => Ok("source"),
+            Some(found) if found.value.eq_ignore_ascii_case("target") => Ok("target"),
+            Some(found) => Err(found.is_not("neither `source` nor `target`")),
+        }
     }
 
     /// Classes that are not Kafka's own do something that nobody but Java knows.
@@ -605,6 +619,7 @@ const FLOW_KEYS: [&str; 23] = [
     "emit.heartbeats.enabled",
     "emit.checkpoints.enabled",
     "emit.offset-syncs.enabled",
+    "offset-syncs.topic.location",
     "refresh.topics.enabled",
     "refresh.groups.enabled",
     "topic.filter.class",
@@ -630,7 +645,7 @@ const IGNORED: [(&str, &str); 34] = [
     ("tasks.max", "one process uses as many connections as it needs"),
     ("exactly.once.source.support", "always on"),
     ("offset.lag.max", "offsets are translated exactly"),
-    ("offset-syncs.*", "offsets are translated exactly, without samples of them"),
+    ("offset-syncs.*", "the topic is created as others are"),
     ("refresh.topics.*", "topics and partitions are seen within three seconds"),
     ("refresh.groups.*", "groups are seen whenever they are looked at"),
     ("emit.*", "written whenever something changes"),
@@ -693,12 +708,13 @@ mod tests {
                     "target": "b",
                     "topics": { "include": ["orders.*", "payments"], "exclude": [".*\\.tmp"] },
                     "naming": { "template": "{source}_{topic}" },
+                    "takeover": "mm2",
                     "replication_factor": "broker",
                     "acls": "safe",
                     "acls_interval": "30s",
                     "groups": { "include": [".*"], "exclude": ["console-consumer-.*", "connect-.*", "__.*"] },
                     "groups_interval": "9s",
-                    "mm2_topics": { "heartbeats": true, "checkpoints": true },
+                    "mm2_topics": { "heartbeats": true, "checkpoints": true, "offset_syncs": "source" },
                 }],
             })
         );

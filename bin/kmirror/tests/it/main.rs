@@ -22,4 +22,5 @@ mod scene;
 mod schedule;
 mod stage;
 mod start_up;
+mod takes_over;
 mod topics;

@@ -11,7 +11,7 @@ use crate::acls::AclFollower;
 use crate::commit_group::CommitGroup;
 use crate::config::{Acls, Retention};
 use crate::groups::GroupFollower;
-use crate::mm2::Heartbeats;
+use crate::mm2::{Heartbeats, OffsetSyncs};
 use crate::retention::LogStartFollower;
 use crate::topics::follower::ConfigFollower;
 
@@ -74,6 +74,10 @@ impl Beside {
         }
         if context.flow.mm2_topics.heartbeats {
             tasks.spawn(Heartbeats::new(&context.flow, &context.target).run(stop.clone()));
+        }
+        let shared = Arc::clone(&context.shared);
+        if let Some(syncs) = OffsetSyncs::new(&context.flow, &context.source, &context.target, shared) {
+            tasks.spawn(syncs.run(stop.clone()));
         }
         tasks.spawn(GroupFollower::new(context).run(stop.clone()));
         if context.flow.retention == Retention::Follow {

@@ -44,6 +44,9 @@ pub(super) struct Copied {
 impl Copied {
     fn checkpoint(&self, committed: &CommittedOffset) -> Option<Checkpoint> {
         let upstream = committed.offset.min(self.arrived.position);
+        if !self.arrived.lineage.knows(upstream) {
+            return None;
+        }
         let downstream = self.arrived.lineage.target_of(upstream);
         let metadata = committed.metadata.clone();
         (upstream >= 0).then(|| Checkpoint { target: self.target.clone(), upstream, downstream, metadata })
@@ -156,6 +159,9 @@ impl GroupFollower {
             match judge(standing, &copied.arrived, self.on_reset) {
                 Decision::Same if committed.offset > copied.arrived.position => {}
                 Decision::Same => drop(settled.insert(partition, committed.offset)),
+                Decision::Unknown => {
+                    debug!(group, %partition, ?standing, "the group stands where the copy was another one's")
+                }
                 Decision::Ahead => {
                     debug!(group, %partition, ?standing, "the group is further on the target");
                     settled.insert(partition, committed.offset);

@@ -28,6 +28,9 @@ pub(crate) struct Standing {
 pub(crate) enum Decision {
     /// It stands where it should.
     Same,
+    /// It reads on the source what was copied to the target before kmirror did that: where that is is not known, and it keeps the place
+    /// that it was given then.
+    Unknown,
     /// It stands further than the source's, which was not reset: it reads on the target already, and keeps its place.
     Ahead,
     /// This offset of the target is to be committed. What is before it has arrived.
@@ -42,6 +45,9 @@ pub(crate) enum Decision {
 /// Judges one group in one partition. An offset that has not arrived yet is clamped to what has: a consumer that moves reads twice
 /// rather than not at all.
 pub(crate) fn judge(standing: Standing, arrived: &Arrived, on_reset: OnGroupReset) -> Decision {
+    if !arrived.lineage.knows(standing.source) {
+        return Decision::Unknown;
+    }
     let source = standing.source.min(arrived.position);
     let is_all = source == standing.source;
     let target = arrived.lineage.target_of(source);
@@ -96,6 +102,16 @@ mod tests {
                 "source {source}, target {target:?}, before {before:?}, {on_reset:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_predecessor_has_copied_is_left_to_it() {
+        let arrived = Arrived { lineage: Lineage::beginning_at(50, 60).continuing(), position: 90 };
+        let judged = |source, target| {
+            judge(Standing { source, target, source_before: Some(70) }, &arrived, OnGroupReset::Follow)
+        };
+        assert_eq!((judged(49, None), judged(49, Some(80))), (Decision::Unknown, Decision::Unknown));
+        assert_eq!(judged(50, Some(20)), Decision::Commit { target: 60, is_all: true });
     }
 
     #[test]

@@ -96,6 +96,7 @@ pub(crate) async fn of_flow(
                 source_offset: committed.offset,
                 wanted_offset: found
                     .and_then(|found| found.known(flow.offsets))
+                    .filter(|lineage| lineage.knows(committed.offset))
                     .map(|lineage| lineage.target_of(committed.offset)),
                 target_offset: there.get(&place).map(|there| there.offset),
             }

@@ -1,5 +1,9 @@
-//! Heartbeats and checkpoints, byte for byte (`Heartbeat`, `Checkpoint`: structs of Kafka's own schema types). Pure.
+//! Heartbeats, checkpoints and offset syncs, byte for byte (`Heartbeat`, `Checkpoint`, `OffsetSync`: structs of Kafka's own schema
+//! types). Pure.
 
+use kmirror_client::TopicPartition;
+
+use crate::lineage::Run;
 use crate::topics::compacted::KeyValue;
 
 /// A heartbeat: key `sourceClusterAlias`, `targetClusterAlias`; value `version`, `timestamp`.
@@ -33,6 +37,16 @@ pub(super) fn checkpoint(
     (key, Some(value))
 }
 
+/// An offset sync: key `topic` on the source, `partition`; value `upstreamOffset`, `offset` on the target, and no version.
+pub(super) fn offset_sync(partition: &TopicPartition, sync: Run) -> KeyValue {
+    let mut key = Vec::new();
+    put_string(&mut key, &partition.topic);
+    key.extend_from_slice(&partition.partition.to_be_bytes());
+    let mut value = sync.source.to_be_bytes().to_vec();
+    value.extend_from_slice(&sync.target.to_be_bytes());
+    (key, Some(value))
+}
+
 /// Kafka's STRING: its length as INT16, then UTF-8. Longer ones do not exist: names have 249 characters, and what a group writes
 /// beside an offset has 4096 bytes (`offset.metadata.max.bytes`); where that was raised the end is left out.
 fn put_string(bytes: &mut Vec<u8>, text: &str) {
@@ -61,6 +75,11 @@ mod tests {
         let (key, value) = checkpoint("g", "A.t", 1, 5, 7, "");
         assert_eq!(hex(&key), "0001670003412e7400000001");
         assert_eq!(hex(&value.unwrap_or_default()), "0000000000000000000500000000000000070000");
+        let (key, value) = offset_sync(&TopicPartition::new("t", 0), Run { source: 5, target: 7 });
+        assert_eq!(
+            (hex(&key), hex(&value.unwrap_or_default())),
+            ("00017400000000".to_owned(), "00000000000000050000000000000007".to_owned())
+        );
     }
 
     #[test]

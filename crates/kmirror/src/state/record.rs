@@ -81,6 +81,9 @@ struct Json {
     source: JsonSource,
     target: JsonTarget,
     runs: Vec<Run>,
+    /// Whether the target holds records of the source before the first run, which something else has copied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    continuing: bool,
     #[serde(default)]
     leader_epochs: Vec<EpochStart>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -122,6 +125,7 @@ impl PartitionRecord {
             },
             target: JsonTarget { topic_id: self.target_topic_id.to_string() },
             runs: self.lineage.runs().collect(),
+            continuing: self.lineage.is_continuing(),
             leader_epochs: self.leader_epochs.clone(),
             lost: self.lost.clone(),
             earlier: self.earlier.clone(),
@@ -139,6 +143,7 @@ impl PartitionRecord {
         }
         let json: Json = serde_json::from_slice(value).map_err(|error| damaged(&error))?;
         let id = |text: &str| text.parse().map_err(|error: kmirror_client::InvalidTopicId| damaged(&error));
+        let lineage = Lineage::from_runs(json.runs)?;
         Ok(PartitionRecord {
             source: SourceIdentity {
                 topic_id: id(&json.source.topic_id)?,
@@ -146,7 +151,7 @@ impl PartitionRecord {
                 topic: json.source.topic,
             },
             target_topic_id: id(&json.target.topic_id)?,
-            lineage: Lineage::from_runs(json.runs)?,
+            lineage: if json.continuing { lineage.continuing() } else { lineage },
             leader_epochs: json.leader_epochs,
             lost: json.lost,
             earlier: json.earlier,

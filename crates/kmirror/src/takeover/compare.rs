@@ -13,6 +13,13 @@ pub(crate) struct CompareRules {
     pub(crate) keeps_timestamps: bool,
 }
 
+impl CompareRules {
+    /// Whether a cleaner may have removed records on either side.
+    pub(crate) fn is_cleaned(&self) -> bool {
+        self.source_is_compacted || self.target_is_compacted
+    }
+}
+
 /// A record that keeps what it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnedRecord {
@@ -21,6 +28,14 @@ pub(crate) struct OwnedRecord {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: Vec<u8>,
+}
+
+impl OwnedRecord {
+    /// Bytes of what it holds.
+    pub(crate) fn size(&self) -> usize {
+        let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        size(&self.key) + size(&self.value) + self.headers.len()
+    }
 }
 
 /// Decodes the records of a batch within `[first, end)`.
@@ -102,10 +117,7 @@ pub(crate) fn align(
         let difference = original.map(|original| difference(original, record, rules.keeps_timestamps));
         match difference {
             Some(None) => last_matched = Some(expected),
-            None if rules.source_is_compacted
-                || rules.target_is_compacted
-                || expected < tails.source_start =>
-            {
+            None if rules.is_cleaned() || expected < tails.source_start => {
                 continue;
             }
             other => {
@@ -149,7 +161,7 @@ fn displaced(
     expected: i64,
     record: &OwnedRecord,
 ) -> Option<Run> {
-    if rules.source_is_compacted || rules.target_is_compacted {
+    if rules.is_cleaned() {
         return None; // a repeat would explain it as well
     }
     let next = tails.source.partition_point(|candidate| candidate.offset <= last_matched.unwrap_or(i64::MAX));
@@ -189,7 +201,11 @@ fn find(records: &[OwnedRecord], offset: i64) -> Option<&OwnedRecord> {
     records.binary_search_by_key(&offset, |record| record.offset).ok().and_then(|index| records.get(index))
 }
 
-fn difference(source: &OwnedRecord, target: &OwnedRecord, timestamps: bool) -> Option<&'static str> {
+pub(crate) fn difference(
+    source: &OwnedRecord,
+    target: &OwnedRecord,
+    timestamps: bool,
+) -> Option<&'static str> {
     if source.key != target.key {
         Some("key")
     } else if source.value != target.value {

@@ -6,6 +6,7 @@ use kmirror_client::TopicId;
 use crate::config::{Offsets, OnExpired, OnRecreated, Policies};
 use crate::lineage::{Lineage, Run};
 use crate::park::{ParkReason, Parked};
+use crate::predecessor::Stood;
 use crate::state::record::{LostRange, PartitionRecord, RecordError, SourceIdentity};
 use crate::state::store::Recorded;
 
@@ -29,6 +30,8 @@ pub(crate) struct Situation {
     pub(crate) target_topic_id: TopicId,
     pub(crate) target_start: i64,
     pub(crate) target_end: i64,
+    /// Where the predecessor stood, if there is one that says so.
+    pub(crate) predecessor: Option<Stood>,
     pub(crate) offsets: Offsets,
     pub(crate) policies: Policies,
     pub(crate) head_fill_offsets_max: i64,
@@ -50,6 +53,9 @@ pub(crate) enum Verdict {
     FillHead(PartitionRecord, Head),
     /// Nothing is recorded, and the target holds something: behind it, if it is none of ours.
     BeginBehind(PartitionRecord),
+    /// Nothing is recorded, and the target holds what the predecessor copied: behind that, where the logs show it stood. The record
+    /// says where that is if it is what the predecessor said.
+    Continue(PartitionRecord, Stood),
     /// The tail of the target tells how far the copy has come.
     Resume(Resume),
 }
@@ -89,7 +95,28 @@ impl Situation {
         }
     }
 
-    fn judge_unrecorded(self) -> Result<Verdict, Parked> {
+    fn judge_unrecorded(mut self) -> Result<Verdict, Parked> {
+        match self.predecessor {
+            Some(stood) if self.target_end > 0 => {
+                let next = match stood {
+                    Stood::AtLeastAt(last) => {
+                        last.map_or(self.bounds.log_start, |last| last.saturating_add(1))
+                    }
+                    Stood::Before(next) => next,
+                };
+                let mut record = self.record(next, self.target_end);
+                record.lineage = record.lineage.continuing();
+                return Ok(Verdict::Continue(record, stood));
+            }
+            // It copied records of this partition to other ones.
+            Some(Stood::Before(next)) => {
+                let log_start = self.bounds.log_start;
+                expired(&mut self.record(next, 0), next, log_start, self.policies.on_expired)?;
+                self.beginning = next.max(log_start);
+            }
+            // A topic that it has not filled, or that was created again since.
+            Some(Stood::AtLeastAt(_)) | None => {}
+        }
         let is_empty = self.target_start == self.target_end;
         match self.offsets {
             Offsets::Exact if self.target_end == 0 => self.begin_exact(),
@@ -160,7 +187,7 @@ impl Situation {
         if self.target_end > first.target {
             return self.resume(record, true, true);
         }
-        if first.delta() == 0 && record.earlier.is_empty() {
+        if first.delta() == 0 && record.earlier.is_empty() && !record.lineage.is_continuing() {
             // Nothing was copied yet: what expired meanwhile belongs to the head.
             if self.bounds.log_start > first.source {
                 record.lineage = Lineage::beginning_at(self.bounds.log_start, self.bounds.log_start);
@@ -176,6 +203,10 @@ impl Situation {
                     first.target, self.target_end
                 ),
             ));
+        }
+        if record.lineage.is_continuing() {
+            // What expires meanwhile was still to be copied.
+            return self.resume(record, true, true);
         }
         let source = first.source.max(self.bounds.log_start);
         record.lineage = Lineage::beginning_at(source, self.target_end);
@@ -220,22 +251,7 @@ impl Situation {
     ) -> Result<Verdict, Parked> {
         record.lineage.truncate(self.target_end);
         let position = record.lineage.source_of(self.target_end);
-        let mut expired = None;
-        if self.bounds.log_start > position {
-            let lost = LostRange { first: position, end: self.bounds.log_start };
-            if self.policies.on_expired == OnExpired::Stop {
-                return Err(Parked::new(
-                    ParkReason::RecordsExpired,
-                    format!(
-                        "offsets [{}, {}) of the source expired before they were copied. Set `on_expired: skip` to go on \
-                         behind them",
-                        lost.first, lost.end
-                    ),
-                ));
-            }
-            record.add_lost(lost);
-            expired = Some(lost);
-        }
+        let expired = expired(&mut record, position, self.bounds.log_start, self.policies.on_expired)?;
         Ok(Verdict::Resume(Resume { record, is_recorded, is_comparable, position, expired }))
     }
 
@@ -261,6 +277,30 @@ impl Situation {
             ),
         )
     }
+}
+
+/// The source offsets from `position` on that expired before they were copied, which the policy may allow.
+pub(super) fn expired(
+    record: &mut PartitionRecord,
+    position: i64,
+    log_start: i64,
+    policy: OnExpired,
+) -> Result<Option<LostRange>, Parked> {
+    if log_start <= position {
+        return Ok(None);
+    }
+    let lost = LostRange { first: position, end: log_start };
+    if policy == OnExpired::Stop {
+        return Err(Parked::new(
+            ParkReason::RecordsExpired,
+            format!(
+                "offsets [{}, {}) of the source expired before they were copied. Set `on_expired: skip` to go on behind them",
+                lost.first, lost.end
+            ),
+        ));
+    }
+    record.add_lost(lost);
+    Ok(Some(lost))
 }
 
 /// Whether both ids are known and differ.

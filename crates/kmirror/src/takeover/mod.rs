@@ -6,7 +6,8 @@ pub(crate) mod compare;
 pub(crate) mod ends;
 mod history;
 pub(crate) mod judge;
-mod read;
+mod predecessor;
+pub(crate) mod read;
 mod read_tail;
 pub(crate) mod tail;
 
@@ -20,8 +21,7 @@ pub(crate) use self::compare::CompareRules;
 use self::compare::make_up;
 use self::ends::LogEnds;
 use self::judge::{Head, Resume, Situation, SourceBounds, Verdict};
-use self::read::{failure, source_range};
-use self::read_tail::decoded;
+use self::read::{decoded, failure, source_range};
 use crate::append::sequence::Sequence;
 use crate::append::state::AppendStart;
 use crate::config::{Isolation, Offsets, Policies, Start};
@@ -29,6 +29,7 @@ use crate::event::TakeOverFailure;
 use crate::identity::ProducerIds;
 use crate::lineage::Lineage;
 use crate::park::{ParkReason, Parked};
+use crate::predecessor::Stood;
 use crate::state::record::{LostRange, PartitionRecord, SourceIdentity};
 use crate::state::store::{Recorded, StateStore};
 use crate::state::topic::StateError;
@@ -49,6 +50,8 @@ pub(crate) struct TakeOver {
     pub(crate) isolation: Isolation,
     pub(crate) offsets: Offsets,
     pub(crate) start: Start,
+    /// Where the flow's predecessor stood, if it has one.
+    pub(crate) predecessor: Option<Stood>,
     pub(crate) policies: Policies,
     pub(crate) head_fill_offsets_max: i64,
     /// Where the target ended when it was seen last, by its own offsets; 0 before that.
@@ -114,6 +117,7 @@ impl TakeOver {
         let bounds = Bounds { source, target_start, target };
         let situation = Situation {
             recorded: recorded.clone(),
+            predecessor: self.predecessor,
             source: self.source_identity.clone(),
             bounds: source,
             beginning: self.beginning(&source).await?,
@@ -135,6 +139,7 @@ impl TakeOver {
                 self.begin(record, &bounds, Some(head)).await?
             }
             Verdict::BeginBehind(record) => self.begin_behind(record, &bounds).await?,
+            Verdict::Continue(record, stood) => self.continue_after(record, stood, &bounds).await?,
             Verdict::Resume(resume) => self.resume(resume, &bounds).await?,
         };
         self.remember(recorded, &taken.record).await?;
@@ -273,7 +278,7 @@ impl TakeOver {
         }
         let range = source_range(&self.source_client, &self.source, self.isolation, position, end).await?;
         let (last_epoch, read_to) = (range.last_epoch, range.position);
-        let records = decoded(range, [position, end]).map_err(TakeOverFailure::Park)?;
+        let records = decoded(range.pieces, [position, end]).map_err(TakeOverFailure::Park)?;
         // What was not read may be anything: a broker that throttles answers with nothing.
         let hole_end = records.first().map_or(read_to, |record| record.offset);
         let Some(run) = make_up(&record.lineage, position, hole_end) else { return Ok(None) };

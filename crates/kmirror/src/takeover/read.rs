@@ -1,11 +1,12 @@
 //! Reading short ranges of a log outside any fetch session.
 
 use kmirror_client::{Client, ClientError, TopicPartition};
-use kmirror_codec::{Batch, Entry, split};
+use kmirror_codec::{Batch, Entry, Limits, Workspace, split};
 
+use super::compare::{OwnedRecord, records_of};
 use crate::config::Isolation;
 use crate::event::TakeOverFailure;
-use crate::fetch::state::{FetchFault, FetchState, Sourced};
+use crate::fetch::state::{FetchFault, FetchState, Fetched, Sourced};
 use crate::park::{ParkReason, Parked};
 
 /// All batches of the target that have offsets in `[first, end)`, as they lie in the log: no isolation, nothing left out.
@@ -79,21 +80,10 @@ pub(crate) async fn source_range(
     first: i64,
     end: i64,
 ) -> Result<SourceRange, TakeOverFailure> {
-    let mut state = FetchState::new(first, None, None, isolation);
+    let mut reader = RangeReader::new(client, partition, isolation, first);
     let (mut range, mut reaches_end) = (SourceRange::default(), false);
-    while state.position < end {
-        let before = state.position;
-        let fetched = client
-            .fetch_once(partition, before, FETCH_BYTES_MAX, isolation.for_client())
-            .await
-            .map_err(|error| failure("read the source", &error))?;
-        let fetched = state.on_fetched(fetched).map_err(|fault| match fault {
-            FetchFault::Park(parked) => TakeOverFailure::Park(parked),
-            FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => TakeOverFailure::Again(cause),
-            FetchFault::OutOfRange | FetchFault::Recreated => {
-                TakeOverFailure::Again(format!("the source does not hold offset {before} any more"))
-            }
-        })?;
+    while reader.position() < end {
+        let Some(fetched) = reader.next().await? else { break };
         let begun = fetched.epochs.iter().rfind(|epoch| epoch.start_offset < end);
         range.last_epoch = begun.map(|begun| begun.epoch).or(range.last_epoch);
         reaches_end |= fetched.pieces.iter().any(|piece| piece.reaches(end));
@@ -101,13 +91,76 @@ pub(crate) async fn source_range(
         let is_behind =
             |piece: &Sourced| matches!(piece, Sourced::Batch(batch) if batch.header().base_offset >= end);
         range.pieces.extend(fetched.pieces.into_iter().filter(|piece| !is_behind(piece)));
-        if state.position == before {
-            break; // nothing to read up to the end: cleaned, or not readable yet
-        }
     }
-    range.position = state.position;
+    range.position = reader.position();
     range.last_epoch = range.last_epoch.filter(|_| reaches_end);
     Ok(range)
+}
+
+/// Reads a log from some offset on, answer by answer.
+pub(crate) struct RangeReader<'a> {
+    client: &'a Client,
+    partition: &'a TopicPartition,
+    isolation: Isolation,
+    state: FetchState,
+}
+
+impl<'a> RangeReader<'a> {
+    pub(crate) fn new(
+        client: &'a Client,
+        partition: &'a TopicPartition,
+        isolation: Isolation,
+        first: i64,
+    ) -> RangeReader<'a> {
+        RangeReader { client, partition, isolation, state: FetchState::new(first, None, None, isolation) }
+    }
+
+    /// The offset after the last one that was read.
+    pub(crate) fn position(&self) -> i64 {
+        self.state.position
+    }
+
+    /// What comes next. `None`: there is nothing, since it was cleaned or may not be read yet.
+    pub(crate) async fn next(&mut self) -> Result<Option<Fetched>, TakeOverFailure> {
+        let before = self.state.position;
+        let fetched = self
+            .client
+            .fetch_once(self.partition, before, FETCH_BYTES_MAX, self.isolation.for_client())
+            .await
+            .map_err(|error| failure(&format!("read {}", self.log()), &error))?;
+        let fetched = self.state.on_fetched(fetched).map_err(|fault| match fault {
+            FetchFault::Park(parked) => TakeOverFailure::Park(parked),
+            FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => TakeOverFailure::Again(cause),
+            FetchFault::OutOfRange | FetchFault::Recreated => {
+                TakeOverFailure::Again(format!("{} does not hold offset {before} any more", self.log()))
+            }
+        })?;
+        Ok((self.state.position > before).then_some(fetched))
+    }
+
+    fn log(&self) -> String {
+        format!("{} of cluster {}", self.partition, self.client.alias())
+    }
+}
+
+/// The records of these pieces in `[from, to)`.
+pub(crate) fn decoded(pieces: Vec<Sourced>, [from, to]: [i64; 2]) -> Result<Vec<OwnedRecord>, Parked> {
+    let corrupt = |error| corrupt(from, &error);
+    let mut workspace = Workspace::default();
+    let mut records = Vec::new();
+    for piece in pieces {
+        let batch = match piece {
+            Sourced::Batch(batch) => batch,
+            Sourced::Legacy(legacy) => legacy.convert(&Limits::default(), &mut workspace).map_err(corrupt)?,
+            Sourced::Gap { .. } => continue,
+        };
+        records.extend(records_of(&batch, from, to, &mut workspace).map_err(corrupt)?);
+    }
+    Ok(records)
+}
+
+pub(super) fn corrupt(from: i64, error: &kmirror_codec::BatchError) -> Parked {
+    Parked::new(ParkReason::CorruptBatch, format!("a batch near offset {from} cannot be read: {error}"))
 }
 
 /// Judges a request of a take-over that failed as a whole.

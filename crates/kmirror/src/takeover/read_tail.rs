@@ -1,16 +1,15 @@
 //! Reading the target's tail, and aligning it with the source.
 
-use kmirror_codec::{Batch, Limits, Workspace};
+use kmirror_codec::{Batch, Workspace};
 use tracing::warn;
 
-use super::compare::{Alignment, CompareRules, Misaligned, OwnedRecord, Tails, align, records_of};
+use super::compare::{Alignment, CompareRules, Misaligned, Tails, align, records_of};
 use super::judge::SourceBounds;
-use super::read::{SourceRange, source_range};
+use super::read::{SourceRange, corrupt, decoded, source_range};
 use super::tail::Tail;
 use super::{Bounds, Found, TakeOver, foreign_writer, read};
 use crate::config::OnDiverged;
 use crate::event::TakeOverFailure;
-use crate::fetch::state::Sourced;
 use crate::lineage::{Lineage, Run};
 use crate::park::{ParkReason, Parked};
 use crate::state::record::PartitionRecord;
@@ -156,7 +155,7 @@ fn align_ranges(
     bounds: &SourceBounds,
     rules: &CompareRules,
 ) -> Result<Result<Alignment, Misaligned>, Parked> {
-    let source = decoded(range, [from, to])?;
+    let source = decoded(range.pieces, [from, to])?;
     let corrupt = |error| corrupt(from, &error);
     let mut workspace = Workspace::default();
     let mut target = Vec::new();
@@ -183,26 +182,6 @@ fn copied_by(displaced: &[Run], copied: i64, data_end: i64) -> i64 {
     run.map_or(copied, |run| data_end - run.delta())
 }
 
-/// The source's records in `[from, to)`.
-pub(super) fn decoded(range: SourceRange, [from, to]: [i64; 2]) -> Result<Vec<OwnedRecord>, Parked> {
-    let corrupt = |error| corrupt(from, &error);
-    let mut workspace = Workspace::default();
-    let mut records = Vec::new();
-    for piece in range.pieces {
-        let batch = match piece {
-            Sourced::Batch(batch) => batch,
-            Sourced::Legacy(legacy) => legacy.convert(&Limits::default(), &mut workspace).map_err(corrupt)?,
-            Sourced::Gap { .. } => continue,
-        };
-        records.extend(records_of(&batch, from, to, &mut workspace).map_err(corrupt)?);
-    }
-    Ok(records)
-}
-
-fn corrupt(from: i64, error: &kmirror_codec::BatchError) -> Parked {
-    Parked::new(ParkReason::CorruptBatch, format!("a batch near offset {from} cannot be read: {error}"))
-}
-
 /// How much of a tail is read in search of a record that both sides hold.
 const TAIL_BYTES_MAX: usize = 64 << 20;
 
@@ -211,6 +190,7 @@ mod tests {
     use kmirror_codec::{Entry, GapReason, split};
 
     use super::*;
+    use crate::fetch::state::Sourced;
     use crate::test_support::{TestBatch, TestRecord, damaged, legacy_message};
 
     #[test]

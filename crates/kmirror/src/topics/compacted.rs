@@ -51,7 +51,7 @@ pub(crate) async fn ensure(
 /// A compacted topic of one partition to which records are appended now and then. A repeat does no harm, for the last one of a key
 /// counts.
 pub(crate) struct RecordTopic {
-    target: Client,
+    client: Client,
     name: String,
     replication_factor: i16,
     partition: Option<TopicPartition>,
@@ -62,8 +62,8 @@ pub(crate) type KeyValue = (Vec<u8>, Option<Vec<u8>>);
 
 impl RecordTopic {
     /// The topic with this name, created with this replication factor if it is not there.
-    pub(crate) fn new(target: &Client, name: String, replication_factor: i16) -> RecordTopic {
-        RecordTopic { target: target.clone(), name, replication_factor, partition: None }
+    pub(crate) fn new(client: &Client, name: String, replication_factor: i16) -> RecordTopic {
+        RecordTopic { client: client.clone(), name, replication_factor, partition: None }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -84,7 +84,7 @@ impl RecordTopic {
         let partition = match &self.partition {
             Some(partition) => partition.clone(),
             None => {
-                let ensured = ensure(&self.target, &self.name, Some(self.replication_factor)).await?;
+                let ensured = ensure(&self.client, &self.name, Some(self.replication_factor)).await?;
                 self.partition
                     .insert(ensured.unwrap_or_else(|| TopicPartition::new(self.name.as_str(), 0)))
                     .clone()
@@ -92,12 +92,12 @@ impl RecordTopic {
         };
         for records in records.chunks(RECORDS_PER_BATCH) {
             let batch = built(records).map_err(|error| ClientError::InvalidResponse {
-                address: self.target.alias().into(),
+                address: self.client.alias().into(),
                 api: "Produce",
                 problem: format!("a record of {} cannot be built: {error}", self.name).into(),
             })?;
             let header = stamp(&batch, &NOBODY);
-            self.target.produce_once(&partition, header, batch.payload(), TIMEOUT).await?;
+            self.client.produce_once(&partition, header, batch.payload(), TIMEOUT).await?;
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ use crate::flow::heads::HeldTopic;
 use crate::flow::table::Table;
 use crate::identity::ProducerIds;
 use crate::park::Parked;
+use crate::predecessor::Positions;
 use crate::rewrite_pool::RewritePool;
 use crate::selection::TopicMatcher;
 use crate::state::store::StateStore;
@@ -53,8 +54,12 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
             () = stop.cancelled() => return Ok(()),
         }
     };
+    let predecessor = tokio::select! {
+        positions = Positions::read(&context.flow, &context.source, &context.target) => positions?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let beside = Beside::start(&context);
-    let mut supervisor = Supervisor::new(context, state, events);
+    let mut supervisor = Supervisor::new(context, state, predecessor, events);
     let looked = tokio::select! {
         looked = supervisor.discovery.clone().first() => looked?,
         () = stop.cancelled() => return Ok(()),
@@ -106,6 +111,8 @@ struct Supervisor {
     /// Source topics that would be copied for ever, which was told.
     looping: HashSet<Arc<str>>,
     state: StateStore,
+    /// Where what copied these topics before has stood.
+    predecessor: Positions,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
     events: mpsc::UnboundedSender<FlowEvent>,
     fetchers: HashMap<BrokerId, mpsc::Sender<FetcherEvent>>,
@@ -121,7 +128,12 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(context: FlowContext, state: StateStore, events: mpsc::UnboundedSender<FlowEvent>) -> Supervisor {
+    fn new(
+        context: FlowContext,
+        state: StateStore,
+        predecessor: Positions,
+        events: mpsc::UnboundedSender<FlowEvent>,
+    ) -> Supervisor {
         let cluster_id = context.source.cluster_id().unwrap_or_default();
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let discovery = Discovery {
@@ -146,6 +158,7 @@ impl Supervisor {
             awaited: HashSet::new(),
             looping: HashSet::new(),
             state,
+            predecessor,
             events,
             fetchers: HashMap::new(),
             appenders: HashMap::new(),

@@ -53,6 +53,7 @@ impl Supervisor {
             isolation: flow.isolation,
             offsets: flow.offsets,
             start: entry.start,
+            predecessor: self.predecessor.of(&entry.source),
             policies: flow.policies,
             head_fill_offsets_max: flow.head_fill_offsets_max,
             target_end_seen: entry.target_end_seen(),

@@ -165,6 +165,60 @@ fn parks(situation: Situation, reason: ParkReason, parts: &[&str]) {
     }
 }
 
+#[test]
+fn what_a_predecessor_has_filled_goes_on_behind_it() {
+    let filled = |stood| Situation { predecessor: Some(stood), target_end: 800, ..situation() };
+    for (stood, next) in
+        [(Stood::AtLeastAt(Some(699)), 700), (Stood::AtLeastAt(None), 0), (Stood::Before(700), 700)]
+    {
+        for offsets in [Offsets::Exact, Offsets::Shifted] {
+            let verdict = Situation { offsets, ..filled(stood) }.judge();
+            assert_eq!(verdict, Ok(Verdict::Continue(continuing(next, 800), stood)), "{stood:?}");
+        }
+    }
+    // What kmirror recorded counts, and the predecessor no more. Distance 0 is as good as any other.
+    for (source, target) in [(700, 800), (800, 800)] {
+        let recorded = Recorded::Record(Box::new(continuing(source, target)));
+        let taken = Situation { recorded, ..filled(Stood::AtLeastAt(Some(3))) };
+        assert_eq!(
+            taken.clone().judge(),
+            Ok(resume(continuing(source, target), true, source)),
+            "nothing copied yet"
+        );
+        let later = Situation { target_end: target + 50, ..taken.clone() };
+        assert_eq!(later.judge(), Ok(resume(continuing(source, target), true, source + 50)));
+        let expired = Situation { bounds: bounds(source + 9, 1_000), ..taken.clone() };
+        parks(expired, ParkReason::RecordsExpired, &[&format!("[{source}, {})", source + 9)]);
+        let lost = Situation { target_end: target - 1, ..taken };
+        parks(lost, ParkReason::TargetDiverged, &["it lost records of somebody else"]);
+    }
+}
+
+#[test]
+fn a_target_that_a_predecessor_has_not_filled_begins_as_any_other() {
+    let empty = |stood| Situation { predecessor: Some(stood), ..situation() };
+    assert_eq!(
+        empty(Stood::AtLeastAt(Some(699))).judge(),
+        Ok(Verdict::Begin(record(0, 0))),
+        "it was created again"
+    );
+    // Where a group says it, the records before were copied to other partitions.
+    let head = Verdict::FillHead(record(700, 700), Head { from: 0, to: 700 });
+    assert_eq!(empty(Stood::Before(700)).judge(), Ok(head));
+    let shifted = Situation { offsets: Offsets::Shifted, ..empty(Stood::Before(700)) };
+    assert_eq!(shifted.judge(), Ok(Verdict::Begin(record(700, 0))));
+    let expired = Situation { bounds: bounds(750, 1_000), ..empty(Stood::Before(700)) };
+    parks(expired.clone(), ParkReason::RecordsExpired, &["[700, 750)"]);
+    let policies = Policies { on_expired: OnExpired::Skip, ..Policies::default() };
+    let skipped = Situation { policies, offsets: Offsets::Shifted, ..expired };
+    assert_eq!(skipped.judge(), Ok(Verdict::Begin(record(750, 0))));
+}
+
+fn continuing(source: i64, target: i64) -> PartitionRecord {
+    let record = record(source, target);
+    PartitionRecord { lineage: record.lineage.clone().continuing(), ..record }
+}
+
 fn resume(record: PartitionRecord, is_recorded: bool, position: i64) -> Verdict {
     Verdict::Resume(Resume { record, is_recorded, is_comparable: true, position, expired: None })
 }
@@ -179,6 +233,7 @@ fn situation() -> Situation {
         target_topic_id: id('9'),
         target_start: 0,
         target_end: 0,
+        predecessor: None,
         offsets: Offsets::Exact,
         policies: Policies { on_diverged: OnDiverged::Stop, ..Policies::default() },
         head_fill_offsets_max: 1_000_000_000,

@@ -1,0 +1,205 @@
+//! Taking over from a real MirrorMaker 2, with its own file, while producers go on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kmirror_testkit::{
+    ClusterPair, Isolation, KafkaEndpoint, PrintedRecord, RunningTool, Workload, real_kafka, unique_topic,
+};
+
+use crate::kmirror::{Kmirror, await_that};
+
+/// MirrorMaker 2 and its file.
+struct MirrorMaker {
+    pair: &'static ClusterPair,
+    alias: String,
+    file: String,
+}
+
+impl MirrorMaker {
+    /// Copies these topics and follows this group. `more`: lines of the file, with `ALIAS` for the source.
+    fn of(pair: &'static ClusterPair, topics: &[&str], group: &str, more: &str) -> MirrorMaker {
+        let alias = unique_topic("primary");
+        let file = format!(
+            "clusters = {alias}, backup\n{alias}.bootstrap.servers = {}\nbackup.bootstrap.servers = {}\n\
+             {alias}->backup.enabled = true\nbackup->{alias}.enabled = false\nbackup->{alias}.emit.heartbeats.enabled = false\n\
+             topics = {}\ngroups = {group}\ngroups.exclude = none\nreplication.factor = 1\n{FACTORS}{more}",
+            pair.source.bootstrap_servers(),
+            pair.target.bootstrap_servers(),
+            topics.join(", "),
+        )
+        .replace("ALIAS", &alias);
+        MirrorMaker { pair, alias, file }
+    }
+
+    fn start(&self) -> RunningTool {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.properties", self.alias));
+        std::fs::write(&path, &self.file).unwrap();
+        self.pair.target.start_tool(&["mirror-maker", path.to_str().unwrap()], "").unwrap()
+    }
+
+    /// The program with the same file.
+    fn kmirror(&self) -> Kmirror {
+        Kmirror::with_file("properties", &self.file)
+    }
+
+    fn remote(&self, topic: &str) -> String {
+        format!("{}.{topic}", self.alias)
+    }
+
+    /// How many records it has copied.
+    fn copied(&self, topic: &str) -> usize {
+        let remote = self.remote(topic);
+        self.pair.target.records(&remote, Isolation::ReadUncommitted).map_or(0, |records| records.len())
+    }
+
+    /// Each record of the source is on the target once, in order, whatever its offset.
+    fn assert_copied_once(&self, topic: &str) {
+        let source = self.pair.source.records(topic, Isolation::ReadCommitted).unwrap();
+        let target = self.pair.target.records(&self.remote(topic), Isolation::ReadCommitted).unwrap();
+        let (source, target) = (by_partition(source), by_partition(target));
+        for (partition, records) in &source {
+            let found = target.get(partition).unwrap();
+            let differs = records.iter().zip(found).position(|(record, found)| record != found);
+            assert_eq!((differs, found.len()), (None, records.len()), "{topic}-{partition}");
+        }
+        assert_eq!(source.len(), target.len());
+    }
+}
+
+/// What a record is, but for its offset.
+type Content = (i64, String, String, String);
+
+fn by_partition(records: Vec<PrintedRecord>) -> BTreeMap<i32, Vec<Content>> {
+    let mut partitions: BTreeMap<i32, Vec<Content>> = BTreeMap::new();
+    for record in records {
+        let PrintedRecord { partition, timestamp, key, headers, value, .. } = record;
+        partitions.entry(partition).or_default().push((timestamp, key, headers, value));
+    }
+    partitions
+}
+
+#[test]
+fn what_mirror_maker_has_filled_goes_on_where_it_was_stopped() {
+    let Some(kafka) = real_kafka("what_mirror_maker_has_filled_goes_on_where_it_was_stopped") else { return };
+    let pair = kafka.pair().unwrap();
+    let (plain, transactional, group) =
+        (unique_topic("plain"), unique_topic("transactional"), unique_topic("billing"));
+    let more = "offset.lag.max = 0\nALIAS.consumer.isolation.level = read_committed\n";
+    let mirror_maker = MirrorMaker::of(pair, &[&plain, &transactional], &group, more);
+    let loads = [
+        Workload::new(&plain).partitions(3).records(u32::MAX.into()).records_per_second(600).headers(),
+        Workload::new(&transactional)
+            .records(u32::MAX.into())
+            .records_per_second(200)
+            .transactions(10)
+            .abort_every(3),
+    ];
+    let load = pair.source.start_load(&loads).unwrap();
+    let running = mirror_maker.start();
+    await_that("it copies both", || {
+        mirror_maker.copied(&plain) > 900 && mirror_maker.copied(&transactional) > 200
+    });
+    pair.source.set_group_offset(&group, &plain, 0, 150).unwrap();
+    let remote = mirror_maker.remote(&plain);
+    let translated = || translated(&pair.target, &mirror_maker.alias, &group, &remote);
+    await_that("it has written a checkpoint", || translated().is_some());
+    let before = translated().unwrap();
+    assert!((1..=150).contains(&before), "no record is left out: {before}");
+    running.terminate(Duration::from_secs(60)).unwrap();
+    let taken_over = pair.source.records(&plain, Isolation::ReadCommitted).unwrap().len();
+
+    let kmirror = mirror_maker.kmirror();
+    let mut mirror = kmirror.start();
+    mirror.says(&["going on behind what was copied before", &remote]);
+    await_that("what was written since has arrived", || mirror_maker.copied(&plain) > taken_over + 600);
+    // Where kmirror has copied nothing it does not know better.
+    assert_eq!(translated(), Some(before), "the checkpoint of MirrorMaker stays");
+    let goal = pair.source.offset(&plain, 0, kmirror_testkit::LogOffset::Latest).unwrap();
+    pair.source.set_group_offset(&group, &plain, 0, goal).unwrap();
+    await_that("kmirror's checkpoint is there", || translated().is_some_and(|offset| offset > before));
+    load.stop().unwrap();
+    assert_eq!(mirror.end("TERM"), Some(143));
+    kmirror.copy();
+    kmirror.prove();
+    mirror_maker.assert_copied_once(&plain);
+    mirror_maker.assert_copied_once(&transactional);
+    // The record that the group reads next is the same on both sides.
+    let at = |kafka: &KafkaEndpoint, topic: &str, offset| {
+        let records = kafka.records(topic, Isolation::ReadCommitted).unwrap();
+        let found = records.into_iter().find(|record| record.partition == 0 && record.offset == offset);
+        found.map(|record| (record.key, record.value))
+    };
+    let next = at(&pair.source, &plain, goal);
+    assert!(next.is_some());
+    assert_eq!(at(&pair.target, &remote, translated().unwrap()), next);
+}
+
+/// What it says of its position is a minute old then, and it has copied more since.
+#[test]
+fn what_mirror_maker_has_filled_goes_on_where_it_was_killed() {
+    let Some(kafka) = real_kafka("what_mirror_maker_has_filled_goes_on_where_it_was_killed") else { return };
+    let pair = kafka.pair().unwrap();
+    let (plain, transactional, compacted) =
+        (unique_topic("plain"), unique_topic("transactional"), unique_topic("compacted"));
+    let mirror_maker = MirrorMaker::of(
+        pair,
+        &[&plain, &transactional, &compacted],
+        "none",
+        "offset.flush.interval.ms = 2000\n",
+    );
+    let loads = [
+        Workload::new(&plain)
+            .partitions(2)
+            .records(u32::MAX.into())
+            .records_per_second(1_000)
+            .codec("lz4")
+            .json(),
+        Workload::new(&transactional).records(u32::MAX.into()).records_per_second(200).transactions(10),
+        Workload::new(&compacted)
+            .topic_property("cleanup.policy", "compact")
+            .records(u32::MAX.into())
+            .records_per_second(300)
+            .keys(200)
+            .tombstone_every(20),
+    ];
+    let load = pair.source.start_load(&loads).unwrap();
+    let running = mirror_maker.start();
+    await_that("it copies all", || {
+        mirror_maker.copied(&plain) > 4_000
+            && mirror_maker.copied(&transactional) > 900
+            && mirror_maker.copied(&compacted) > 1_500
+    });
+    drop(running);
+    let kmirror = mirror_maker.kmirror();
+    // Whatever a take-over leaves undone, the next one finds.
+    let mut mirror = kmirror.start();
+    mirror.says(&["going on behind what was copied before", &mirror_maker.remote(&plain)]);
+    mirror.kill();
+    let mut mirror = kmirror.start();
+    let before = mirror_maker.copied(&plain);
+    await_that("it goes on", || mirror_maker.copied(&plain) > before + 1_000);
+    load.stop().unwrap();
+    assert_eq!(mirror.end("TERM"), Some(143));
+    kmirror.copy();
+    kmirror.prove();
+    for topic in [&plain, &transactional, &compacted] {
+        mirror_maker.assert_copied_once(topic);
+    }
+}
+
+/// What Java finds on the target for a partition of a group of the source.
+fn translated(target: &KafkaEndpoint, alias: &str, group: &str, remote: &str) -> Option<i64> {
+    let offsets = target.translate_offsets(alias, group).unwrap_or_default();
+    offsets
+        .into_iter()
+        .find(|(topic, partition, _)| topic == remote && *partition == 0)
+        .map(|(.., offset)| offset)
+}
+
+/// One node has no place for replicas, and a test no time to wait for minutes.
+const FACTORS: &str = "offset-syncs.topic.replication.factor = 1\ncheckpoints.topic.replication.factor = 1\n\
+    heartbeats.topic.replication.factor = 1\noffset.storage.replication.factor = 1\nstatus.storage.replication.factor = 1\n\
+    config.storage.replication.factor = 1\noffset.storage.partitions = 2\nrefresh.topics.interval.seconds = 1\n\
+    refresh.groups.interval.seconds = 1\nemit.checkpoints.interval.seconds = 1\nsync.group.offsets.interval.seconds = 1\n";
