@@ -599,7 +599,7 @@ const CLIENT_PREFIXES: [&str; 11] = [
     "admin.",
 ];
 /// Keys of flows that are translated.
-const FLOW_KEYS: [&str; 23] = [
+const FLOW_KEYS: [&str; 24] = [
     "enabled",
     "topics",
     "topics.exclude",
