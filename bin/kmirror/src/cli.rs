@@ -32,8 +32,8 @@ pub(crate) enum Command {
     Lineage(LineageArguments),
     /// Print the configuration of MirrorMaker 2 as kmirror.yaml, and say what becomes of each key
     Import(ImportArguments),
-    /// Say how far each topic of the target is behind, asked of both clusters
-    Status(LagArguments),
+    /// Say how each partition is: asked of the running mirror where the file says at which address it answers, else of both clusters
+    Status(StatusArguments),
     /// Say how far each partition of the target is behind, asked of both clusters
     Lag(LagArguments),
     /// Say what may be written in kmirror.yaml, or check what is
@@ -171,6 +171,15 @@ pub(crate) struct LagArguments {
     /// Exit with code 3 where the first record that is not on the target is older
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) max_age: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub(crate) partitions: LagArguments,
+    /// Ask both clusters, also where a mirror runs
+    #[arg(long)]
+    pub(crate) direct: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,26 +1,62 @@
 //! A mirror that runs, and the file that it came from.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kmirror::{FlowChange, MirrorHandle, Reloaded};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::status::Status;
 
 /// A mirror that runs.
 pub(crate) struct Live {
     config: PathBuf,
     once: bool,
     handle: MirrorHandle,
+    /// Where it answers HTTP.
+    http: Option<SocketAddr>,
+    asked: mpsc::Sender<Asked>,
     reloads: AtomicU64,
     reloads_refused: AtomicU64,
 }
 
+/// Somebody asks to reload, and waits for the answer.
+pub(crate) type Asked = oneshot::Sender<Result<Reloaded, Failure>>;
+
 impl Live {
-    pub(crate) fn new(config: PathBuf, once: bool, handle: MirrorHandle) -> Live {
-        Live { config, once, handle, reloads: AtomicU64::new(0), reloads_refused: AtomicU64::new(0) }
+    /// Requests to reload come out of the receiver.
+    pub(crate) fn new(
+        config: PathBuf,
+        once: bool,
+        http: Option<SocketAddr>,
+        handle: MirrorHandle,
+    ) -> (Arc<Live>, mpsc::Receiver<Asked>) {
+        let (asked, requests) = mpsc::channel(1);
+        let (reloads, reloads_refused) = (AtomicU64::new(0), AtomicU64::new(0));
+        (Arc::new(Live { config, once, handle, http, asked, reloads, reloads_refused }), requests)
+    }
+
+    /// How everything is now.
+    pub(crate) fn status(&self) -> Status {
+        let (reloads, refused) = (&self.reloads, &self.reloads_refused);
+        Status::of_process(
+            &self.handle.status(),
+            reloads.load(Ordering::Relaxed),
+            refused.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Has it reloaded by whom that belongs to. One that is given up goes on all the same.
+    pub(crate) async fn ask_to_reload(&self) -> Result<Reloaded, Failure> {
+        let ended = || Failure::runtime("the mirror is being stopped");
+        let (answer, answered) = oneshot::channel();
+        self.asked.send(answer).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
     }
 
     pub(crate) fn handle(&self) -> &MirrorHandle {
@@ -60,7 +96,11 @@ impl Live {
     }
 
     async fn try_reload(&self) -> Result<Reloaded, Failure> {
-        let mirror = Config::load(&self.config)?.mirror(false)?;
+        let config = Config::load(&self.config)?;
+        if config.http()? != self.http {
+            warn!(file = %self.config.display(), "http.listen has changed, which only a restart can follow");
+        }
+        let mirror = config.mirror(false)?;
         Ok(self.handle.reload(mirror).await?)
     }
 }

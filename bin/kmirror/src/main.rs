@@ -5,12 +5,14 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod http;
 mod import;
 mod live;
 mod logging;
 mod output;
 mod progress;
 mod signals;
+mod status;
 
 use std::process::ExitCode;
 
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => runtime.block_on(commands::check::run(arguments)),
         Command::Plan(arguments) => runtime.block_on(commands::plan::run(arguments)),
         Command::Import(arguments) => commands::import::run(&arguments),
-        Command::Status(arguments) => runtime.block_on(commands::lag::status(arguments)),
+        Command::Status(arguments) => runtime.block_on(commands::status::run(arguments)),
         Command::Lag(arguments) => runtime.block_on(commands::lag::run(arguments)),
         Command::Config(command) => commands::config::run(&command),
         Command::Completions(arguments) => commands::manual::completions(arguments.shell),

@@ -15,6 +15,22 @@ pub(crate) fn print<R: Serialize>(name: &str, rows: &[R], format: TableFormat) -
     Ok(())
 }
 
+/// Prints something that is more than rows, as JSON or YAML.
+pub(crate) fn print_whole(whole: &impl Serialize, format: TableFormat) -> Result<(), Failure> {
+    let whole = value(whole)?;
+    match format {
+        TableFormat::Yaml => {
+            let text = serde_yaml::to_string(&whole);
+            print!(
+                "{}",
+                text.map_err(|error| Failure::runtime(format!("the result cannot be printed: {error}")))?
+            );
+        }
+        _ => println!("{whole:#}"),
+    }
+    Ok(())
+}
+
 fn text<R: Serialize>(name: &str, rows: &[R], format: TableFormat) -> Result<String, Failure> {
     let failed =
         |error: &dyn std::fmt::Display| Failure::runtime(format!("the result cannot be printed: {error}"));
@@ -33,8 +49,8 @@ fn text<R: Serialize>(name: &str, rows: &[R], format: TableFormat) -> Result<Str
     }
 }
 
-fn value<R: Serialize>(rows: &[R]) -> Result<Value, Failure> {
-    serde_json::to_value(rows)
+fn value(result: &(impl Serialize + ?Sized)) -> Result<Value, Failure> {
+    serde_json::to_value(result)
         .map_err(|error| Failure::runtime(format!("the result cannot be printed: {error}")))
 }
 

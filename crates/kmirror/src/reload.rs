@@ -1,6 +1,7 @@
 //! What changes from one description of a mirror to another. Pure.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::config::Flow;
 
@@ -18,6 +19,18 @@ pub enum FlowChange {
     Started,
     /// It is not there any more.
     Stopped,
+}
+
+impl fmt::Display for FlowChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            FlowChange::Unchanged => "unchanged",
+            FlowChange::Filtered => "filtered",
+            FlowChange::Restarted => "restarted",
+            FlowChange::Started => "started",
+            FlowChange::Stopped => "stopped",
+        })
+    }
 }
 
 /// What a reload did, flow by flow: those of the new description in its order, then those that were stopped.

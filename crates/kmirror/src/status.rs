@@ -74,6 +74,8 @@ pub struct PartitionStatus {
 pub struct FlowStatus {
     /// `source->target`.
     pub name: String,
+    /// Whether it has looked at both clusters, so that its partitions are known.
+    pub has_looked: bool,
     /// Records appended since the start, repeats in cleaned holes included.
     pub records: u64,
     /// Bytes of batches appended since the start, headers included, as they went over the wire.
@@ -90,6 +92,14 @@ impl FlowStatus {
     /// Offsets that are still to be copied, as far as they are known.
     pub fn lag(&self) -> u64 {
         self.partitions.iter().map(PartitionStatus::lag).sum()
+    }
+
+    /// Whether it has come to its work: its partitions are known, and each was taken over once or is parked.
+    pub fn is_ready(&self) -> bool {
+        let is_settled = |partition: &PartitionStatus| {
+            partition.position >= 0 || matches!(partition.state, PartitionState::Parked(_))
+        };
+        self.has_looked && self.partitions.iter().all(is_settled)
     }
 
     /// The partitions that are parked.

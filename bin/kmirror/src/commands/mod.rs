@@ -10,5 +10,6 @@ pub(crate) mod lineage;
 pub(crate) mod manual;
 pub(crate) mod plan;
 pub(crate) mod run;
+pub(crate) mod status;
 pub(crate) mod translate;
 pub(crate) mod verify;

@@ -1,13 +1,16 @@
 //! `kmirror run`: mirror until stopped, or once.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kmirror::{FlowStatus, MirrorHandle, ParkReason, PartitionState};
+use tokio::sync::mpsc;
 
 use crate::cli::RunArguments;
 use crate::config::Config;
 use crate::exit::{Code, Failure};
-use crate::live::Live;
+use crate::http::Server;
+use crate::live::{Asked, Live};
 use crate::progress::{FlowsProgress, Screen};
 use crate::signals::{self, HangUps};
 
@@ -15,9 +18,15 @@ use crate::signals::{self, HangUps};
 pub(crate) async fn run(arguments: RunArguments, screen: &Screen) -> Result<Code, Failure> {
     let mut hang_ups = HangUps::new();
     let path = arguments.config.config;
-    let mirror = Config::load(&path)?.mirror(arguments.once)?;
+    let config = Config::load(&path)?;
+    let http = config.http()?;
+    let mirror = config.mirror(arguments.once)?;
+    let server = match http {
+        Some(address) => Some(Server::bind(address).await?),
+        None => None,
+    };
     let begun = Instant::now();
-    let live = Live::new(path, arguments.once, mirror.spawn());
+    let (live, mut asked) = Live::new(path, arguments.once, http, mirror.spawn());
     let handle = live.handle();
     let mut progress = FlowsProgress::new(screen);
     let stopped = tokio::select! {
@@ -28,18 +37,29 @@ pub(crate) async fn run(arguments: RunArguments, screen: &Screen) -> Result<Code
         }
         code = signals::stop() => code,
         () = show(handle, &mut progress) => Code::Runtime,
-        () = reload_on(&mut hang_ups, &live) => Code::Runtime,
+        () = reload_on(&mut hang_ups, &mut asked, &live) => Code::Runtime,
+        () = serve(server, Arc::clone(&live)) => Code::Runtime,
     };
     let report = handle.shutdown(SHUT_DOWN_MAX).await?;
     progress.finish(&report.flows, begun);
     Ok(stopped)
 }
 
-async fn reload_on(hang_ups: &mut HangUps, live: &Live) {
+/// Reloads, one time after the other, for a signal or somebody who asks.
+async fn reload_on(hang_ups: &mut HangUps, asked: &mut mpsc::Receiver<Asked>, live: &Live) {
     loop {
-        hang_ups.next().await;
-        // What became of it is in the log.
-        let _ = live.reload().await;
+        tokio::select! {
+            // What became of it is in the log.
+            () = hang_ups.next() => drop(live.reload().await),
+            Some(answer) = asked.recv() => drop(answer.send(live.reload().await)),
+        }
+    }
+}
+
+async fn serve(server: Option<Server>, live: Arc<Live>) {
+    match server {
+        Some(server) => server.serve(live).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod problem;
 mod raw;
 mod text;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use kmirror::{
@@ -58,9 +59,22 @@ impl Config {
         Ok(Config { raw, name: name.to_owned(), text: text.to_owned() })
     }
 
+    /// Where the running mirror answers HTTP, if it is to.
+    pub(crate) fn http(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = &self.raw.http.listen else { return Ok(None) };
+        let address = text.0.parse().map_err(|_| {
+            let listen = &text.0;
+            Failure::configuration(format!(
+                "http.listen: {listen:?} is no address with a port, such as 127.0.0.1:8080"
+            ))
+        })?;
+        Ok(Some(address))
+    }
+
     /// The mirror that the file describes. Nothing is connected yet.
     pub(crate) fn mirror(self, once: bool) -> Result<Mirror, Failure> {
         self.know_clusters()?;
+        self.http()?;
         let mut builder = Mirror::builder().once(once);
         for (alias, cluster) in &self.raw.clusters {
             builder = builder.cluster(alias, cluster_config(alias, cluster)?);

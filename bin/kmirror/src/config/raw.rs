@@ -12,6 +12,15 @@ use super::text::{Bytes, Count, Interval, Moment, Text, Texts};
 pub(crate) struct RawConfig {
     pub(crate) clusters: BTreeMap<String, RawCluster>,
     pub(crate) flows: Vec<RawFlow>,
+    #[serde(default)]
+    pub(crate) http: HttpSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpSection {
+    /// Where a running mirror answers. Nowhere if not set.
+    pub(crate) listen: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,6 +12,7 @@ mod copies;
 mod demo;
 mod follows;
 mod heads;
+mod http;
 mod imports;
 mod kmirror;
 mod lags;

@@ -8,7 +8,7 @@ mod standby;
 mod supervisor;
 mod table;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use kmirror_client::Client;
@@ -49,6 +49,8 @@ pub(crate) struct Terms {
 pub(crate) struct FlowShared {
     name: String,
     pub(crate) counters: Arc<FlowCounters>,
+    /// Whether both clusters were looked at.
+    pub(crate) has_looked: AtomicBool,
     /// Grows when the supervisor discovers partitions; read when somebody looks.
     partitions: RwLock<Vec<Published>>,
 }
@@ -65,7 +67,12 @@ pub(crate) struct Published {
 
 impl FlowShared {
     pub(crate) fn new(name: String) -> Arc<FlowShared> {
-        Arc::new(FlowShared { name, counters: Arc::default(), partitions: RwLock::default() })
+        Arc::new(FlowShared {
+            name,
+            counters: Arc::default(),
+            has_looked: AtomicBool::new(false),
+            partitions: RwLock::default(),
+        })
     }
 
     pub(crate) fn publish(&self, partition: Published) {
@@ -93,6 +100,7 @@ impl FlowShared {
         let partitions = self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         FlowStatus {
             name: self.name.clone(),
+            has_looked: self.has_looked.load(Ordering::Relaxed),
             records: self.counters.records.load(Ordering::Relaxed),
             bytes: self.counters.bytes.load(Ordering::Relaxed),
             marker_offsets: self.counters.marker_offsets.load(Ordering::Relaxed),

@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kmirror_client::BrokerId;
@@ -67,6 +68,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     let start = supervisor.context.flow.start;
     supervisor.tell_awaited(looked.awaited);
     supervisor.start(looked.found, start);
+    supervisor.context.shared.has_looked.store(true, Ordering::Relaxed);
     let mut settled = tokio::time::interval(SETTLED_INTERVAL);
     let mut refresh = tokio::time::interval(supervisor.context.flow.metadata_refresh_interval);
     refresh.reset();
