@@ -191,7 +191,7 @@ pub(crate) struct ShellArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
-    /// The configuration of MirrorMaker 2, a .properties file
+    /// MirrorMaker 2's .properties file, or a Strimzi resource of kind KafkaMirrorMaker2
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }

@@ -8,7 +8,7 @@ use crate::import::Imported;
 pub(crate) fn run(arguments: &ImportArguments) -> Result<Code, Failure> {
     let imported = Imported::load(&arguments.file).unwrap_or_else(|| {
         Err(Failure::configuration(format!("{}: not a file that can be imported", arguments.file.display()))
-            .help("MirrorMaker 2's configuration has a name that ends in .properties"))
+            .help("kmirror knows MirrorMaker 2's .properties, and Strimzi's resources of kind KafkaMirrorMaker2"))
     })?;
     print!("{}", imported.yaml()?);
     let mut kind = None;

@@ -39,6 +39,9 @@ impl Config {
         let name = path.display().to_string();
         if let Some(imported) = Imported::load(path) {
             let imported = imported?;
+            if let Some(note) = imported.unsupported() {
+                return Err(Failure::configuration(format!("{name}: {note}")));
+            }
             imported.warn(&name);
             return Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?);
         }

@@ -9,9 +9,10 @@ pub(crate) enum Step<'a> {
     Item(usize),
 }
 
-/// The offset of the last key of a path. `None`: it is written in a way that is not looked for (items in brackets).
-pub(crate) fn find(text: &str, path: &[Step<'_>]) -> Option<usize> {
-    let mut at = 0;
+/// The offset of the last key of a path, in the document that begins at an offset. `None`: it is written in a way that is not looked
+/// for (items in brackets).
+pub(crate) fn find(text: &str, from: usize, path: &[Step<'_>]) -> Option<usize> {
+    let mut at = from;
     for step in path {
         at = match step {
             Step::Key(key) => key_at(text, at, key)?,
@@ -19,6 +20,37 @@ pub(crate) fn find(text: &str, path: &[Step<'_>]) -> Option<usize> {
         };
     }
     Some(at)
+}
+
+/// The same of a path as it is shown: `spec.mirrors[0].sourceConnector.config.replication.factor`. Below `config` keys have dots.
+pub(crate) fn find_shown(text: &str, from: usize, shown: &str) -> Option<usize> {
+    let (path, last) = match shown.split_once(".config.") {
+        Some((path, key)) => (path, vec![Step::Key("config"), Step::Key(key)]),
+        None => (shown, Vec::new()),
+    };
+    let mut steps = Vec::new();
+    for part in path.split('.') {
+        let (key, item) = part.split_once('[').unwrap_or((part, ""));
+        steps.push(Step::Key(key));
+        steps.extend(item.trim_end_matches(']').parse().ok().map(Step::Item));
+    }
+    steps.extend(last);
+    find(text, from, &steps)
+}
+
+/// Where a document of several begins.
+pub(crate) fn document(text: &str, index: usize) -> usize {
+    let mut at = 0;
+    let mut separators = Vec::new();
+    let mut has_content = false;
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        if line.trim_end() == "---" && has_content {
+            separators.push(at);
+        }
+        has_content |= !line.trim().is_empty() && !line.starts_with('#') && line.trim_end() != "---";
+    }
+    index.checked_sub(1).and_then(|index| separators.get(index).copied()).unwrap_or(0)
 }
 
 /// The first `key:` from an offset on, quoted or not.
@@ -61,7 +93,7 @@ mod tests {
     fn keys_and_items_are_found() {
         let text = "clusters: { east: { x: 1 } }\nflows:\n  - source: east\n    topics:\n      - a\n  - target: w\n    \"source\": north\n";
         let at = |path: &[Step<'_>]| {
-            find(text, path).and_then(|at| text.get(at..)).and_then(|rest| rest.lines().next())
+            find(text, 0, path).and_then(|at| text.get(at..)).and_then(|rest| rest.lines().next())
         };
         use Step::{Item, Key};
         assert_eq!(at(&[Key("flows"), Item(0), Key("source")]), Some("source: east"));
@@ -69,5 +101,11 @@ mod tests {
         assert_eq!(at(&[Key("clusters"), Key("east"), Key("x")]), Some("x: 1 } }"));
         assert_eq!(at(&[Key("flows"), Item(2)]), None);
         assert_eq!(at(&[Key("flow")]), None);
+        let shown = |text: &str, path| {
+            find_shown(text, document(text, 1), path).map(|at| text[..at].matches('\n').count())
+        };
+        let documents = "---\nspec: {}\n---\nspec:\n  mirrors:\n    - x: 1\n    - config:\n        a.b: 1\n";
+        assert_eq!(shown(documents, "spec.mirrors[1].config.a.b"), Some(7));
+        assert_eq!(shown(documents, "spec.mirrors[0].x"), Some(5));
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn describe_name(
     (unknown, known): (&str, &[String]),
 ) -> Failure {
     let suggestion = suggestion(unknown, known);
-    let found = place::find(text, path).and_then(|key| Some(key + text.get(key..)?.find(unknown)?));
+    let found = place::find(text, 0, path).and_then(|key| Some(key + text.get(key..)?.find(unknown)?));
     let failure = |prefix: &str| {
         Failure::configuration(format!("{prefix}: {message}{suggestion}"))
             .help(format!("known here: {}", known.join(", ")))
@@ -75,6 +75,13 @@ pub(crate) fn describe_name(
         }
         None => failure(name),
     }
+}
+
+/// Describes what is wrong with the word at an offset.
+pub(crate) fn describe_at(name: &str, text: &str, offset: usize, message: &str) -> Failure {
+    let (line, column) = line_and_column(text, offset);
+    let failure = Failure::configuration(format!("{name}:{line}:{column}: {message}"));
+    failure.at(name, text, offset..end_of_word(text, offset), "here")
 }
 
 fn describe_message(name: &str, text: &str, full: &str, place: Option<(usize, usize, usize)>) -> Failure {
@@ -142,7 +149,8 @@ pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 }
 
 fn end_of_word(text: &str, from: usize) -> usize {
-    text.get(from..).map_or(from, |rest| from + rest.find([':', '\n', ',', '}', ']']).unwrap_or(rest.len()))
+    text.get(from..)
+        .map_or(from, |rest| from + rest.find([':', '=', '\n', ',', '}', ']']).unwrap_or(rest.len()))
 }
 
 #[cfg(test)]

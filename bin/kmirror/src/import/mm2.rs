@@ -14,12 +14,19 @@ use crate::config::{placeholder, problem};
 
 /// Translates a file.
 pub(super) fn import(properties: &Properties) -> Result<Imported, ImportError> {
-    let providers = Providers::of(&properties.values)?;
-    let mut import = Import { file: &properties.values, providers, used: BTreeSet::new(), notes: Vec::new() };
+    let mut imported = import_values(&properties.values)?;
     for key in &properties.dropped_backslashes {
         let text = "Java drops a backslash here; an expression needs it doubled (`\\\\.`)";
-        import.note(NoteKind::Warning, key, text);
+        imported.notes.push(Note { kind: NoteKind::Warning, key: key.clone(), text: text.to_owned() });
     }
+    imported.notes.sort_by_key(|note| note.kind);
+    Ok(imported)
+}
+
+/// Translates what a file holds.
+pub(super) fn import_values(values: &BTreeMap<String, String>) -> Result<Imported, ImportError> {
+    let providers = Providers::of(values)?;
+    let mut import = Import { file: values, providers, used: BTreeSet::new(), notes: Vec::new() };
     let aliases = import.aliases()?;
     let mut flows = Vec::new();
     let mut enabled = Vec::new();
@@ -38,7 +45,6 @@ pub(super) fn import(properties: &Properties) -> Result<Imported, ImportError> {
         clusters.insert(alias.clone(), import.cluster(alias, &enabled)?);
     }
     import.rest(&aliases);
-    import.notes.sort_by_key(|note| note.kind);
     Ok(Imported { config: json!({ "clusters": clusters, "flows": flows }), notes: import.notes })
 }
 
@@ -235,8 +241,7 @@ impl Import<'_> {
         let exclude = self.patterns(pair, "topics.exclude", "topics.blacklist", TOPICS_EXCLUDED)?;
         flow.insert("topics".to_owned(), json!({ "include": include, "exclude": exclude }));
         flow.insert("naming".to_owned(), self.naming(pair)?);
-        // What it has filled goes on behind its last record.
-        flow.insert("takeover".to_owned(), json!("mm2"));
+        flow.insert("takeover".to_owned(), self.takeover(pair)?);
         self.consumer(pair, &mut flow)?;
         self.topics_control(pair, &mut flow)?;
         self.groups(pair, &mut flow)?;
@@ -366,6 +371,18 @@ impl Import<'_> {
         topics.insert("offset_syncs".to_owned(), json!(syncs));
         flow.insert("mm2_topics".to_owned(), Value::from(topics));
         Ok(())
+    }
+
+    /// What it has filled goes on behind its last record, from positions that its worker of the target has kept.
+    fn takeover(&mut self, pair: &Pair) -> Result<Value, ImportError> {
+        // The one key where what is meant for all wins (`MirrorMakerConfig.workerConfig`).
+        let of_all = self.found("offset.storage.topic")?;
+        let of_target = self.found(&format!("{}.offset.storage.topic", pair.target))?;
+        let default = format!("mm2-offsets.{}.internal", pair.source);
+        Ok(match of_all.or(of_target).filter(|found| found.value != default) {
+            None => json!("mm2"),
+            Some(found) => json!({ "mm2": { "offsets_topic": placeholder::literal(&found.value) } }),
+        })
     }
 
     /// On which cluster offset syncs are written.
@@ -507,7 +524,7 @@ fn without_meaning(name: &str, value: &str) -> (NoteKind, String) {
             (NoteKind::Warning, text)
         }
         None => {
-            let known: Vec<&str> = FLOW_KEYS.into_iter().chain(client_keys::names()).collect();
+            let known: Vec<&str> = FLOW_KEYS.iter().copied().chain(client_keys::names()).collect();
             let suggestion = problem::suggestion(of_client, &known);
             (NoteKind::Warning, format!("not known, and nothing is done about it{suggestion}"))
         }
@@ -585,7 +602,7 @@ const GROUPS_EXCLUDED: &str = "console-consumer-.*, connect-.*, __.*";
 /// Those of `security.protocol`.
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 /// What tells for which client a key is.
-const CLIENT_PREFIXES: [&str; 11] = [
+const CLIENT_PREFIXES: &[&str] = &[
     "source.consumer.",
     "target.producer.",
     "source.cluster.",
@@ -599,7 +616,7 @@ const CLIENT_PREFIXES: [&str; 11] = [
     "admin.",
 ];
 /// Keys of flows that are translated.
-const FLOW_KEYS: [&str; 24] = [
+const FLOW_KEYS: &[&str] = &[
     "enabled",
     "topics",
     "topics.exclude",
@@ -641,7 +658,7 @@ const CLASSES: [(&str, &str, &str); 4] = [
     ),
 ];
 /// Keys without a meaning here, by their beginning where it ends in `*`, and why.
-const IGNORED: [(&str, &str); 34] = [
+const IGNORED: &[(&str, &str)] = &[
     ("tasks.max", "one process uses as many connections as it needs"),
     ("exactly.once.source.support", "always on"),
     ("offset.lag.max", "offsets are translated exactly"),
@@ -824,6 +841,19 @@ mod tests {
         let shown = format!("{imported:?}");
         assert!(!shown.contains("s3cret") && !shown.contains("pass:word"), "{shown}");
         assert!(imported.notes.iter().any(|note| note.text.contains("ssl.key.password is in the clear")));
+    }
+
+    #[test]
+    fn positions_are_where_the_worker_keeps_them() {
+        let takeover = |lines: &str| {
+            let file = format!("{TWO}a->b.enabled = true\n{lines}");
+            imported(&file).expect("a flow").config["flows"][0]["takeover"].clone()
+        };
+        let named = |topic: &str| json!({ "mm2": { "offsets_topic": topic } });
+        assert_eq!(takeover(""), "mm2");
+        assert_eq!(takeover("b.offset.storage.topic = mm2-offsets.a.internal"), "mm2");
+        assert_eq!(takeover("b.offset.storage.topic = B\na.offset.storage.topic = A"), named("B"));
+        assert_eq!(takeover("b.offset.storage.topic = B\noffset.storage.topic = all"), named("all"));
     }
 
     #[test]

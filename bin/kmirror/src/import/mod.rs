@@ -5,14 +5,16 @@ mod mm2;
 mod patterns;
 mod properties;
 mod providers;
+mod strimzi;
 
 use std::fmt;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use self::properties::Properties;
-use crate::config::problem;
+use crate::config::{place, problem};
 use crate::exit::Failure;
 
 /// A configuration that was translated.
@@ -73,14 +75,22 @@ impl Imported {
             Err(_) if !has_extension(path, "properties") => return None,
             Err(error) => return Some(Err(Failure::configuration(format!("{name}: {error}")))),
         };
-        let is_properties = has_extension(path, "properties") || names_clusters(&properties::text_of(&bytes));
-        is_properties.then(|| of_properties(&name, &bytes))
+        if has_extension(path, "properties") || names_clusters(&properties::text_of(&bytes)) {
+            return Some(of_properties(&name, &bytes));
+        }
+        let text = std::str::from_utf8(&bytes).ok().filter(|text| text.contains("KafkaMirrorMaker"))?;
+        of_resources(&name, text).transpose()
     }
 
     /// The text of the kmirror.yaml that means the same.
     pub(crate) fn yaml(&self) -> Result<String, Failure> {
         serde_yaml::to_string(&self.config)
             .map_err(|error| Failure::runtime(format!("the configuration cannot be written: {error}")))
+    }
+
+    /// What the file asks for and kmirror cannot do.
+    pub(crate) fn unsupported(&self) -> Option<&Note> {
+        self.notes.iter().find(|note| note.kind == NoteKind::Unsupported)
     }
 
     /// Says in the log what must be known of a file that is run as it is.
@@ -108,30 +118,56 @@ fn names_clusters(text: &str) -> bool {
 
 fn of_properties(name: &str, bytes: &[u8]) -> Result<Imported, Failure> {
     let text = properties::text_of(bytes);
-    let properties = Properties::parse(bytes)
-        .map_err(|error| at_line(name, &text, error.line, Failure::configuration, &error.to_string()))?;
+    let properties =
+        Properties::parse(bytes).map_err(|error| at_line(name, &text, error.line, &error.to_string()))?;
     mm2::import(&properties).map_err(|error| {
         match error.key.as_ref().and_then(|key| properties.lines.get(key)) {
-            Some(line) => at_line(name, &text, *line, Failure::configuration, &error.message),
+            Some(line) => at_line(name, &text, *line, &error.message),
             None => Failure::configuration(format!("{name}: {error}")),
         }
     })
 }
 
+/// Finds Strimzi's resource among the documents of a file. `None`: there is none.
+fn of_resources(name: &str, text: &str) -> Result<Option<Imported>, Failure> {
+    let mut found = None;
+    for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
+        let document = serde_yaml::Value::deserialize(document)
+            .map_err(|error| problem::describe(name, text, &error))?;
+        let kind = document.get("kind").and_then(serde_yaml::Value::as_str);
+        let refused = match kind {
+            Some("KafkaMirrorMaker2") if found.is_some() => {
+                "a second KafkaMirrorMaker2; kmirror runs one of a file"
+            }
+            Some("KafkaMirrorMaker") => "KafkaMirrorMaker is MirrorMaker 1, which `kmirror mm1` stands for",
+            Some("KafkaMirrorMaker2") => {
+                found = Some((index, document));
+                continue;
+            }
+            _ => continue,
+        };
+        return Err(Failure::configuration(format!("{name}: {refused}")));
+    }
+    let Some((index, resource)) = found else { return Ok(None) };
+    let imported = strimzi::import(&resource).map_err(|error| {
+        let at =
+            error.key.as_deref().and_then(|key| place::find_shown(text, place::document(text, index), key));
+        match at {
+            Some(at) => problem::describe_at(name, text, at, &error.message),
+            None => Failure::configuration(format!("{name}: {error}")),
+        }
+    });
+    imported.map(Some)
+}
+
 /// A failure that shows a line of the file.
-fn at_line(
-    name: &str,
-    text: &str,
-    line: usize,
-    failure: impl FnOnce(String) -> Failure,
-    message: &str,
-) -> Failure {
+fn at_line(name: &str, text: &str, line: usize, message: &str) -> Failure {
     let lines: Vec<&str> = text.split_inclusive('\n').take(line).collect();
-    let Some((last, before)) = lines.split_last() else { return failure(format!("{name}: {message}")) };
+    let Some((last, before)) = lines.split_last() else {
+        return Failure::configuration(format!("{name}: {message}"));
+    };
     let start = before.iter().map(|line| line.len()).sum::<usize>() + (last.len() - last.trim_start().len());
-    let length = last.trim_start().find(['=', ':', ' ', '\t', '\n', '\r']).unwrap_or(last.trim().len());
-    let (line, column) = problem::line_and_column(text, start);
-    failure(format!("{name}:{line}:{column}: {message}")).at(name, text, start..start + length, "here")
+    problem::describe_at(name, text, start, message)
 }
 
 /// Kafka's lists (`ConfigDef.Type.LIST`).

@@ -1,11 +1,11 @@
 //! Files of other mirrors.
 
-use kmirror_testkit::{Isolation, Workload, unique_topic};
+use kmirror_testkit::{Isolation, PrintedRecord, Workload, unique_topic};
 
 use crate::kmirror::Kmirror;
 use crate::stage::{Stage, on_both_kinds};
 
-on_both_kinds!(a_file_of_mirror_maker_runs_as_it_is,);
+on_both_kinds!(a_file_of_mirror_maker_runs_as_it_is, a_resource_of_strimzi_runs_as_it_is,);
 
 fn a_file_of_mirror_maker_runs_as_it_is(stage: &Stage) {
     let (source, target) = stage.pair();
@@ -29,9 +29,6 @@ fn a_file_of_mirror_maker_runs_as_it_is(stage: &Stage) {
     kmirror.copy();
     kmirror.prove();
     let remote = format!("primary.{topic}");
-    let values = |records: Vec<kmirror_testkit::PrintedRecord>| {
-        records.into_iter().map(|record| (record.partition, record.offset, record.value)).collect::<Vec<_>>()
-    };
     let copied = target.records(&remote, Isolation::ReadCommitted);
     assert_eq!(values(copied), values(source.records(&topic, Isolation::ReadCommitted)));
     assert_eq!(target.partitions(&format!("primary.{left_out}")), None);
@@ -40,6 +37,39 @@ fn a_file_of_mirror_maker_runs_as_it_is(stage: &Stage) {
     let again = Kmirror::with_config(&imported.stdout());
     again.copy();
     again.prove();
+}
+
+/// Where each value is, which names of topics say nothing about.
+fn values(records: Vec<PrintedRecord>) -> Vec<(i32, i64, String)> {
+    records.into_iter().map(|record| (record.partition, record.offset, record.value)).collect()
+}
+
+fn a_resource_of_strimzi_runs_as_it_is(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let (topic, left_out) = (unique_topic("strimzi.orders"), unique_topic("strimzi.left-out"));
+    source.produce(&[&topic, &left_out].map(|topic| Workload::new(topic).partitions(2).records(60)));
+    let (east, west) = (source.bootstrap_servers(), target.bootstrap_servers());
+    let connectors =
+        "      sourceConnector:\n        tasksMax: 2\n        config: { replication.factor: 1 }\n";
+    let first = format!(
+        "apiVersion: v1\nkind: ConfigMap\n---\napiVersion: kafka.strimzi.io/v1beta2\nkind: KafkaMirrorMaker2\n\
+         spec:\n  connectCluster: west\n  clusters:\n    - {{ alias: east, bootstrapServers: \"{east}\" }}\n    \
+         - {{ alias: west, bootstrapServers: \"{west}\" }}\n  mirrors:\n    - sourceCluster: east\n      targetCluster: west\n      \
+         topicsPattern: \"{topic}, no-such-.*\"\n{connectors}"
+    );
+    let second = format!(
+        "apiVersion: kafka.strimzi.io/v1\nkind: KafkaMirrorMaker2\nspec:\n  target: {{ alias: west, bootstrapServers: \"{west}\" }}\n  \
+         mirrors:\n    - source: {{ alias: east, bootstrapServers: \"{east}\" }}\n      topicsPattern: \"{topic}\"\n{connectors}"
+    );
+    for resource in [first, second] {
+        let kmirror = Kmirror::with_file("yaml", &resource);
+        kmirror.import().with_code(0).saying("spec.mirrors[0].sourceConnector.tasksMax: one process");
+        kmirror.copy();
+        kmirror.prove();
+    }
+    let copied = target.records(&format!("east.{topic}"), Isolation::ReadCommitted);
+    assert_eq!(values(copied), values(source.records(&topic, Isolation::ReadCommitted)));
+    assert_eq!(target.partitions(&format!("east.{left_out}")), None);
 }
 
 #[test]
