@@ -59,6 +59,11 @@ impl Scene {
         self.settings = settings.lines().map(|line| format!("    {line}\n")).collect();
     }
 
+    /// Gives it one more.
+    pub(crate) fn add(&mut self, setting: &str) {
+        self.settings.push_str(&format!("    {setting}\n"));
+    }
+
     /// Forgets what is recorded: the next run finds an empty state topic.
     pub(crate) fn lose_state(&mut self) {
         self.state_topic = unique_topic("__state");

@@ -1,4 +1,5 @@
-//! Taking over from a real MirrorMaker 2, with its own file, while producers go on.
+//! Taking over from another mirror: from a real MirrorMaker 2, with its own file, while producers go on; and in every situation that its
+//! positions and both logs may be found in.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,6 +10,99 @@ use kmirror_testkit::{
 };
 
 use crate::kmirror::{Kmirror, await_that};
+use crate::scene::Scene;
+use crate::stage::{Stage, on_both_kinds};
+
+on_both_kinds!(
+    an_old_position_is_found_in_the_logs,
+    records_that_are_not_the_sources_are_left_alone,
+    what_expired_since_a_position_is_not_taken_for_copied,
+    a_group_says_where_another_mirror_stood,
+);
+
+/// A scene of which another mirror has copied the first records, and said that it has copied up to `position`, some time ago.
+fn half_copied(stage: &Stage, name: &str, position: i64, more: &str) -> Scene {
+    let offsets_topic = unique_topic("connect-offsets");
+    let takeover =
+        format!("takeover: {{ mm2: {{ offsets_topic: {offsets_topic}, source_alias: primary }} }}");
+    let scene = Scene::new(stage, name, &format!("{takeover}\n{more}"));
+    scene.write_with(|workload| timed(workload).records(100));
+    scene.target.produce(&[timed(Workload::new(&scene.topic)).records(80)]);
+    scene.target.create_topic(&offsets_topic, 1, &[("cleanup.policy", "compact")]);
+    let key = |cluster: &str| {
+        format!(
+            r#"["MirrorSourceConnector",{{"cluster":"{cluster}","partition":0,"topic":"{}"}}]"#,
+            scene.topic
+        )
+    };
+    for (cluster, offset) in [("primary", 3), ("other", 90), ("primary", position)] {
+        scene.target.write_text(&offsets_topic, &key(cluster), &format!(r#"{{"offset":{offset}}}"#));
+    }
+    scene
+}
+
+/// Mirrors keep times.
+fn timed(workload: Workload) -> Workload {
+    workload.timestamps(1_700_000_000_000, 10)
+}
+
+fn contents(records: Vec<PrintedRecord>) -> Vec<Content> {
+    by_partition(records).remove(&0).unwrap_or_default()
+}
+
+fn an_old_position_is_found_in_the_logs(stage: &Stage) {
+    // It is as old as that, it is not older than the last record, and the source has lost what was copied first.
+    for (position, log_start) in [(49, 0), (79, 0), (49, 70)] {
+        let mut scene = half_copied(stage, "half-copied", position, "");
+        scene.source.delete_records(&scene.topic, 0, log_start);
+        let planned = scene.kmirror().run(&["plan"]).with_code(0).stdout();
+        assert!(planned.contains("go on behind what was copied before"), "{planned}");
+        scene.kmirror().copy_undisturbed();
+        scene.kmirror().prove();
+        assert_eq!(scene.target_end(), 100);
+        let (source, target) = (contents(scene.on_source()), contents(scene.on_target()));
+        assert!(target.ends_with(&source) && target.len() == 100, "each once, in order");
+        scene.write_with(|workload| timed(workload).first(100).records(20));
+        scene.kmirror().copy_undisturbed();
+        assert!(
+            contents(scene.on_target()).ends_with(&contents(scene.on_source())),
+            "it goes on like any other"
+        );
+        // Without the state nothing says any more which records are whose.
+        scene.lose_state();
+        scene.parks("TargetDiverged", &["it was lost"]);
+    }
+}
+
+fn records_that_are_not_the_sources_are_left_alone(stage: &Stage) {
+    let scene = half_copied(stage, "half-foreign", 49, "");
+    scene.target.produce(&[timed(Workload::new(&scene.topic)).seed(7).first(80).records(3)]);
+    scene
+        .parks("TargetDiverged", &["is not among the source's from offset 49 on", "Delete the target topic"]);
+}
+
+fn what_expired_since_a_position_is_not_taken_for_copied(stage: &Stage) {
+    let mut scene = half_copied(stage, "half-expired", 49, "");
+    scene.source.delete_records(&scene.topic, 0, 90);
+    scene.parks("RecordsExpired", &["offsets [50, 90)"]);
+    scene.add("on_expired: skip");
+    scene.kmirror().copy();
+    let source = contents(scene.on_source());
+    assert_eq!(source.len(), 10);
+    assert!(contents(scene.on_target()).ends_with(&source));
+    scene.kmirror().prove();
+}
+
+fn a_group_says_where_another_mirror_stood(stage: &Stage) {
+    let group = unique_topic("mirror-maker-1");
+    let scene = Scene::new(stage, "grouped", &format!("takeover: {{ group: {group} }}"));
+    scene.write_with(|workload| timed(workload).records(100));
+    scene.target.produce(&[timed(Workload::new(&scene.topic)).records(60)]);
+    scene.source.commit(&group, &scene.topic, 0, 60);
+    scene.kmirror().copy_undisturbed();
+    scene.kmirror().prove();
+    assert_eq!(contents(scene.on_target()), contents(scene.on_source()));
+}
 
 /// MirrorMaker 2 and its file.
 struct MirrorMaker {
