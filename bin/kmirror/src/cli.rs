@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Look at both ends of each flow: reachable, distinct, and how holes would be filled
     Check(CheckArguments),
-    /// Show what `run` would do with each partition; changes nothing
+    /// Show what `run` would do with topics, configurations, partitions, access control lists and groups; changes nothing
     Plan(PlanArguments),
     /// Show where source offsets are on the target, partition by partition
     Lineage(LineageArguments),
@@ -120,6 +120,9 @@ pub(crate) struct PlanArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// Exit with code 3 when there is anything to be done: then `run` would change something, or wait, or park
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 }
 
 #[derive(Debug, Args)]

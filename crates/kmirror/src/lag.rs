@@ -8,7 +8,7 @@ use kmirror_codec::{Entry, split};
 use crate::config::Flow;
 use crate::error::Error;
 use crate::park::Parked;
-use crate::plan::{self, PlanStep};
+use crate::plan::{PlanStep, partitions};
 use crate::selection::TopicMatcher;
 
 /// How far a partition of the target is behind.
@@ -49,13 +49,11 @@ pub(crate) async fn of_flow(
     target: &Client,
 ) -> Result<Vec<PartitionLag>, Error> {
     let mut lags = Vec::new();
-    for plan in plan::of_flow(flow, matcher, source, target).await? {
-        let (position, parked) = match plan.step {
-            PlanStep::Begin { source, .. }
-            | PlanStep::Continue { source, .. }
-            | PlanStep::Resume { source, .. } => (Some(source), None),
-            PlanStep::FillHead { to, .. } => (Some(to), None),
-            PlanStep::Park(parked) => (None, Some(parked)),
+    for plan in partitions::of_flow(flow, matcher, source, target).await?.plans {
+        let position = plan.position();
+        let parked = match plan.step {
+            PlanStep::Park(parked) => Some(parked),
+            _ => None,
         };
         let next = position.filter(|position| *position < plan.source_end);
         let age_ms = match next {

@@ -70,7 +70,9 @@ pub use lag::PartitionLag;
 pub use lineage::{Lineage, LineageError, Run};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
 pub use park::{ParkReason, Parked};
-pub use plan::{PartitionPlan, PlanStep};
+pub use plan::{
+    AclAction, AclPlan, ConfigPlan, GroupPlan, PartitionPlan, Plan, PlanStep, TopicPlan, TopicStep,
+};
 pub use reload::{FlowChange, Reloaded};
 pub use selection::{GroupSelection, TopicSelection};
 pub use state::lineages::PartitionLineage;

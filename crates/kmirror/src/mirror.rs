@@ -15,9 +15,9 @@ use crate::error::{ConfigError, Error};
 use crate::flow::FlowShared;
 use crate::groups::{self, GroupReport};
 use crate::lag::{self, PartitionLag};
-use crate::plan::{self, PartitionPlan};
+use crate::plan::Plan;
 use crate::reload::Reloaded;
-use crate::runner::{Reload, Runner, Shown};
+use crate::runner::{self, Reload, Runner, Shown};
 use crate::selection::Selected;
 use crate::state;
 use crate::state::lineages::PartitionLineage;
@@ -116,14 +116,19 @@ impl Mirror {
         Ok(checks)
     }
 
-    /// Says what would be done with every partition if the mirror were started now. Changes nothing.
-    pub async fn plan(&self) -> Result<Vec<PartitionPlan>, Error> {
+    /// Says what would be done if the mirror were started now. Changes nothing.
+    ///
+    /// # Errors
+    /// Those with which it would not start: topics that would be copied for ever among them.
+    pub async fn plan(&self) -> Result<Plan, Error> {
         let clients = self.connect().await?;
-        let mut plans = Vec::new();
+        let routes = runner::routes(&self.flows, &clients);
+        runner::refuse_circles(&routes, &self.flows, &clients).await?;
+        let mut plan = Plan::default();
         for (flow, selected, source, target) in self.connected(&clients) {
-            plans.extend(plan::of_flow(flow, &selected.topics, source, target).await?);
+            plan.add(flow, selected, source, target).await?;
         }
-        Ok(plans)
+        Ok(plan)
     }
 
     /// Reads where the source's records are on the target, for every flow and partition. Changes nothing.

@@ -264,7 +264,7 @@ fn summary(running: &[Flow], flows: &[Flow], steps: &[Step]) -> Reloaded {
 }
 
 /// Refuses what would be copied for ever, by what the sources hold now. One that does not answer is judged by what it held.
-async fn refuse_circles(
+pub(crate) async fn refuse_circles(
     routes: &[Route],
     flows: &[(Flow, Selected)],
     clients: &HashMap<String, Client>,
@@ -283,7 +283,7 @@ async fn refuse_circles(
 }
 
 /// Where records go. A cluster whose id is not known stands for itself.
-fn routes(flows: &[(Flow, Selected)], clients: &HashMap<String, Client>) -> Arc<[Route]> {
+pub(crate) fn routes(flows: &[(Flow, Selected)], clients: &HashMap<String, Client>) -> Arc<[Route]> {
     let cluster = |alias: &String| -> Arc<str> {
         let id = clients.get(alias).and_then(Client::cluster_id);
         Arc::from(id.map_or_else(|| alias.clone(), |id| id.to_string()))

@@ -1,45 +1,165 @@
-//! `kmirror plan`: what `run` would do with each partition. Changes nothing.
+//! `kmirror plan`: what `run` would do, kind by kind, and why. Changes nothing.
 
-use kmirror::{PartitionPlan, PlanStep};
-use serde_json::json;
+use kmirror::{
+    AclAction, AclPlan, ConfigPlan, GroupPlan, PartitionPlan, Plan, PlanStep, TopicPlan, TopicStep,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::cli::{Format, PlanArguments};
+use crate::cli::{Format, PlanArguments, TableFormat};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
+use crate::output;
+
+/// One thing that would be done, as people read it.
+#[derive(Serialize)]
+struct Line<'a> {
+    flow: &'a str,
+    what: String,
+    change: String,
+    why: String,
+}
 
 /// Runs the command.
 pub(crate) async fn run(arguments: PlanArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
-    let plans = mirror.plan().await?;
+    let plan = mirror.plan().await?;
     match arguments.format {
-        Format::Text => plans.iter().for_each(print),
-        Format::Json => {
-            println!("{:#}", json!({ "partitions": plans.iter().map(as_json).collect::<Vec<_>>() }))
-        }
+        Format::Text => print(&plan)?,
+        Format::Json => println!("{:#}", as_json(&plan)),
     }
-    Ok(Code::Ok)
+    let is_to_be_told = arguments.exit_code && !plan.is_empty();
+    Ok(if is_to_be_told { Code::Threshold } else { Code::Ok })
 }
 
-fn print(plan: &PartitionPlan) {
-    let created = if plan.creates_topic { "create the topic, " } else { "" };
-    println!(
-        "{} {}-{} to {}-{}: {created}{} (the source ends at {})",
-        plan.flow,
-        plan.source_topic,
-        plan.partition,
-        plan.target_topic,
-        plan.partition,
-        plan.step,
-        plan.source_end
-    );
+/// A table of each kind of which there is something to be done, and a line on the rest.
+fn print(plan: &Plan) -> Result<(), Failure> {
+    let (idle, busy): (Vec<_>, Vec<_>) = plan.partitions.iter().partition(|partition| partition.is_nothing());
+    let sections = [
+        ("topics", plan.topics.iter().map(of_topic).collect::<Vec<_>>()),
+        ("configurations", plan.configs.iter().map(of_config).collect()),
+        ("partitions", busy.into_iter().map(of_partition).collect()),
+        ("access control entries", plan.acls.iter().map(of_acl).collect()),
+        ("groups", plan.groups.iter().map(of_group).collect()),
+    ];
+    for (name, lines) in sections {
+        if !lines.is_empty() {
+            println!("{name}:");
+            output::print(name, &lines, TableFormat::Text)?;
+            println!();
+        }
+    }
+    if !idle.is_empty() {
+        println!("{} partitions go on, with nothing to copy", idle.len());
+    }
+    if plan.is_empty() {
+        println!("nothing to do");
+    }
+    plan.notes.iter().for_each(|note| eprintln!("{note}"));
+    Ok(())
+}
+
+fn of_topic(plan: &TopicPlan) -> Line<'_> {
+    Line {
+        flow: &plan.flow,
+        what: plan.target_topic.clone(),
+        change: plan.step.to_string(),
+        why: plan.reason.clone(),
+    }
+}
+
+fn of_config(plan: &ConfigPlan) -> Line<'_> {
+    Line {
+        flow: &plan.flow,
+        what: plan.target_topic.clone(),
+        change: plan.step.to_string(),
+        why: plan.reason.clone(),
+    }
+}
+
+fn of_partition(plan: &PartitionPlan) -> Line<'_> {
+    let (from, to) = (&plan.source_topic, &plan.target_topic);
+    let what = match from == to {
+        true => format!("{to}-{}", plan.partition),
+        false => format!("{from}-{} to {to}-{}", plan.partition, plan.partition),
+    };
+    let why = format!("the source ends at {}", plan.source_end);
+    Line { flow: &plan.flow, what, change: plan.step.to_string(), why }
+}
+
+fn of_acl(plan: &AclPlan) -> Line<'_> {
+    let change = match plan.action {
+        AclAction::Remove => "remove",
+        _ => "add",
+    };
+    Line { flow: &plan.flow, what: plan.entry.clone(), change: change.to_owned(), why: plan.reason.clone() }
+}
+
+fn of_group(plan: &GroupPlan) -> Line<'_> {
+    let from = plan.from.map_or_else(|| "nowhere".to_owned(), |from| from.to_string());
+    Line {
+        flow: &plan.flow,
+        what: format!("{} in {}-{}", plan.group, plan.target_topic, plan.partition),
+        change: format!("from {from} to {}", plan.to),
+        why: format!("it stands at {} on the source: {}", plan.source_offset, plan.reason),
+    }
 }
 
 /// Field names are stable: scripts read them.
-fn as_json(plan: &PartitionPlan) -> serde_json::Value {
+fn as_json(plan: &Plan) -> Value {
+    json!({
+        "is_empty": plan.is_empty(),
+        "topics": plan.topics.iter().map(topic_json).collect::<Vec<_>>(),
+        "configs": plan.configs.iter().map(config_json).collect::<Vec<_>>(),
+        "partitions": plan.partitions.iter().map(partition_json).collect::<Vec<_>>(),
+        "acls": plan.acls.iter().map(acl_json).collect::<Vec<_>>(),
+        "groups": plan.groups.iter().map(group_json).collect::<Vec<_>>(),
+        "notes": plan.notes,
+    })
+}
+
+fn topic_json(plan: &TopicPlan) -> Value {
+    let (step, from, to) = match &plan.step {
+        TopicStep::Create { partitions, .. } => ("create", None, *partitions),
+        TopicStep::AddPartitions { from, to } => ("add_partitions", Some(*from), *to),
+        TopicStep::Await { from, to } => ("await", *from, *to),
+        _ => ("other", None, 0),
+    };
+    let (factor, configs) = match &plan.step {
+        TopicStep::Create { replication_factor, configs, .. } => (*replication_factor, configs.as_slice()),
+        _ => (None, &[][..]),
+    };
+    json!({
+        "flow": plan.flow,
+        "source_topic": plan.source_topic,
+        "target_topic": plan.target_topic,
+        "step": step,
+        "partitions_from": from,
+        "partitions_to": to,
+        "replication_factor": factor,
+        "configs": configs.iter().map(|(key, value)| (key.clone(), json!(value))).collect::<serde_json::Map<_, _>>(),
+        "reason": plan.reason,
+    })
+}
+
+fn config_json(plan: &ConfigPlan) -> Value {
+    json!({
+        "flow": plan.flow,
+        "target_topic": plan.target_topic,
+        "key": plan.step.key,
+        "from": plan.step.from,
+        "to": plan.step.to,
+        "reason": plan.reason,
+    })
+}
+
+fn partition_json(plan: &PartitionPlan) -> Value {
     let (step, reason) = match &plan.step {
         PlanStep::Begin { .. } => ("begin", None),
         PlanStep::FillHead { .. } => ("fill_head", None),
+        PlanStep::Continue { .. } => ("continue", None),
         PlanStep::Resume { .. } => ("resume", None),
+        PlanStep::Await { .. } => ("await", None),
         PlanStep::Park(parked) => ("park", Some(parked.reason.to_string())),
         _ => ("other", None),
     };
@@ -53,5 +173,40 @@ fn as_json(plan: &PartitionPlan) -> serde_json::Value {
         "reason": reason,
         "detail": plan.step.to_string(),
         "source_end": plan.source_end,
+        "offsets": plan.offsets(),
+        "is_nothing": plan.is_nothing(),
+    })
+}
+
+fn acl_json(plan: &AclPlan) -> Value {
+    json!({
+        "flow": plan.flow,
+        "action": match plan.action {
+            AclAction::Add => "add",
+            AclAction::Remove => "remove",
+            _ => "other",
+        },
+        "permission": plan.permission,
+        "operation": plan.operation,
+        "principal": plan.principal,
+        "host": plan.host,
+        "resource_type": plan.resource_type,
+        "pattern_type": plan.pattern_type,
+        "resource_name": plan.resource_name,
+        "reason": plan.reason,
+    })
+}
+
+fn group_json(plan: &GroupPlan) -> Value {
+    json!({
+        "flow": plan.flow,
+        "group": plan.group,
+        "source_topic": plan.source_topic,
+        "target_topic": plan.target_topic,
+        "partition": plan.partition,
+        "source_offset": plan.source_offset,
+        "from": plan.from,
+        "to": plan.to,
+        "reason": plan.reason,
     })
 }

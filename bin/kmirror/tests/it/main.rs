@@ -17,6 +17,7 @@ mod imports;
 mod kmirror;
 mod lags;
 mod looks;
+mod plans;
 mod refusals;
 mod reloads;
 mod scene;

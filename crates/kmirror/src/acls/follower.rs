@@ -73,7 +73,7 @@ impl AclFollower {
         let views = views::read(&self.source, &self.target).await?;
         // What nobody will ask for need not be known.
         let added = match self.rules.removes() {
-            true => self.added.read().await.map_err(not_recorded)?.clone(),
+            true => self.added.read().await.map_err(NotCopied::failed)?.clone(),
             false => BTreeSet::new(),
         };
         let gone = judge::gone(&self.rules, &views.source, &added);
@@ -90,20 +90,20 @@ impl AclFollower {
             let deleted = self.target.delete_acls(entries).await;
             self.done(entries, deleted, "access control entry removed on the target")?;
         }
-        self.added.forget(gone.iter()).await.map_err(not_recorded)
+        self.added.forget(gone.iter()).await.map_err(NotCopied::failed)
     }
 
     async fn add(&mut self, entries: &[AclEntry], added: &BTreeSet<AclEntry>) -> Result<(), NotCopied> {
         // Recorded before they are there: what was added and is not known would never be removed.
         let new = entries.iter().filter(|entry| self.rules.removes() && !added.contains(entry));
-        self.added.put(new.clone()).await.map_err(not_recorded)?;
+        self.added.put(new.clone()).await.map_err(NotCopied::failed)?;
         for some in entries.chunks(ENTRIES_PER_REQUEST) {
             let created = self.target.create_acls(some).await;
             let done = self.done(some, created, "access control entry added on the target");
             if matches!(done, Err(NotCopied::Unauthorized { .. })) {
                 // Whoever adds them now is somebody else.
                 let left = entries.iter().filter(|entry| !added.contains(entry));
-                self.added.forget(left).await.map_err(not_recorded)?;
+                self.added.forget(left).await.map_err(NotCopied::failed)?;
             }
             done?;
         }
@@ -142,10 +142,6 @@ impl AclFollower {
         }
         self.told = Some(reason);
     }
-}
-
-fn not_recorded(error: impl std::fmt::Display) -> NotCopied {
-    NotCopied::Failed(error.to_string())
 }
 
 const ALTER: &str = "ALTER";

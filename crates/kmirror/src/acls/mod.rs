@@ -6,4 +6,25 @@ mod follower;
 mod judge;
 mod views;
 
-pub(crate) use follower::AclFollower;
+use kmirror_client::Client;
+
+pub(crate) use self::follower::AclFollower;
+pub(crate) use self::judge::{AclStep, CopiedTopics};
+pub(crate) use self::views::NotCopied;
+use crate::config::Flow;
+use crate::selection::GroupMatcher;
+
+/// What would be changed now on the target, where these topics are copied.
+pub(crate) async fn plan(
+    flow: &Flow,
+    groups: GroupMatcher,
+    topics: &CopiedTopics,
+    source: &Client,
+    target: &Client,
+) -> Result<Vec<AclStep>, NotCopied> {
+    let rules = judge::AclRules::new(flow, groups);
+    let views = views::read(source, target).await?;
+    let mut added = added::Added::new(flow, source, target);
+    let added = added.read().await.map_err(NotCopied::failed)?;
+    Ok(judge::steps(&rules, topics, &views.source, &views.target, added))
+}

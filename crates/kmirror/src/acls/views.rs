@@ -30,6 +30,11 @@ impl NotCopied {
         }
     }
 
+    /// Something else than an answer about lists.
+    pub(crate) fn failed(error: impl std::fmt::Display) -> NotCopied {
+        NotCopied::Failed(error.to_string())
+    }
+
     /// Whether the other is the same finding: what lasts is told once.
     pub(crate) fn is_as(&self, other: &NotCopied) -> bool {
         match (self, other) {

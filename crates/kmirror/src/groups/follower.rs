@@ -36,9 +36,9 @@ pub(crate) struct GroupFollower {
 }
 
 /// A partition that is copied.
-pub(super) struct Copied {
-    pub(super) target: TopicPartition,
-    pub(super) arrived: Arrived,
+pub(crate) struct Copied {
+    pub(crate) target: TopicPartition,
+    pub(crate) arrived: Arrived,
 }
 
 impl Copied {
@@ -221,7 +221,7 @@ impl GroupFollower {
 type Commit = (TopicPartition, i64, bool, (TopicPartition, CommittedOffset));
 
 /// Whether consumers are, or were, its members: what else uses groups (Connect's workers, share groups) has no offsets of records.
-pub(super) fn is_of_consumers(group: &kmirror_client::ListedGroup) -> bool {
+pub(crate) fn is_of_consumers(group: &kmirror_client::ListedGroup) -> bool {
     matches!(group.protocol_type.as_str(), "consumer" | "" | "streams")
         && group.group_type.as_deref() != Some("share")
 }

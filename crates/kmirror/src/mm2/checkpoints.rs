@@ -28,6 +28,11 @@ pub(crate) struct Checkpoint {
     pub(crate) metadata: String,
 }
 
+/// The name of the topic that a flow writes its checkpoints to.
+pub(crate) fn topic(flow: &Flow) -> String {
+    format!("{}.checkpoints.internal", flow.source)
+}
+
 impl Checkpoints {
     pub(crate) fn new(flow: &Flow, target: &Client) -> Checkpoints {
         let name = format!("{}.checkpoints.internal", flow.source);

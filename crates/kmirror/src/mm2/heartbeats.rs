@@ -21,11 +21,10 @@ pub(crate) struct Heartbeats {
 
 impl Heartbeats {
     pub(crate) fn new(flow: &Flow, target: &Client) -> Heartbeats {
-        let topic = |name| record_topic(flow, target, name);
         Heartbeats {
             source: flow.source.clone(),
             target: flow.target.clone(),
-            topics: [topic(TOPIC.to_owned()), topic(format!("{}.{TOPIC}", flow.source))],
+            topics: topics(flow).map(|name| record_topic(flow, target, name)),
             is_failing: false,
         }
     }
@@ -57,6 +56,11 @@ impl Heartbeats {
             }
         }
     }
+}
+
+/// The names of the topics that a flow writes its heartbeats to.
+pub(crate) fn topics(flow: &Flow) -> [String; 2] {
+    [TOPIC.to_owned(), format!("{}.{TOPIC}", flow.source)]
 }
 
 /// Whether the target's topic of this name is one that a flow from `source` writes its heartbeats to.

@@ -2,9 +2,9 @@
 //! and `MirrorClient` answer about a target that kmirror fills. Offset syncs are for MirrorMaker's own connectors, should they go on
 //! one day. kmirror itself reads none of them.
 
-mod checkpoints;
-mod heartbeats;
-mod offset_syncs;
+pub(crate) mod checkpoints;
+pub(crate) mod heartbeats;
+pub(crate) mod offset_syncs;
 mod records;
 
 use kmirror_client::Client;
@@ -17,6 +17,10 @@ use crate::topics::compacted::RecordTopic;
 
 /// A topic that holds such records.
 fn record_topic(flow: &Flow, client: &Client, name: String) -> RecordTopic {
-    // There is no topic of the source whose factor it could have.
-    RecordTopic::new(client, name, flow.replication_factor.of(-1))
+    RecordTopic::new(client, name, replication_factor(flow))
+}
+
+/// The replication factor of such topics: there is none of the source whose factor they could have.
+pub(crate) fn replication_factor(flow: &Flow) -> i16 {
+    flow.replication_factor.of(-1)
 }

@@ -25,6 +25,16 @@ pub(crate) struct OffsetSyncs {
     is_failing: bool,
 }
 
+/// The topic that a flow writes offset syncs to, and its cluster; `None` where they are not wanted.
+pub(crate) fn topic<'a>(flow: &Flow, source: &'a Client, target: &'a Client) -> Option<(&'a Client, String)> {
+    let (client, other) = match flow.mm2_topics.offset_syncs {
+        Location::Nowhere => return None,
+        Location::Source => (source, &flow.target),
+        Location::Target => (target, &flow.source),
+    };
+    Some((client, format!("mm2-offset-syncs.{other}.internal")))
+}
+
 impl OffsetSyncs {
     /// `None`: they are not wanted.
     pub(crate) fn new(
@@ -33,12 +43,8 @@ impl OffsetSyncs {
         target: &Client,
         shared: Arc<FlowShared>,
     ) -> Option<OffsetSyncs> {
-        let (client, other) = match flow.mm2_topics.offset_syncs {
-            Location::Nowhere => return None,
-            Location::Source => (source, &flow.target),
-            Location::Target => (target, &flow.source),
-        };
-        let topic = record_topic(flow, client, format!("mm2-offset-syncs.{other}.internal"));
+        let (client, name) = topic(flow, source, target)?;
+        let topic = record_topic(flow, client, name);
         Some(OffsetSyncs { topic, shared, written: HashMap::new(), is_failing: false })
     }
 

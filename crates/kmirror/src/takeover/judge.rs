@@ -60,6 +60,19 @@ pub(crate) enum Verdict {
     Resume(Resume),
 }
 
+impl Verdict {
+    /// Where the source's records are on the target, and will be, where the logs need not be read for it.
+    pub(crate) fn lineage(&self) -> Option<&Lineage> {
+        match self {
+            Verdict::Begin(record) | Verdict::FillHead(record, _) | Verdict::BeginBehind(record) => {
+                Some(&record.lineage)
+            }
+            Verdict::Continue(..) => None,
+            Verdict::Resume(resume) => Some(&resume.record.lineage),
+        }
+    }
+}
+
 /// A copy that goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resume {

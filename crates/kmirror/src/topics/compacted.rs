@@ -26,12 +26,7 @@ pub(crate) async fn ensure(
         return Ok(Some(partition));
     }
     let Some(replication_factor) = replication_factor else { return Ok(None) };
-    let topic = NewTopic {
-        name: Arc::from(name),
-        partitions: 1,
-        replication_factor,
-        configs: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
-    };
+    let topic = description(name, replication_factor);
     for (_, created) in client.create_topics(&[topic], false).await? {
         match created {
             // Another instance was faster.
@@ -46,6 +41,16 @@ pub(crate) async fn ensure(
         tokio::time::sleep(CREATED_POLL_INTERVAL).await;
     }
     Ok(Some(partition))
+}
+
+/// How such a topic is created.
+pub(crate) fn description(name: &str, replication_factor: i16) -> NewTopic {
+    NewTopic {
+        name: Arc::from(name),
+        partitions: 1,
+        replication_factor,
+        configs: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
+    }
 }
 
 /// A compacted topic of one partition to which records are appended now and then. A repeat does no harm, for the last one of a key

@@ -32,6 +32,23 @@ pub(crate) struct TopicPair {
     pub(crate) replication_factor: i16,
 }
 
+impl TopicPair {
+    /// Whether the target topic is there, with less partitions than the source's.
+    pub(crate) fn lacks_partitions(&self) -> bool {
+        self.target_partitions.is_some_and(|has| has < self.partitions)
+    }
+
+    /// How the target topic is created where the source's has this configuration.
+    fn new_topic(&self, flow: &Flow, entries: &[ConfigEntry]) -> NewTopic {
+        NewTopic {
+            name: Arc::clone(&self.target),
+            partitions: self.partitions,
+            replication_factor: flow.replication_factor.of(self.replication_factor),
+            configs: configs::desired(entries, &flow.topic_configs).into_iter().collect(),
+        }
+    }
+}
+
 /// How a target topic takes its batches, and whether its cleaner removes records.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicRules {
@@ -110,7 +127,7 @@ fn replication_factor(topic: &TopicMetadata) -> i16 {
 
 /// Adds partitions to the target topics that have less than their sources. What cannot be done is told; such partitions park.
 pub(crate) async fn grow(flow: &Flow, target: &Client, pairs: &[TopicPair]) -> Result<bool, Error> {
-    let grown = pairs.iter().filter(|pair| pair.target_partitions.is_some_and(|has| has < pair.partitions));
+    let grown = pairs.iter().filter(|pair| pair.lacks_partitions());
     let totals: Vec<_> = grown.map(|pair| (Arc::clone(&pair.target), pair.partitions)).collect();
     if totals.is_empty() {
         return Ok(false);
@@ -145,17 +162,31 @@ pub(crate) fn missing_partition(pair: &TopicPair, number: i32) -> Option<Parked>
     })
 }
 
-/// Creates the target topics that do not exist, with the source's partition count and the configuration that is set on the
-/// source topic itself.
+/// Creates the target topics that do not exist.
 pub(crate) async fn create_missing(
     flow: &Flow,
     source: &Client,
     target: &Client,
     pairs: &[TopicPair],
 ) -> Result<bool, Error> {
+    let missing = missing(flow, source, pairs).await?;
+    let creates = !missing.is_empty();
+    for (_, topic) in missing {
+        create(flow, target, topic).await?;
+    }
+    Ok(creates)
+}
+
+/// The target topics that do not exist, with the source's partition count and the configuration that is set on the source topic
+/// itself, each with its pair.
+pub(crate) async fn missing<'a>(
+    flow: &Flow,
+    source: &Client,
+    pairs: &'a [TopicPair],
+) -> Result<Vec<(&'a TopicPair, NewTopic)>, Error> {
     let missing: Vec<_> = pairs.iter().filter(|pair| pair.target_partitions.is_none()).collect();
     if missing.is_empty() {
-        return Ok(false);
+        return Ok(Vec::new());
     }
     let names: Vec<_> = missing.iter().map(|pair| Arc::clone(&pair.source)).collect();
     let mut configs: BTreeMap<Arc<str>, Vec<ConfigEntry>> = BTreeMap::new();
@@ -163,17 +194,11 @@ pub(crate) async fn create_missing(
     for (name, entries) in described.map_err(|error| Error::cluster(&flow.source, error))? {
         configs.insert(name, entries.map_err(|error| Error::cluster(&flow.source, error))?);
     }
-    for pair in missing {
+    let new = missing.into_iter().map(|pair| {
         let entries = configs.get(&pair.source).map(Vec::as_slice).unwrap_or_default();
-        let topic = NewTopic {
-            name: Arc::clone(&pair.target),
-            partitions: pair.partitions,
-            replication_factor: flow.replication_factor.of(pair.replication_factor),
-            configs: configs::desired(entries, &flow.topic_configs).into_iter().collect(),
-        };
-        create(flow, target, topic).await?;
-    }
-    Ok(true)
+        (pair, pair.new_topic(flow, entries))
+    });
+    Ok(new.collect())
 }
 
 /// What the target's topics ask of the batches that are appended to them.

@@ -1,4 +1,4 @@
-//! What a flow would do with each partition if it were started now. Nothing is created and nothing is changed.
+//! What a flow would do with each partition.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,6 +7,7 @@ use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicId, To
 
 use crate::config::{Flow, Start};
 use crate::error::Error;
+use crate::groups::{Arrived, Copied};
 use crate::park::Parked;
 use crate::predecessor::Positions;
 use crate::selection::TopicMatcher;
@@ -67,6 +68,11 @@ pub enum PlanStep {
         /// Source offsets `[first, end)` that expired and would be filled with markers first, by policy.
         expired: Option<(i64, i64)>,
     },
+    /// Wait until somebody creates the target topic, then copy from this source offset on.
+    Await {
+        /// The source offset.
+        source: i64,
+    },
     /// Park.
     Park(Parked),
 }
@@ -91,18 +97,56 @@ impl fmt::Display for PlanStep {
             PlanStep::Resume { source, expired: Some((first, end)) } => {
                 write!(formatter, "fill expired offsets [{first}, {end}), go on at offset {source}")
             }
+            PlanStep::Await { source } => {
+                write!(formatter, "wait for somebody to create the topic, then copy from offset {source}")
+            }
             PlanStep::Park(parked) => write!(formatter, "park: {parked}"),
         }
     }
 }
 
-/// Plans a flow.
+impl PartitionPlan {
+    /// The source offset that is copied next; `None` where the target cannot be gone on with.
+    pub fn position(&self) -> Option<i64> {
+        match self.step {
+            PlanStep::Begin { source, .. }
+            | PlanStep::Continue { source, .. }
+            | PlanStep::Resume { source, .. }
+            | PlanStep::Await { source } => Some(source),
+            PlanStep::FillHead { to, .. } => Some(to),
+            PlanStep::Park(_) => None,
+        }
+    }
+
+    /// Source offsets that are to be copied, or are not.
+    pub fn offsets(&self) -> u64 {
+        u64::try_from(self.source_end.saturating_sub(self.position().unwrap_or(0))).unwrap_or(0)
+    }
+
+    /// Whether there is nothing to be done: it only goes on, and nothing is new.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.step, PlanStep::Begin { .. } | PlanStep::Resume { expired: None, .. })
+            && self.offsets() == 0
+            && !self.creates_topic
+    }
+}
+
+/// What a flow would do with its partitions, and what its other plans are made of.
+pub(crate) struct Partitions {
+    pub(crate) pairs: Vec<TopicPair>,
+    pub(crate) plans: Vec<PartitionPlan>,
+    /// By partition of the source: where everything that is there now will be on the target, once it is copied. Where that is known
+    /// already: not behind what a predecessor has copied.
+    pub(crate) copied: HashMap<TopicPartition, Copied>,
+}
+
+/// Plans the partitions of a flow.
 pub(crate) async fn of_flow(
     flow: &Flow,
     matcher: &TopicMatcher,
     source: &Client,
     target: &Client,
-) -> Result<Vec<PartitionPlan>, Error> {
+) -> Result<Partitions, Error> {
     let refresh = async |client: &Client| {
         client.refresh_metadata(Topics::All).await.map_err(|error| Error::cluster(client.alias(), error))
     };
@@ -113,7 +157,7 @@ pub(crate) async fn of_flow(
     let target_ends = Ends::of_target(target, &pairs).await?;
     let predecessor = Positions::read(flow, source, target).await?;
     let cluster_id = source.cluster_id().unwrap_or_default();
-    let mut plans = Vec::new();
+    let (mut plans, mut copied) = (Vec::new(), HashMap::new());
     for (pair, number) in pairs.iter().flat_map(|pair| (0..pair.partitions).map(move |number| (pair, number)))
     {
         let at_source = TopicPartition::new(pair.source.clone(), number);
@@ -137,21 +181,30 @@ pub(crate) async fn of_flow(
             policies: flow.policies,
             head_fill_offsets_max: flow.head_fill_offsets_max,
         };
-        plans.push(PartitionPlan {
+        // Where they are added, they are added first, and are empty.
+        let missing = topics::missing_partition(pair, number).filter(|_| !flow.creates_topics);
+        let verdict = missing.map_or_else(|| situation.judge(), Err);
+        let is_awaited = !flow.creates_topics && pair.target_partitions.is_none();
+        let lineage = verdict.as_ref().ok().and_then(Verdict::lineage).filter(|_| !is_awaited);
+        if let Some(lineage) = lineage {
+            let arrived = Arrived { lineage: lineage.clone(), position: bounds.readable_end };
+            copied.insert(at_source, Copied { target: at_target, arrived });
+        }
+        let mut plan = PartitionPlan {
             flow: flow.name(),
             source_topic: pair.source.to_string(),
             target_topic: pair.target.to_string(),
             partition: number,
             creates_topic: flow.creates_topics && pair.target_partitions.is_none(),
-            // Else they are added first, and are empty.
-            step: match topics::missing_partition(pair, number).filter(|_| !flow.creates_topics) {
-                Some(parked) => PlanStep::Park(parked),
-                None => situation.judge().map_or_else(PlanStep::Park, PlanStep::of),
-            },
+            step: verdict.map_or_else(PlanStep::Park, PlanStep::of),
             source_end: bounds.readable_end,
-        });
+        };
+        if let (Some(source), true) = (plan.position(), is_awaited) {
+            plan.step = PlanStep::Await { source };
+        }
+        plans.push(plan);
     }
-    Ok(plans)
+    Ok(Partitions { pairs, plans, copied })
 }
 
 impl PlanStep {

@@ -1,0 +1,90 @@
+//! What a flow would do with access control lists.
+
+use std::sync::Arc;
+
+use kmirror_client::{AclEntry, Client};
+
+use crate::acls::{self, AclStep, NotCopied};
+use crate::config::{Acls, Flow};
+use crate::selection::Selected;
+use crate::topics::TopicPair;
+
+/// An access control entry that would be added to the target's, or removed; all in Kafka's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AclPlan {
+    /// `source->target`.
+    pub flow: String,
+    /// What would be done.
+    pub action: AclAction,
+    /// The entry, as logs show it.
+    pub entry: String,
+    /// `ALLOW` or `DENY`.
+    pub permission: String,
+    /// `READ`, `ALL` and others.
+    pub operation: String,
+    /// `User:name`.
+    pub principal: String,
+    /// An address, or `*`.
+    pub host: String,
+    /// `TOPIC`, `GROUP`, `TRANSACTIONAL_ID`.
+    pub resource_type: String,
+    /// `LITERAL` or `PREFIXED`.
+    pub pattern_type: String,
+    /// A name, a prefix, or `*`.
+    pub resource_name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What would be done with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AclAction {
+    /// Add it.
+    Add,
+    /// Remove it.
+    Remove,
+}
+
+/// Plans the access control lists of a flow.
+pub(super) async fn of_flow(
+    flow: &Flow,
+    selected: &Selected,
+    source: &Client,
+    target: &Client,
+    pairs: &[&TopicPair],
+) -> Result<Vec<AclPlan>, NotCopied> {
+    if flow.acls == Acls::None || pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let topics = pairs.iter().map(|pair| (Arc::clone(&pair.source), Arc::clone(&pair.target))).collect();
+    let steps = acls::plan(flow, selected.groups.clone(), &topics, source, target).await?;
+    let plans = steps.into_iter().map(|step| match step {
+        AclStep::Add { entry, of } if entry == of => {
+            of_entry(flow, AclAction::Add, entry, "the source has it".to_owned())
+        }
+        AclStep::Add { entry, of } => of_entry(flow, AclAction::Add, entry, format!("the source has {of}")),
+        AclStep::Remove(entry) => {
+            let reason = "kmirror has added it, and it is gone on the source";
+            of_entry(flow, AclAction::Remove, entry, reason.to_owned())
+        }
+    });
+    Ok(plans.collect())
+}
+
+fn of_entry(flow: &Flow, action: AclAction, entry: AclEntry, reason: String) -> AclPlan {
+    AclPlan {
+        flow: flow.name(),
+        action,
+        entry: entry.to_string(),
+        permission: entry.permission.to_string(),
+        operation: entry.operation.to_string(),
+        principal: entry.principal,
+        host: entry.host,
+        resource_type: entry.resource_type.to_string(),
+        pattern_type: entry.pattern_type.to_string(),
+        resource_name: entry.resource_name,
+        reason,
+    }
+}

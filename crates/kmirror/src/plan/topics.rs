@@ -1,0 +1,203 @@
+//! What a flow would do with topics and their configurations.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kmirror_client::{Client, ClientError, NewTopic};
+
+use crate::config::Flow;
+use crate::error::Error;
+use crate::mm2;
+use crate::topics::configs::ConfigStep;
+use crate::topics::{self, TopicPair, compacted, follower};
+
+/// What would be done with one topic of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicPlan {
+    /// `source->target`.
+    pub flow: String,
+    /// The topic on the source that it is the copy of; `None` for those in which kmirror writes something of its own.
+    pub source_topic: Option<String>,
+    /// The topic on the target.
+    pub target_topic: String,
+    /// What would be done.
+    pub step: TopicStep,
+    /// Why.
+    pub reason: String,
+}
+
+/// What would be done with a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopicStep {
+    /// Create it.
+    Create {
+        /// With so many partitions.
+        partitions: i32,
+        /// With so many replicas; `None` for the default of the target's brokers.
+        replication_factor: Option<i16>,
+        /// With this set on the topic itself, key and value.
+        configs: Vec<(String, String)>,
+    },
+    /// Add partitions to it.
+    AddPartitions {
+        /// How many it has.
+        from: i32,
+        /// How many it would have.
+        to: i32,
+    },
+    /// Wait until somebody has done that.
+    Await {
+        /// How many it has; `None` where it does not exist.
+        from: Option<i32>,
+        /// How many it should have.
+        to: i32,
+    },
+}
+
+/// A configuration of a topic that would be changed on the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigPlan {
+    /// `source->target`.
+    pub flow: String,
+    /// The topic on the target.
+    pub target_topic: String,
+    /// The change.
+    pub step: ConfigStep,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for TopicStep {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TopicStep::Create { partitions, replication_factor, configs } => {
+                write!(formatter, "create with {}", counted(*partitions))?;
+                if let Some(factor) = replication_factor {
+                    write!(formatter, ", replication factor {factor}")?;
+                }
+                configs.iter().try_for_each(|(key, value)| write!(formatter, ", {key}={value}"))
+            }
+            TopicStep::AddPartitions { from, to } => write!(formatter, "from {from} to {}", counted(*to)),
+            TopicStep::Await { from: None, to } => {
+                write!(formatter, "wait for somebody to create it with {}", counted(*to))
+            }
+            TopicStep::Await { from: Some(from), to } => {
+                write!(formatter, "wait for somebody to add partitions, from {from} to {to}")
+            }
+        }
+    }
+}
+
+fn counted(partitions: i32) -> String {
+    format!("{partitions} partition{}", if partitions == 1 { "" } else { "s" })
+}
+
+/// Plans the topics of a flow: the copies, and those that kmirror writes beside them. The metadata of both clusters is fresh.
+pub(super) async fn of_flow(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    pairs: &[TopicPair],
+) -> Result<Vec<TopicPlan>, Error> {
+    let mut plans = Vec::new();
+    let state_topic = compacted::description(&flow.state_topic, flow.state_replication_factor);
+    plans.extend(beside(flow, target, state_topic, "it holds what the target's logs cannot tell"));
+    if flow.mm2_topics.heartbeats {
+        for name in mm2::heartbeats::topics(flow) {
+            let topic = compacted::description(&name, mm2::replication_factor(flow));
+            plans.extend(beside(flow, target, topic, "heartbeats are written there (mm2_topics)"));
+        }
+    }
+    if let Some((client, name)) = mm2::offset_syncs::topic(flow, source, target) {
+        let topic = compacted::description(&name, mm2::replication_factor(flow));
+        let reason = format!("offset syncs are written there, on {} (mm2_topics)", client.alias());
+        plans.extend(beside(flow, client, topic, &reason));
+    }
+    if flow.creates_topics {
+        for (pair, topic) in topics::missing(flow, source, pairs).await? {
+            let source_topic = Some(pair.source.to_string());
+            plans.push(created(flow, source_topic, topic, "the target does not have it"));
+        }
+    }
+    let differing = pairs.iter().filter_map(|pair| {
+        let (from, to) = (pair.target_partitions, pair.partitions);
+        let step = match from {
+            Some(from) if pair.lacks_partitions() && flow.creates_topics => {
+                TopicStep::AddPartitions { from, to }
+            }
+            Some(_) if pair.lacks_partitions() => TopicStep::Await { from, to },
+            None if !flow.creates_topics => TopicStep::Await { from, to },
+            _ => return None,
+        };
+        let mut reason = format!("the source topic has {}", counted(to));
+        if !flow.creates_topics {
+            reason += ", and topics are left to somebody else (create_topics: false)";
+        }
+        let (source_topic, target_topic) = (Some(pair.source.to_string()), pair.target.to_string());
+        Some(TopicPlan { flow: flow.name(), source_topic, target_topic, step, reason })
+    });
+    plans.extend(differing);
+    Ok(plans)
+}
+
+/// The topic of MirrorMaker's checkpoints, which is created with the first of them.
+pub(super) fn of_checkpoints(flow: &Flow, target: &Client, has_groups: bool) -> Option<TopicPlan> {
+    let name = mm2::checkpoints::topic(flow);
+    let topic = compacted::description(&name, mm2::replication_factor(flow));
+    (flow.mm2_topics.checkpoints && has_groups)
+        .then(|| beside(flow, target, topic, "checkpoints of groups are written there (mm2_topics)"))?
+}
+
+/// A topic beside the copies, if it is not there.
+fn beside(flow: &Flow, client: &Client, topic: NewTopic, reason: &str) -> Option<TopicPlan> {
+    let metadata = client.metadata();
+    let is_there = metadata.topic(&topic.name).is_some_and(|topic| topic.error.is_none());
+    (!is_there).then(|| created(flow, None, topic, reason))
+}
+
+fn created(flow: &Flow, source_topic: Option<String>, topic: NewTopic, reason: &str) -> TopicPlan {
+    TopicPlan {
+        flow: flow.name(),
+        source_topic,
+        target_topic: topic.name.to_string(),
+        step: TopicStep::Create {
+            partitions: topic.partitions,
+            replication_factor: Some(topic.replication_factor).filter(|factor| *factor > 0),
+            configs: topic.configs,
+        },
+        reason: reason.to_owned(),
+    }
+}
+
+/// Plans the configurations of topics that are on both sides.
+pub(super) async fn configs(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    pairs: &[&TopicPair],
+) -> Result<Vec<ConfigPlan>, ClientError> {
+    if !flow.topic_configs.follow {
+        return Ok(Vec::new());
+    }
+    let on_both = pairs.iter().filter(|pair| pair.target_partitions.is_some());
+    let on_both: Vec<_> = on_both.map(|pair| (Arc::clone(&pair.source), Arc::clone(&pair.target))).collect();
+    let mut plans = Vec::new();
+    for (topic, steps) in follower::plan(source, target, &on_both, &flow.topic_configs).await? {
+        plans.extend(steps.into_iter().map(|step| {
+            ConfigPlan {
+                flow: flow.name(),
+                target_topic: topic.to_string(),
+                reason: match &step.to {
+                    Some(_) => "so it is on the source",
+                    None => "it is not set on the source topic",
+                }
+                .to_owned(),
+                step,
+            }
+        }));
+    }
+    Ok(plans)
+}
