@@ -1,6 +1,7 @@
 //! What the user typed.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -20,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Mirror until stopped
     Run(RunArguments),
+    /// Mirror by the flags of MirrorMaker 1
+    Mm1(Box<Mm1Arguments>),
     /// Read both sides and compare every record
     Verify(VerifyArguments),
     /// Two clusters in this process, a workload, a mirror and the proof: nothing needs to be installed
@@ -71,6 +74,112 @@ pub(crate) struct RunArguments {
     /// Copy up to the end offsets found at the start, then end
     #[arg(long)]
     pub(crate) once: bool,
+    /// Only flows to these clusters
+    #[arg(long, value_name = "ALIAS", num_args = 1..)]
+    pub(crate) clusters: Vec<String>,
+}
+
+/// As `kafka-mirror-maker.sh` has them.
+#[derive(Debug, Args)]
+pub(crate) struct Mm1Arguments {
+    /// The source's consumer, a .properties file
+    #[arg(long = "consumer.config", value_name = "FILE")]
+    pub(crate) consumer_config: PathBuf,
+    /// The target's producer, a .properties file
+    #[arg(long = "producer.config", value_name = "FILE")]
+    pub(crate) producer_config: PathBuf,
+    /// The topics: a regular expression, in which a comma means `|`
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) include: Option<String>,
+    /// The former name of --include
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) whitelist: Option<String>,
+    /// Topics that are left out (obsolete)
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) blacklist: Option<String>,
+    /// Without effect
+    #[arg(long = "num.streams", value_name = "N")]
+    pub(crate) num_streams: Option<u32>,
+    /// Without effect
+    #[arg(long = "offset.commit.interval.ms", value_name = "N")]
+    pub(crate) offset_commit_interval_ms: Option<u64>,
+    /// Records are never dropped: without effect
+    #[arg(long = "abort.on.send.failure", value_name = "BOOLEAN")]
+    pub(crate) abort_on_send_failure: Option<bool>,
+    /// Refused: a Java class
+    #[arg(long = "consumer.rebalance.listener", value_name = "CLASS")]
+    pub(crate) consumer_rebalance_listener: Option<String>,
+    /// Without effect
+    #[arg(long = "rebalance.listener.args", value_name = "TEXT")]
+    pub(crate) rebalance_listener_args: Option<String>,
+    /// Refused: a Java class
+    #[arg(long = "message.handler", value_name = "CLASS")]
+    pub(crate) message_handler: Option<String>,
+    /// Without effect
+    #[arg(long = "message.handler.args", value_name = "TEXT")]
+    pub(crate) message_handler_args: Option<String>,
+    /// Without effect (obsolete)
+    #[arg(long = "new.consumer")]
+    pub(crate) new_consumer: bool,
+    /// Without effect (obsolete)
+    #[arg(long = "num.producers", value_name = "N")]
+    pub(crate) num_producers: Option<u32>,
+    /// Without effect (obsolete)
+    #[arg(long = "queue.size", value_name = "N")]
+    pub(crate) queue_size: Option<u32>,
+    /// Copy up to the end offsets found at the start, then end (not of MirrorMaker)
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print the kmirror.yaml that would be run, and what becomes of each flag and key (not of MirrorMaker)
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+/// As `connect-mirror-maker.sh` has them.
+#[derive(Debug, Parser)]
+#[command(about = "Mirrors by MirrorMaker 2's configuration file", version)]
+struct AsMm2 {
+    /// MirrorMaker 2's .properties file
+    #[arg(value_name = "FILE")]
+    config: PathBuf,
+    /// Only flows to these clusters
+    #[arg(long, value_name = "ALIAS", num_args = 1..)]
+    clusters: Vec<String>,
+}
+
+#[derive(Debug, Parser)]
+#[command(about = "Mirrors by the flags of MirrorMaker 1", version)]
+struct AsMm1 {
+    #[command(flatten)]
+    arguments: Mm1Arguments,
+}
+
+impl Cli {
+    /// What was typed. The name by which the program was called may be that of one of MirrorMaker's scripts, with their arguments.
+    pub(crate) fn invoked(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let name = arguments.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+        let log = std::env::var("KMIRROR_LOG").ok();
+        match name.to_string_lossy().trim_end_matches(".sh") {
+            "connect-mirror-maker" => {
+                let AsMm2 { config, clusters } = AsMm2::try_parse_from(arguments)?;
+                let config = ConfigArguments { config };
+                Ok(Cli { log, command: Command::Run(RunArguments { config, once: false, clusters }) })
+            }
+            "kafka-mirror-maker" => {
+                Ok(Cli { log, command: Command::Mm1(Box::new(AsMm1::try_parse_from(arguments)?.arguments)) })
+            }
+            _ => Cli::try_parse_from(arguments),
+        }
+    }
+
+    /// The flags of MirrorMaker 1 alone.
+    #[cfg(test)]
+    pub(crate) fn mm1_arguments<'a>(
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Mm1Arguments, clap::Error> {
+        AsMm1::try_parse_from(arguments).map(|parsed| parsed.arguments)
+    }
 }
 
 #[derive(Debug, Args)]

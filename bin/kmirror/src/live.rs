@@ -1,7 +1,6 @@
 //! A mirror that runs, and the file that it came from.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,13 +8,13 @@ use kmirror::{FlowChange, MirrorHandle, Reloaded};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use crate::config::Config;
+use crate::config::ConfigSource;
 use crate::exit::Failure;
 use crate::status::Status;
 
 /// A mirror that runs.
 pub(crate) struct Live {
-    config: PathBuf,
+    config: ConfigSource,
     once: bool,
     handle: MirrorHandle,
     /// Where it answers HTTP.
@@ -31,7 +30,7 @@ pub(crate) type Asked = oneshot::Sender<Result<Reloaded, Failure>>;
 impl Live {
     /// Requests to reload come out of the receiver.
     pub(crate) fn new(
-        config: PathBuf,
+        config: ConfigSource,
         once: bool,
         http: Option<SocketAddr>,
         handle: MirrorHandle,
@@ -66,7 +65,7 @@ impl Live {
     /// Reads the file again and lets the mirror become what it says now. A file that is wrong changes nothing. Says what was done, by
     /// the names of flows alone: a file may hold secrets.
     pub(crate) async fn reload(&self) -> Result<Reloaded, Failure> {
-        let file = self.config.display();
+        let file = &self.config;
         if self.once {
             let ignored = "a run with --once is not changed meanwhile: the request to reload is ignored";
             warn!(%file, "{ignored}");
@@ -96,9 +95,9 @@ impl Live {
     }
 
     async fn try_reload(&self) -> Result<Reloaded, Failure> {
-        let config = Config::load(&self.config)?;
+        let config = self.config.load()?;
         if config.http()? != self.http {
-            warn!(file = %self.config.display(), "http.listen has changed, which only a restart can follow");
+            warn!(file = %self.config, "http.listen has changed, which only a restart can follow");
         }
         let mirror = config.mirror(false)?;
         Ok(self.handle.reload(mirror).await?)

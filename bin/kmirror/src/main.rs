@@ -16,13 +16,11 @@ mod status;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::invoked(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let screen = progress::Screen::new();
     logging::install(cli.log.as_deref(), &screen);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -30,7 +28,10 @@ fn main() -> ExitCode {
         Err(error) => return Failure::runtime(format!("cannot start the runtime: {error}")).report(),
     };
     let ended = match cli.command {
-        Command::Run(arguments) => runtime.block_on(commands::run::run(arguments, &screen)),
+        Command::Run(arguments) => {
+            runtime.block_on(commands::run::run((&arguments).into(), arguments.once, &screen))
+        }
+        Command::Mm1(arguments) => runtime.block_on(commands::run::mm1(*arguments, &screen)),
         Command::Demo(arguments) => runtime.block_on(commands::demo::run(arguments, &screen)),
         Command::Check(arguments) => runtime.block_on(commands::check::run(arguments)),
         Command::Plan(arguments) => runtime.block_on(commands::plan::run(arguments)),

@@ -10,14 +10,6 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Code, Failure> {
         Err(Failure::configuration(format!("{}: not a file that can be imported", arguments.file.display()))
             .help("kmirror knows MirrorMaker 2's .properties, and Strimzi's resources of kind KafkaMirrorMaker2"))
     })?;
-    print!("{}", imported.yaml()?);
-    let mut kind = None;
-    for note in &imported.notes {
-        if kind != Some(note.kind) {
-            eprintln!("{}:", note.kind);
-            kind = Some(note.kind);
-        }
-        eprintln!("  {note}");
-    }
+    imported.print()?;
     Ok(Code::Ok)
 }

@@ -1,4 +1,4 @@
-//! `kmirror run`: mirror until stopped, or once.
+//! `kmirror run` and `kmirror mm1`: mirror until stopped, or once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,27 +6,37 @@ use std::time::{Duration, Instant};
 use kmirror::{FlowStatus, MirrorHandle, ParkReason, PartitionState};
 use tokio::sync::mpsc;
 
-use crate::cli::RunArguments;
-use crate::config::Config;
+use crate::cli::Mm1Arguments;
+use crate::config::ConfigSource;
 use crate::exit::{Code, Failure};
 use crate::http::Server;
+use crate::import::Imported;
 use crate::live::{Asked, Live};
 use crate::progress::{FlowsProgress, Screen};
 use crate::signals::{self, HangUps};
 
+/// Runs `mm1`, or prints what would be run.
+pub(crate) async fn mm1(arguments: Mm1Arguments, screen: &Screen) -> Result<Code, Failure> {
+    if arguments.print_config {
+        Imported::of_mm1(&arguments)?.print()?;
+        return Ok(Code::Ok);
+    }
+    let once = arguments.once;
+    run(ConfigSource::Mm1(Box::new(arguments)), once, screen).await
+}
+
 /// Runs the command.
-pub(crate) async fn run(arguments: RunArguments, screen: &Screen) -> Result<Code, Failure> {
+pub(crate) async fn run(source: ConfigSource, once: bool, screen: &Screen) -> Result<Code, Failure> {
     let mut hang_ups = HangUps::new();
-    let path = arguments.config.config;
-    let config = Config::load(&path)?;
+    let config = source.load()?;
     let http = config.http()?;
-    let mirror = config.mirror(arguments.once)?;
+    let mirror = config.mirror(once)?;
     let server = match http {
         Some(address) => Some(Server::bind(address).await?),
         None => None,
     };
     let begun = Instant::now();
-    let (live, mut asked) = Live::new(path, arguments.once, http, mirror.spawn());
+    let (live, mut asked) = Live::new(source, once, http, mirror.spawn());
     let handle = live.handle();
     let mut progress = FlowsProgress::new(screen);
     let stopped = tokio::select! {

@@ -5,6 +5,7 @@ pub(crate) mod place;
 pub(crate) mod placeholder;
 pub(crate) mod problem;
 mod raw;
+mod source;
 mod text;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use kmirror::{
 
 use self::place::Step;
 use self::raw::{RawCluster, RawConfig, RawFlow};
+pub(crate) use self::source::ConfigSource;
 use crate::exit::Failure;
 use crate::import::Imported;
 
@@ -38,18 +40,41 @@ impl Config {
     pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         let name = path.display().to_string();
         if let Some(imported) = Imported::load(path) {
-            let imported = imported?;
-            if let Some(note) = imported.unsupported() {
-                return Err(Failure::configuration(format!("{name}: {note}")));
-            }
-            imported.warn(&name);
-            return Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?);
+            return Config::imported(&name, &imported?);
         }
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::configuration(format!("cannot read the configuration {name}: {error}"))
                 .help("name the configuration file with -c FILE; README.md shows a small one")
         })?;
         Config::parse(&name, &text)
+    }
+
+    /// Takes the configuration of another mirror, and says in the log what must be known of it.
+    fn imported(name: &str, imported: &Imported) -> Result<Config, Failure> {
+        if let Some(note) = imported.unsupported() {
+            return Err(Failure::configuration(format!("{name}: {note}")));
+        }
+        imported.warn(name);
+        Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?)
+    }
+
+    /// Leaves out the flows to other clusters than these (`connect-mirror-maker.sh --clusters`).
+    fn keep_targets(&mut self, clusters: &[String]) -> Result<(), Failure> {
+        let known: Vec<&String> = self.raw.clusters.keys().collect();
+        for alias in clusters.iter().filter(|alias| !self.raw.clusters.contains_key(*alias)) {
+            let suggestion = problem::suggestion(alias, &known);
+            let message = format!("--clusters: {} has no cluster {alias:?}{suggestion}", self.name);
+            return Err(Failure::configuration(message));
+        }
+        self.raw.flows.retain(|flow| clusters.contains(&flow.target.0));
+        match self.raw.flows.is_empty() {
+            true => {
+                let clusters = clusters.join(", ");
+                let message = format!("--clusters: no flow of {} writes to {clusters}", self.name);
+                Err(Failure::configuration(message))
+            }
+            false => Ok(()),
+        }
     }
 
     fn parse(name: &str, text: &str) -> Result<Config, Failure> {
@@ -319,6 +344,7 @@ fn not_supported(key: &str, supported: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
     use crate::exit::Code;
 
     /// Every file in testdata/config/valid builds a mirror; every one in invalid is refused, and its first line says what
@@ -336,7 +362,7 @@ mod tests {
             let text = std::fs::read_to_string(&path).expect("readable");
             let expected =
                 text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a first line");
-            match Config::load(&path).and_then(|config| config.mirror(true)) {
+            match load(&path, &text).and_then(|config| config.mirror(true)) {
                 Ok(_) => wrong.push(format!("{}: not refused", path.display())),
                 Err(failure) => {
                     assert_eq!(failure.code, Code::Configuration, "{}", path.display());
@@ -347,6 +373,17 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// A file, or the flags of MirrorMaker 1, in the second line of one.
+    fn load(path: &Path, text: &str) -> Result<Config, Failure> {
+        if path.extension().is_none_or(|extension| extension != "mm1") {
+            return Config::load(path);
+        }
+        let folder = path.with_file_name("../mm1").display().to_string();
+        let flags = text.lines().nth(1).expect("flags").replace("FOLDER", &folder);
+        let arguments = Cli::mm1_arguments([""].into_iter().chain(flags.split(' '))).expect("known flags");
+        ConfigSource::Mm1(Box::new(arguments)).load()
     }
 
     /// Line, source, caret, and what would be right.

@@ -273,7 +273,7 @@ impl Import<'_> {
                 flow.insert("isolation".to_owned(), json!(level));
             }
             None => {
-                let text = "MirrorMaker 2 copies aborted records too unless it is set; kmirror copies what was committed";
+                let text = "MirrorMaker copies aborted records too unless it is set; kmirror copies what was committed";
                 self.note(NoteKind::Warning, &format!("{}.consumer.isolation.level", pair.source), text);
             }
         }

@@ -1,6 +1,7 @@
 //! Configurations of other mirrors, as kmirror's own: what becomes of each key is said in a report.
 
 mod client_keys;
+mod mm1;
 mod mm2;
 mod patterns;
 mod properties;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use self::properties::Properties;
+use crate::cli::Mm1Arguments;
 use crate::config::{place, problem};
 use crate::exit::Failure;
 
@@ -80,6 +82,25 @@ impl Imported {
         }
         let text = std::str::from_utf8(&bytes).ok().filter(|text| text.contains("KafkaMirrorMaker"))?;
         of_resources(&name, text).transpose()
+    }
+
+    /// Reads the flags of MirrorMaker 1, and the files that they name.
+    pub(crate) fn of_mm1(arguments: &Mm1Arguments) -> Result<Imported, Failure> {
+        mm1::import(arguments)
+    }
+
+    /// Prints the kmirror.yaml on stdout, and the report on stderr.
+    pub(crate) fn print(&self) -> Result<(), Failure> {
+        print!("{}", self.yaml()?);
+        let mut kind = None;
+        for note in &self.notes {
+            if kind != Some(note.kind) {
+                eprintln!("{}:", note.kind);
+                kind = Some(note.kind);
+            }
+            eprintln!("  {note}");
+        }
+        Ok(())
     }
 
     /// The text of the kmirror.yaml that means the same.
