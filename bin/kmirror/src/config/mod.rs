@@ -61,7 +61,7 @@ impl Config {
     /// Leaves out the flows to other clusters than these (`connect-mirror-maker.sh --clusters`).
     fn keep_targets(&mut self, clusters: &[String]) -> Result<(), Failure> {
         let known: Vec<&String> = self.raw.clusters.keys().collect();
-        for alias in clusters.iter().filter(|alias| !self.raw.clusters.contains_key(*alias)) {
+        if let Some(alias) = clusters.iter().find(|alias| !self.raw.clusters.contains_key(*alias)) {
             let suggestion = problem::suggestion(alias, &known);
             let message = format!("--clusters: {} has no cluster {alias:?}{suggestion}", self.name);
             return Err(Failure::configuration(message));
