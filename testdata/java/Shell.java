@@ -109,8 +109,8 @@ public final class Shell {
             case "remove-acl" -> admin.deleteAcls(List.of(acl(words).toFilter())).all().get();
             case "acls" -> acls();
             case "topics" -> topics(words.subList(1, words.size()));
-            case "translate-offsets" -> translateOffsets(words.get(1), words.get(2));
-            case "upstream" -> upstream();
+            case "translate-offsets" -> translateOffsets(words.get(1), words.get(2), words.get(3));
+            case "upstream" -> upstream(words.get(1));
             case "consume" -> consume(words.get(1), words.get(2), Integer.parseInt(words.get(3)), words.get(4));
             default -> throw new IllegalArgumentException("unknown command " + words.get(0));
         }
@@ -217,19 +217,23 @@ public final class Shell {
     }
 
     /** What MirrorMaker's own reader makes of the checkpoints on this cluster. */
-    private void translateOffsets(String alias, String group) throws Exception {
+    private void translateOffsets(String separator, String alias, String group) throws Exception {
         Map<String, Long> lines = new TreeMap<>();
-        RemoteClusterUtils.translateOffsets(Map.of("bootstrap.servers", bootstrapServers), alias, group, PATIENCE)
+        RemoteClusterUtils.translateOffsets(mirrorClient(separator), alias, group, PATIENCE)
                 .forEach((partition, offset) -> lines.put(partition.topic() + "\t" + partition.partition(), offset.offset()));
         lines.forEach((partition, offset) -> out.println("|" + partition + "\t" + offset));
     }
 
     /** The clusters that are upstream of this one by its heartbeats, and how far each is. */
-    private void upstream() throws Exception {
-        Map<String, Object> properties = Map.of("bootstrap.servers", bootstrapServers);
+    private void upstream(String separator) throws Exception {
+        Map<String, Object> properties = mirrorClient(separator);
         for (String alias : RemoteClusterUtils.upstreamClusters(properties)) {
             out.println("|" + alias + "\t" + RemoteClusterUtils.replicationHops(properties, alias));
         }
+    }
+
+    private Map<String, Object> mirrorClient(String separator) {
+        return Map.of("bootstrap.servers", bootstrapServers, "replication.policy.separator", separator);
     }
 
     /** Reads records of a topic as a member of a group, from where the group stands, and commits behind the last of them. */

@@ -209,24 +209,26 @@ impl KafkaEndpoint {
         parse_offsets(self.shell(&["group-offsets", group], PATIENCE)?)
     }
 
-    /// Where a group of the cluster `alias` stands on this one, as MirrorMaker's `RemoteClusterUtils.translateOffsets` finds it.
+    /// Where a group of the cluster `alias` stands on this one, as MirrorMaker's `RemoteClusterUtils.translateOffsets` finds it, which
+    /// is told this `replication.policy.separator`.
     ///
     /// # Errors
     /// The cluster does not answer.
     pub fn translate_offsets(
         &self,
+        separator: &str,
         alias: &str,
         group: &str,
     ) -> Result<Vec<(String, i32, i64)>, TestkitError> {
-        parse_offsets(self.shell(&["translate-offsets", alias, group], PATIENCE)?)
+        parse_offsets(self.shell(&["translate-offsets", separator, alias, group], PATIENCE)?)
     }
 
     /// The clusters upstream of this one and how many hops away each is, as `RemoteClusterUtils` finds them by heartbeats.
     ///
     /// # Errors
     /// The cluster does not answer.
-    pub fn upstream_clusters(&self) -> Result<Vec<String>, TestkitError> {
-        self.shell(&["upstream"], PATIENCE)
+    pub fn upstream_clusters(&self, separator: &str) -> Result<Vec<String>, TestkitError> {
+        self.shell(&["upstream", separator], PATIENCE)
     }
 
     /// Commits an offset for a group that has no members.

@@ -3,6 +3,7 @@
 use regex::Regex;
 
 use crate::error::ConfigError;
+use crate::mm2::is_checkpoints;
 
 /// Topics by name or by regular expression.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,7 +107,7 @@ fn is_internal(topic: &str) -> bool {
     topic.starts_with("__")
         || topic.starts_with('.')
         || topic.starts_with("mm2") && topic.ends_with("internal")
-        || topic.ends_with(".checkpoints.internal")
+        || is_checkpoints(topic)
 }
 
 impl GroupMatcher {
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn internal_topics_and_empty_selections_match_nothing() {
-        for topic in ["__consumer_offsets", ".hidden", "mm2-offsets.a.internal", "a.checkpoints.internal"] {
+        for topic in ["__consumer_offsets", ".hidden", "mm2-offsets.a.internal", "a_checkpoints_internal"] {
             assert!(!matcher(&[".*"], &[]).matches(topic), "{topic}");
         }
         assert!(matcher(&[".*"], &[]).matches("mm2.orders"));

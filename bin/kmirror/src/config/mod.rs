@@ -217,15 +217,7 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     };
     flow.commit_group = raw.commit_group.as_ref().map(|group| group.0.clone());
     topics_control(&mut flow, raw);
-    flow.mm2_topics = Mm2Topics {
-        heartbeats: raw.mm2_topics.heartbeats,
-        checkpoints: raw.mm2_topics.checkpoints,
-        offset_syncs: match raw.mm2_topics.offset_syncs {
-            raw::OffsetSyncsWord::None => OffsetSyncs::Nowhere,
-            raw::OffsetSyncsWord::Source => OffsetSyncs::Source,
-            raw::OffsetSyncsWord::Target => OffsetSyncs::Target,
-        },
-    };
+    flow.mm2_topics = mm2_topics(&raw.mm2_topics);
     if let Some(include) = &raw.groups.include {
         flow.groups.include = texts(include);
     }
@@ -293,6 +285,22 @@ fn topics_control(flow: &mut Flow, raw: &RawFlow) {
     if let Some(interval) = section.interval {
         configs.interval = interval.0;
     }
+}
+
+fn mm2_topics(raw: &raw::Mm2TopicsSection) -> Mm2Topics {
+    let mut topics = Mm2Topics::default();
+    topics.heartbeats = raw.heartbeats;
+    topics.checkpoints = raw.checkpoints;
+    topics.offset_syncs = match raw.offset_syncs {
+        raw::OffsetSyncsWord::None => OffsetSyncs::Nowhere,
+        raw::OffsetSyncsWord::Source => OffsetSyncs::Source,
+        raw::OffsetSyncsWord::Target => OffsetSyncs::Target,
+    };
+    if let Some(separator) = &raw.separator {
+        topics.separator.clone_from(&separator.0);
+    }
+    topics.internal_separator = raw.internal_separator.as_ref().map(|separator| separator.0.clone());
+    topics
 }
 
 fn predecessor(raw: &raw::TakeoverSection) -> Predecessor {

@@ -142,7 +142,7 @@ impl Default for OnDeletedSection {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mm2TopicsSection {
     #[serde(default)]
@@ -151,6 +151,8 @@ pub(crate) struct Mm2TopicsSection {
     pub(crate) checkpoints: bool,
     #[serde(default)]
     pub(crate) offset_syncs: OffsetSyncsWord,
+    pub(crate) separator: Option<Text>,
+    pub(crate) internal_separator: Option<Text>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -369,6 +369,12 @@ impl Import<'_> {
         }
         let syncs = self.offset_syncs(pair)?;
         topics.insert("offset_syncs".to_owned(), json!(syncs));
+        if let Some(separator) = self.of_flow(pair, "replication.policy.separator")? {
+            topics.insert("separator".to_owned(), json!(placeholder::literal(&separator.value)));
+        }
+        if self.boolean(pair, "replication.policy.internal.topic.separator.enabled")? == Some(false) {
+            topics.insert("internal_separator".to_owned(), json!("."));
+        }
         flow.insert("mm2_topics".to_owned(), Value::from(topics));
         Ok(())
     }
@@ -624,6 +630,7 @@ const FLOW_KEYS: &[&str] = &[
     "groups.exclude",
     "replication.policy.class",
     "replication.policy.separator",
+    "replication.policy.internal.topic.separator.enabled",
     "replication.factor",
     "config.properties.exclude",
     "use.defaults.from",
@@ -692,7 +699,6 @@ const IGNORED: &[(&str, &str)] = &[
     ("dedicated.mode.enable.internal.rest", "instances meet in the target's log"),
     ("listeners", "instances meet in the target's log"),
     ("metric*", "metrics have names of their own"),
-    ("replication.policy.internal.topic.separator.enabled", "internal topics have dots in their names"),
 ];
 
 #[cfg(test)]
@@ -731,7 +737,9 @@ mod tests {
                     "acls_interval": "30s",
                     "groups": { "include": [".*"], "exclude": ["console-consumer-.*", "connect-.*", "__.*"] },
                     "groups_interval": "9s",
-                    "mm2_topics": { "heartbeats": true, "checkpoints": true, "offset_syncs": "source" },
+                    "mm2_topics": {
+                        "heartbeats": true, "checkpoints": true, "offset_syncs": "source", "separator": "_",
+                    },
                 }],
             })
         );

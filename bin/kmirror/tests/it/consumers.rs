@@ -127,25 +127,33 @@ fn the_readers_of_mirror_maker_find_what_they_look_for() {
     let Some(kafka) = real_kafka("the_readers_of_mirror_maker_find_what_they_look_for") else { return };
     let pair = kafka.pair().unwrap();
     let (source, target) = (&pair.source, &pair.target);
-    let (topic, group, alias) = (unique_topic("orders"), unique_topic("group"), unique_topic("upstream"));
-    source.produce(&[Workload::new(&topic).partitions(2).records(100)]).unwrap();
-    source.set_group_offset(&group, &topic, 1, 30).unwrap();
-    let file = format!(
-        "clusters = {alias}, here\n{alias}.bootstrap.servers = {}\nhere.bootstrap.servers = {}\n{alias}->here.enabled = true\n\
-         topics = {topic}\ngroups = {group}\nreplication.factor = 1\nsync.group.offsets.interval.seconds = 1\n",
-        source.bootstrap_servers(),
-        target.bootstrap_servers()
-    );
-    let kmirror = Kmirror::with_file("properties", &file);
-    let mut mirror = kmirror.start();
-    let remote = format!("{alias}.{topic}");
-    let translated = || target.translate_offsets(&alias, &group).unwrap_or_default();
-    await_that("the checkpoint is there", || translated() == [(remote.clone(), 1, 30)]);
-    source.set_group_offset(&group, &topic, 1, 50).unwrap();
-    await_that("the next one is", || translated() == [(remote.clone(), 1, 50)]);
-    let hop = format!("{alias}\t1");
-    await_that("a heartbeat was seen", || target.upstream_clusters().unwrap().contains(&hop));
-    assert_eq!(mirror.end("TERM"), Some(143));
+    for separator in [".", "__"] {
+        let (topic, group, alias) = (unique_topic("orders"), unique_topic("group"), unique_topic("upstream"));
+        source.produce(&[Workload::new(&topic).partitions(2).records(100)]).unwrap();
+        source.set_group_offset(&group, &topic, 1, 30).unwrap();
+        let file = format!(
+            "clusters = {alias}, here\n{alias}.bootstrap.servers = {}\nhere.bootstrap.servers = {}\n{alias}->here.enabled = true\n\
+             topics = {topic}\ngroups = {group}\nreplication.factor = 1\nsync.group.offsets.interval.seconds = 1\n\
+             replication.policy.separator = {separator}\noffset-syncs.topic.location = target\n",
+            source.bootstrap_servers(),
+            target.bootstrap_servers()
+        );
+        let kmirror = Kmirror::with_file("properties", &file);
+        let mut mirror = kmirror.start();
+        let remote = format!("{alias}{separator}{topic}");
+        let translated = || target.translate_offsets(separator, &alias, &group).unwrap_or_default();
+        await_that("the checkpoint is there", || translated() == [(remote.clone(), 1, 30)]);
+        source.set_group_offset(&group, &topic, 1, 50).unwrap();
+        await_that("the next one is", || translated() == [(remote.clone(), 1, 50)]);
+        let hop = format!("{alias}\t1");
+        await_that("a heartbeat was seen", || target.upstream_clusters(separator).unwrap().contains(&hop));
+        assert_eq!(mirror.end("TERM"), Some(143));
+        // MirrorMaker's own format of the last offset that has arrived, 49 of each partition.
+        let syncs = format!("mm2-offset-syncs{separator}{alias}{separator}internal");
+        let last = target.records(&syncs, Isolation::ReadCommitted).unwrap().pop().unwrap();
+        assert!(last.key.starts_with(&format!("\"%00%{:02X}{topic}%00", topic.len())), "{last}");
+        assert_eq!(last.value, format!("\"{0}1{0}1\"", "%00".repeat(7)), "{last}");
+    }
 }
 
 /// A marker carries the time of the target's broker, which on a back-filled topic is later than that of the records around it. So a

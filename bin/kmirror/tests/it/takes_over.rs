@@ -285,7 +285,7 @@ fn what_mirror_maker_has_filled_goes_on_where_it_was_killed() {
 
 /// What Java finds on the target for a partition of a group of the source.
 fn translated(target: &KafkaEndpoint, alias: &str, group: &str, remote: &str) -> Option<i64> {
-    let offsets = target.translate_offsets(alias, group).unwrap_or_default();
+    let offsets = target.translate_offsets(".", alias, group).unwrap_or_default();
     offsets
         .into_iter()
         .find(|(topic, partition, _)| topic == remote && *partition == 0)

@@ -30,13 +30,16 @@ pub(crate) struct Checkpoint {
 
 /// The name of the topic that a flow writes its checkpoints to.
 pub(crate) fn topic(flow: &Flow) -> String {
-    format!("{}.checkpoints.internal", flow.source)
+    flow.mm2_topics.checkpoints_of(&flow.source)
 }
 
 impl Checkpoints {
     pub(crate) fn new(flow: &Flow, target: &Client) -> Checkpoints {
-        let name = format!("{}.checkpoints.internal", flow.source);
-        Checkpoints { topic: record_topic(flow, target, name), written: HashMap::new(), is_failing: false }
+        Checkpoints {
+            topic: record_topic(flow, target, topic(flow)),
+            written: HashMap::new(),
+            is_failing: false,
+        }
     }
 
     /// Writes those of a group that are not what was written last.

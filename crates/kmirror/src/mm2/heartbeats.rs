@@ -6,6 +6,7 @@ use kmirror_client::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::names::HEARTBEATS;
 use super::{record_topic, records};
 use crate::config::Flow;
 use crate::topics::compacted::{RecordTopic, now_ms};
@@ -60,16 +61,8 @@ impl Heartbeats {
 
 /// The names of the topics that a flow writes its heartbeats to.
 pub(crate) fn topics(flow: &Flow) -> [String; 2] {
-    [TOPIC.to_owned(), format!("{}.{TOPIC}", flow.source)]
+    [HEARTBEATS.to_owned(), flow.mm2_topics.heartbeats_of(&flow.source)]
 }
 
-/// Whether the target's topic of this name is one that a flow from `source` writes its heartbeats to.
-pub(crate) fn is_heartbeats(source: &str, target_topic: &str) -> bool {
-    target_topic == TOPIC
-        || target_topic.strip_prefix(source).and_then(|rest| rest.strip_prefix('.')) == Some(TOPIC)
-}
-
-/// `MirrorClientConfig.HEARTBEATS_TOPIC`.
-const TOPIC: &str = "heartbeats";
 /// `emit.heartbeats.interval.seconds`.
 const INTERVAL: Duration = Duration::from_secs(1);

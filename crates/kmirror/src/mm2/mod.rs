@@ -4,13 +4,15 @@
 
 pub(crate) mod checkpoints;
 pub(crate) mod heartbeats;
+mod names;
 pub(crate) mod offset_syncs;
 mod records;
 
 use kmirror_client::Client;
 
 pub(crate) use self::checkpoints::{Checkpoint, Checkpoints};
-pub(crate) use self::heartbeats::{Heartbeats, is_heartbeats};
+pub(crate) use self::heartbeats::Heartbeats;
+pub(crate) use self::names::is_checkpoints;
 pub(crate) use self::offset_syncs::OffsetSyncs;
 use crate::config::Flow;
 use crate::topics::compacted::RecordTopic;

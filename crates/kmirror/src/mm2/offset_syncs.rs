@@ -32,7 +32,7 @@ pub(crate) fn topic<'a>(flow: &Flow, source: &'a Client, target: &'a Client) -> 
         Location::Source => (source, &flow.target),
         Location::Target => (target, &flow.source),
     };
-    Some((client, format!("mm2-offset-syncs.{other}.internal")))
+    Some((client, flow.mm2_topics.offset_syncs_with(other)))
 }
 
 impl OffsetSyncs {

@@ -92,7 +92,7 @@ pub(crate) fn pair(
             continue;
         }
         let name = flow.naming.target_topic(&flow.source, topic_name);
-        if flow.mm2_topics.heartbeats && crate::mm2::is_heartbeats(&flow.source, &name) {
+        if flow.mm2_topics.heartbeats && flow.mm2_topics.are_heartbeats(&flow.source, &name) {
             continue; // written by this flow itself
         }
         if let Some(first) = by_target.insert(name.clone(), Arc::clone(topic_name)) {
