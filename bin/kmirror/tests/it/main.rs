@@ -8,6 +8,7 @@ mod brokers;
 mod cluster;
 mod consumers;
 mod control;
+mod control_plane;
 mod copies;
 mod demo;
 mod follows;

@@ -84,8 +84,10 @@ impl Cluster for Kafka {
     }
 
     fn has_config(&self, topic: &str, key: &str, value: &str) -> bool {
-        let described = self.endpoint.tool(&["topics", "--describe", "--topic", topic]).unwrap();
-        described.success().unwrap().stdout.contains(&format!("{key}={value}"))
+        let Ok(described) = self.endpoint.described_topics(&[topic]) else { return false };
+        let described = described.concat();
+        let set = described.rsplit('\t').next().unwrap_or_default();
+        set.split(' ').any(|setting| setting == format!("{key}={value}"))
     }
 
     fn partitions(&self, topic: &str) -> Option<i32> {
