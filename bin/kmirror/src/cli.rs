@@ -56,6 +56,8 @@ pub(crate) enum Command {
 pub(crate) enum ConfigCommand {
     /// Print every key with its default, what it means, and the key of MirrorMaker 2 that means the same
     Reference,
+    /// Print the JSON Schema of kmirror.yaml, for editors
+    Schema,
     /// Read a file as `run` would, and connect to nothing
     Check(ConfigArguments),
 }

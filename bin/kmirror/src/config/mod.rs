@@ -5,6 +5,7 @@ pub(crate) mod place;
 pub(crate) mod placeholder;
 pub(crate) mod problem;
 mod raw;
+mod schema;
 mod source;
 mod text;
 
@@ -25,6 +26,11 @@ use crate::import::Imported;
 
 /// Every key with its default, and what it means.
 pub(crate) const REFERENCE: &str = include_str!("reference.yaml");
+
+/// The JSON Schema of kmirror.yaml.
+pub(crate) fn json_schema() -> serde_json::Value {
+    schema::schema(REFERENCE)
+}
 
 /// A configuration that was read.
 #[derive(Debug)]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::text::{Bytes, Count, Interval, Moment, Text, Texts};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawConfig {
     pub(crate) clusters: BTreeMap<String, RawCluster>,
@@ -16,14 +17,14 @@ pub(crate) struct RawConfig {
     pub(crate) http: HttpSection,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HttpSection {
     /// Where a running mirror answers. Nowhere if not set.
     pub(crate) listen: Option<Text>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawCluster {
     /// A list, or one string with commas.
@@ -31,13 +32,17 @@ pub(crate) struct RawCluster {
     pub(crate) client_id: Option<Text>,
     pub(crate) connect_timeout: Option<Interval>,
     pub(crate) request_timeout: Option<Interval>,
+    #[schemars(with = "Option<serde_json::Value>")]
     pub(crate) tls: Option<IgnoredAny>,
+    #[schemars(with = "Option<serde_json::Value>")]
     pub(crate) sasl: Option<IgnoredAny>,
+    #[schemars(with = "Option<serde_json::Value>")]
     pub(crate) properties: Option<IgnoredAny>,
+    #[schemars(with = "Option<serde_json::Value>")]
     pub(crate) properties_file: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawFlow {
     pub(crate) source: Text,
@@ -92,21 +97,21 @@ pub(crate) struct RawFlow {
     pub(crate) metadata_refresh_interval: Option<Interval>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected `source`, `broker` or a number")]
 pub(crate) enum ReplicationFactorSection {
     Word(ReplicationFactorWord),
     Number(i16),
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ReplicationFactorWord {
     Source,
     Broker,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TopicConfigsSection {
     pub(crate) follow: Option<bool>,
@@ -115,21 +120,21 @@ pub(crate) struct TopicConfigsSection {
     pub(crate) interval: Option<Interval>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DefaultsFromWord {
     Target,
     Source,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected `ignore`, `park` or `{ delete_after: 1h }`")]
 pub(crate) enum OnDeletedSection {
     Word(OnDeletedWord),
     Delete { delete_after: Interval },
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnDeletedWord {
     Ignore,
@@ -142,7 +147,7 @@ impl Default for OnDeletedSection {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mm2TopicsSection {
     #[serde(default)]
@@ -155,7 +160,7 @@ pub(crate) struct Mm2TopicsSection {
     pub(crate) internal_separator: Option<Text>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OffsetSyncsWord {
     #[default]
@@ -165,14 +170,14 @@ pub(crate) enum OffsetSyncsWord {
 }
 
 /// Each of both lists has a default of its own.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GroupsSection {
     pub(crate) include: Option<Vec<Text>>,
     pub(crate) exclude: Option<Vec<Text>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnGroupResetWord {
     #[default]
@@ -180,7 +185,7 @@ pub(crate) enum OnGroupResetWord {
     Keep,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Selection {
     #[serde(default)]
@@ -189,14 +194,14 @@ pub(crate) struct Selection {
     pub(crate) exclude: Vec<Text>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected `identity`, `prefixed` or `{ template: \"{source}.{topic}\" }`")]
 pub(crate) enum NamingSection {
     Word(NamingWord),
     Template { template: Text },
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum NamingWord {
     Identity,
@@ -209,7 +214,7 @@ impl Default for NamingSection {
     }
 }
 
-#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Offsets {
     #[default]
@@ -218,14 +223,14 @@ pub(crate) enum Offsets {
     Mapped,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected `earliest`, `latest` or `{ timestamp: … }`")]
 pub(crate) enum Start {
     Word(StartWord),
     Timestamp { timestamp: Moment },
 }
 
-#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StartWord {
     Earliest,
@@ -233,7 +238,7 @@ pub(crate) enum StartWord {
 }
 
 /// What copied the topics before.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     deny_unknown_fields,
@@ -245,14 +250,14 @@ pub(crate) enum TakeoverSection {
     Group { group: Text },
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TakeoverWord {
     None,
     Mm2,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mm2Section {
     pub(crate) offsets_topic: Option<Text>,
@@ -265,7 +270,7 @@ impl Default for TakeoverSection {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AclsWord {
     None,
@@ -274,7 +279,7 @@ pub(crate) enum AclsWord {
     Full,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RetentionWord {
     #[default]
@@ -282,7 +287,7 @@ pub(crate) enum RetentionWord {
     Follow,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnExpiredWord {
     #[default]
@@ -290,7 +295,7 @@ pub(crate) enum OnExpiredWord {
     Skip,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnRecreatedWord {
     #[default]
@@ -298,14 +303,14 @@ pub(crate) enum OnRecreatedWord {
     Restart,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnTruncatedWord {
     #[default]
     Stop,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnDivergedWord {
     #[default]
@@ -319,7 +324,7 @@ impl Default for Start {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum IsolationWord {
     #[default]

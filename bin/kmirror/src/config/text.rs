@@ -1,8 +1,10 @@
 //! Scalars of the configuration file: sizes and durations with units. Placeholders have been replaced.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -157,6 +159,32 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
         Scalar::Text(text) => text,
     })
 }
+
+/// What the scalars look like in the JSON Schema.
+macro_rules! looks_like {
+    ($($type:ident: $schema:tt),+ $(,)?) => {
+        $(
+            impl JsonSchema for $type {
+                fn schema_name() -> Cow<'static, str> {
+                    stringify!($type).into()
+                }
+
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    json_schema!($schema)
+                }
+            }
+        )+
+    };
+}
+
+looks_like!(
+    Text: { "type": ["string", "boolean", "number"] },
+    Texts: { "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] },
+    Bytes: { "type": ["string", "integer"] },
+    Count: { "type": ["string", "integer"] },
+    Interval: { "type": ["string", "integer"] },
+    Moment: { "type": ["string", "integer"] },
+);
 
 #[cfg(test)]
 mod tests {
