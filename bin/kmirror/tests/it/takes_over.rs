@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use kmirror_testkit::{
-    ClusterPair, Isolation, KafkaEndpoint, PrintedRecord, RunningTool, Workload, real_kafka, unique_topic,
+    ClusterPair, Isolation, KafkaEndpoint, KafkaJars, KafkaRelease, PrintedRecord, RunningTool, Workload,
+    real_kafka, unique_topic,
 };
 
 use crate::kmirror::{Kmirror, await_that};
@@ -148,18 +150,22 @@ impl MirrorMaker {
         self.pair.target.records(&remote, Isolation::ReadUncommitted).map_or(0, |records| records.len())
     }
 
-    /// Each record of the source is on the target once, in order, whatever its offset.
     fn assert_copied_once(&self, topic: &str) {
-        let source = self.pair.source.records(topic, Isolation::ReadCommitted).unwrap();
-        let target = self.pair.target.records(&self.remote(topic), Isolation::ReadCommitted).unwrap();
-        let (source, target) = (by_partition(source), by_partition(target));
-        for (partition, records) in &source {
-            let found = target.get(partition).unwrap();
-            let differs = records.iter().zip(found).position(|(record, found)| record != found);
-            assert_eq!((differs, found.len()), (None, records.len()), "{topic}-{partition}");
-        }
-        assert_eq!(source.len(), target.len());
+        assert_copied_once(self.pair, topic, &self.remote(topic));
     }
+}
+
+/// Each record of the source is on the target once, in order, whatever its offset.
+fn assert_copied_once(pair: &ClusterPair, topic: &str, remote: &str) {
+    let source = pair.source.records(topic, Isolation::ReadCommitted).unwrap();
+    let target = pair.target.records(remote, Isolation::ReadCommitted).unwrap();
+    let (source, target) = (by_partition(source), by_partition(target));
+    for (partition, records) in &source {
+        let found = target.get(partition).unwrap();
+        let differs = records.iter().zip(found).position(|(record, found)| record != found);
+        assert_eq!((differs, found.len()), (None, records.len()), "{topic}-{partition}");
+    }
+    assert_eq!(source.len(), target.len());
 }
 
 /// What a record is, but for its offset.
@@ -297,3 +303,43 @@ const FACTORS: &str = "offset-syncs.topic.replication.factor = 1\ncheckpoints.to
     heartbeats.topic.replication.factor = 1\noffset.storage.replication.factor = 1\nstatus.storage.replication.factor = 1\n\
     config.storage.replication.factor = 1\noffset.storage.partitions = 2\nrefresh.topics.interval.seconds = 1\n\
     refresh.groups.interval.seconds = 1\nemit.checkpoints.interval.seconds = 1\nsync.group.offsets.interval.seconds = 1\n";
+
+/// It commits on the source what has arrived when it is stopped.
+#[test]
+fn what_mirror_maker_1_has_filled_goes_on_where_it_was_stopped() {
+    let Some(kafka) = real_kafka("what_mirror_maker_1_has_filled_goes_on_where_it_was_stopped") else {
+        return;
+    };
+    let pair = kafka.pair().unwrap();
+    let (topic, group) = (unique_topic("mm1"), unique_topic("mirror-maker-1"));
+    let old = |kafka: &KafkaEndpoint| {
+        KafkaEndpoint::new(KafkaJars::resolve(KafkaRelease::KAFKA_3_9).unwrap(), kafka.bootstrap_servers())
+    };
+    let file = |name: &str, kafka: &KafkaEndpoint, more: &str| {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{group}-{name}.properties"));
+        std::fs::write(&path, format!("bootstrap.servers={}\n{more}", kafka.bootstrap_servers())).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let consumer = file("consumer", &pair.source, &format!("group.id={group}\nauto.offset.reset=earliest\n"));
+    let producer = file("producer", &pair.target, "");
+    let flags = ["--consumer.config", &consumer, "--producer.config", &producer, "--include", &topic];
+    // It creates no topics, and sees new ones late.
+    [&pair.source, &pair.target].map(|kafka| kafka.create_topic(&topic, 1, &[]).unwrap());
+    let load = pair
+        .source
+        .start_load(&[Workload::new(&topic).records(u32::MAX.into()).records_per_second(500)])
+        .unwrap();
+    let arrived =
+        || pair.target.records(&topic, Isolation::ReadUncommitted).map_or(0, |records| records.len());
+    let running =
+        old(&pair.target).start_tool(&[&["kafka.tools.MirrorMaker"], &flags[..]].concat(), "").unwrap();
+    await_that("it copies", || arrived() > 1_000);
+    running.terminate(Duration::from_secs(60)).unwrap();
+    let before = arrived();
+    load.stop().unwrap();
+    let kmirror =
+        Command::new(env!("CARGO_BIN_EXE_kmirror")).arg("mm1").args(flags).arg("--once").output().unwrap();
+    assert!(kmirror.status.success(), "{}", String::from_utf8_lossy(&kmirror.stderr));
+    assert!(arrived() > before, "records were left for kmirror");
+    assert_copied_once(pair, &topic, &topic);
+}
