@@ -304,6 +304,33 @@ const FACTORS: &str = "offset-syncs.topic.replication.factor = 1\ncheckpoints.to
     config.storage.replication.factor = 1\noffset.storage.partitions = 2\nrefresh.topics.interval.seconds = 1\n\
     refresh.groups.interval.seconds = 1\nemit.checkpoints.interval.seconds = 1\nsync.group.offsets.interval.seconds = 1\n";
 
+/// With `exactly.once.source.support` its positions are in the transactions of its records, and the last one stays open.
+#[test]
+fn what_mirror_maker_has_filled_in_transactions_goes_on_behind_the_last_one() {
+    let Some(kafka) = real_kafka("what_mirror_maker_has_filled_in_transactions_goes_on_behind_the_last_one")
+    else {
+        return;
+    };
+    let pair = kafka.pair().unwrap();
+    let topic = unique_topic("transactional");
+    let more = "backup.exactly.once.source.support = enabled\nALIAS.consumer.isolation.level = read_committed\n\
+                ALIAS->backup.producer.override.transaction.timeout.ms = 5000\n";
+    let mirror_maker = MirrorMaker::of(pair, &[&topic], "none", more);
+    let endless = Workload::new(&topic).partitions(2).records(u32::MAX.into()).records_per_second(2_000);
+    let load = pair.source.start_load(&[endless.transactions(10).abort_every(4)]).unwrap();
+    let running = mirror_maker.start();
+    await_that("it copies", || mirror_maker.copied(&topic) > 3_000);
+    drop(running);
+    let kmirror = mirror_maker.kmirror();
+    let mut mirror = kmirror.start();
+    mirror.says(&["going on behind what was copied before", &mirror_maker.remote(&topic)]);
+    load.stop().unwrap();
+    assert_eq!(mirror.end("TERM"), Some(143));
+    kmirror.copy();
+    kmirror.prove();
+    mirror_maker.assert_copied_once(&topic);
+}
+
 /// It commits on the source what has arrived when it is stopped.
 #[test]
 fn what_mirror_maker_1_has_filled_goes_on_where_it_was_stopped() {
