@@ -125,8 +125,9 @@ impl Mirror {
         let routes = runner::routes(&self.flows, &clients);
         runner::refuse_circles(&routes, &self.flows, &clients).await?;
         let mut plan = Plan::default();
-        for (flow, selected, source, target) in self.connected(&clients) {
-            plan.add(flow, selected, source, target).await?;
+        let terms = runner::terms(&self.flows, &routes);
+        for ((flow, _, source, target), terms) in self.connected(&clients).zip(&terms) {
+            plan.add(flow, terms, source, target).await?;
         }
         Ok(plan)
     }

@@ -90,11 +90,8 @@ impl Runner {
             clients = connect(&mirror.clusters, &mirror.flows, HashMap::new()) => clients?,
             () = self.stop.cancelled() => return Ok(()),
         };
-        let routes = routes(&mirror.flows, &self.clients);
-        for (route, ((flow, selected), shared)) in
-            mirror.flows.into_iter().zip(self.shown.flows()).enumerate()
-        {
-            let terms = Terms { selected, routes: Arc::clone(&routes), route };
+        let terms = terms(&mirror.flows, &routes(&mirror.flows, &self.clients));
+        for (((flow, _), terms), shared) in mirror.flows.into_iter().zip(terms).zip(self.shown.flows()) {
             let started = self.start(flow, terms, shared, Tries::Once);
             self.flows.extend(started);
         }
@@ -174,7 +171,7 @@ impl Runner {
         self.stop_others(&steps).await;
         self.clusters = mirror.clusters;
         self.clients = clients;
-        self.apply(mirror.flows, &steps, &routes);
+        self.apply(flows, terms(&mirror.flows, &routes), &steps);
         Ok(reloaded)
     }
 
@@ -195,11 +192,10 @@ impl Runner {
         }
     }
 
-    fn apply(&mut self, flows: Vec<(Flow, Selected)>, steps: &[Step], routes: &Arc<[Route]>) {
+    fn apply(&mut self, flows: Vec<Flow>, terms: Vec<Terms>, steps: &[Step]) {
         let before = std::mem::take(&mut self.flows);
         let mut after = Vec::new();
-        for (route, ((flow, selected), step)) in flows.into_iter().zip(steps).enumerate() {
-            let terms = Terms { selected, routes: Arc::clone(routes), route };
+        for ((flow, terms), step) in flows.into_iter().zip(terms).zip(steps) {
             let going_on = match step {
                 Step::Keep(place) | Step::Filter(place) => before.get(*place),
                 Step::Restart(_) | Step::Start => None,
@@ -280,6 +276,22 @@ pub(crate) async fn refuse_circles(
         }
     }
     Ok(())
+}
+
+/// What each flow copies, among the others.
+pub(crate) fn terms(flows: &[(Flow, Selected)], routes: &Arc<[Route]>) -> Vec<Terms> {
+    let places = flows.iter().zip(routes.iter()).enumerate();
+    let terms = places.map(|(route, ((_, selected), place))| {
+        let back = flows.iter().zip(routes.iter());
+        let back = back.filter(|(_, other)| other.source == place.target && other.target == place.source);
+        Terms {
+            selected: selected.clone(),
+            returning: back.map(|((_, back), _)| back.groups.clone()).collect(),
+            routes: Arc::clone(routes),
+            route,
+        }
+    });
+    terms.collect()
 }
 
 /// Where records go. A cluster whose id is not known stands for itself.

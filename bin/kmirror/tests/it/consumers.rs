@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use kmirror_testkit::{Isolation, LogOffset, PrintedRecord, Workload, real_kafka, unique_topic};
+use kmirror_testkit::{
+    GroupProtocol, Isolation, KafkaEndpoint, LogOffset, PrintedRecord, Workload, real_kafka, unique_topic,
+};
 
-use crate::kmirror::{Kmirror, await_that};
+use crate::kmirror::{Kmirror, Running, await_that};
 use crate::scene::Scene;
 use crate::stage::{AnyCluster, Stage, on_both_kinds};
 
 on_both_kinds!(
+    groups_go_there_and_back_and_read_each_record_once,
+    a_group_that_moved_keeps_its_place_on_both_sides,
     a_look_up_by_timestamp_never_lands_behind_the_sources,
     groups_follow_and_go_back_only_where_they_were_reset,
     groups_of_a_shifted_copy_stand_at_the_same_records,
@@ -32,6 +36,149 @@ fn a_group_goes_on_at_the_next_record_with_its_offsets_as_they_are() {
     Kmirror::between(source.bootstrap_servers(), target.bootstrap_servers(), &[&topic], "").copy();
     let rest = target.consume(&group, &topic, all.len() - read.len()).unwrap();
     assert_eq!(by_partition([read, rest].concat()), by_partition(all), "each record once, in order");
+}
+
+/// The usual file for two sites that both may be written to.
+fn both_ways(source: &str, target: &str, topic: &str) -> Kmirror {
+    let flow = |from: &str, to: &str| {
+        format!(
+            "  - {{ source: {from}, target: {to}, topics: {{ include: [{topic:?}] }}, naming: prefixed, groups_interval: 200ms }}\n"
+        )
+    };
+    Kmirror::with_config(&format!(
+        "clusters:\n  east: {{ bootstrap_servers: \"{}\" }}\n  west: {{ bootstrap_servers: \"{}\" }}\nflows:\n{}{}",
+        source,
+        target,
+        flow("east", "west"),
+        flow("west", "east")
+    ))
+}
+
+fn start_both_ways(source: &AnyCluster, target: &AnyCluster, topic: &str) -> Running {
+    both_ways(&source.bootstrap_servers(), &target.bootstrap_servers(), topic).start()
+}
+
+fn groups_go_there_and_back_and_read_each_record_once(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let (topic, group) = (unique_topic("commuters"), unique_topic("group"));
+    let there = format!("east.{topic}");
+    let load =
+        |first, records| Workload::new(&topic).first(first).records(records).transactions(7).abort_every(4);
+    source.produce(&[load(0, 300)]);
+    let mut mirror = start_both_ways(&source, &target, &topic);
+    await_that("everything is copied", || target.end(&there, 0) == source.end(&topic, 0));
+    // A consumer reads so many records from where its group stands, and commits behind them.
+    let mut read = Vec::new();
+    let mut consume = |cluster: &AnyCluster, topic: &str, count: usize| {
+        let from = cluster.committed(&group, topic, 0).unwrap_or(0);
+        let records = cluster.records(topic, Isolation::ReadCommitted).into_iter();
+        let part: Vec<_> = records.filter(|record| record.offset >= from).take(count).collect();
+        let next = part.last().unwrap().offset + 1;
+        read.extend(part.into_iter().map(|record| record.value));
+        cluster.commit(&group, topic, 0, next);
+        next
+    };
+    let is_at = |cluster: &AnyCluster, topic: &str, offset| {
+        await_that("the group has followed", || cluster.committed(&group, topic, 0) == Some(offset));
+    };
+    let next = consume(&source, &topic, 50);
+    is_at(&target, &there, next);
+    for _ in 0..2 {
+        let next = consume(&target, &there, 30);
+        is_at(&source, &topic, next);
+    }
+    source.produce(&[load(300, 100)]);
+    let next = consume(&source, &topic, 40);
+    is_at(&target, &there, next);
+    assert_eq!(mirror.end("TERM"), Some(143));
+    // It moves while nobody looks.
+    consume(&target, &there, 20);
+    let (east, west) = (source.bootstrap_servers(), target.bootstrap_servers());
+    let planned = both_ways(&east, &west, &topic).run(&["plan", "--format", "json"]).with_code(0).stdout();
+    assert!(planned.contains("it reads the target, and would be followed on the source"), "{planned}");
+    let mut mirror = start_both_ways(&source, &target, &topic);
+    await_that("the group has followed", || {
+        source.committed(&group, &topic, 0) == target.committed(&group, &there, 0)
+    });
+    await_that("everything is copied", || target.end(&there, 0) == source.end(&topic, 0));
+    consume(&source, &topic, usize::MAX);
+    let all = source.records(&topic, Isolation::ReadCommitted).into_iter();
+    assert_eq!(read, all.map(|record| record.value).collect::<Vec<_>>(), "each record once, in order");
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+fn a_group_that_moved_keeps_its_place_on_both_sides(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let topic = unique_topic("places");
+    let there = format!("east.{topic}");
+    let [group, young, deleted] = ["group", "young", "deleted"].map(unique_topic);
+    source.produce(&[Workload::new(&topic).records(200)]);
+    let mut mirror = start_both_ways(&source, &target, &topic);
+    await_that("everything is copied", || target.end(&there, 0) == Some(200));
+    let places = |group: &str| (source.committed(group, &topic, 0), target.committed(group, &there, 0));
+    let rests_at = |group: &str, here, away| {
+        let expected = (Some(here), Some(away));
+        await_that(&format!("{group} is at {expected:?}"), || places(group) == expected);
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert_eq!(places(group), expected, "it stays there");
+    };
+    for group in [&group, &deleted] {
+        source.commit(group, &topic, 0, 50);
+    }
+    rests_at(&group, 50, 50);
+    target.commit(&group, &there, 0, 100);
+    rests_at(&group, 100, 100);
+    source.commit(&group, &topic, 0, 150);
+    rests_at(&group, 150, 150);
+    // Resets: on the source, which the target follows, and on the target alone.
+    source.commit(&group, &topic, 0, 5);
+    rests_at(&group, 5, 5);
+    target.commit(&group, &there, 0, 2);
+    rests_at(&group, 5, 2);
+    target.commit(&group, &there, 0, 120);
+    rests_at(&group, 120, 120);
+    // One that begins on the target, and one that is deleted on the source.
+    target.commit(&young, &there, 0, 30);
+    rests_at(&young, 30, 30);
+    source.delete_group(&deleted);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(places(&deleted), (None, Some(50)));
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+/// For real Kafka alone, since it is Java's consumers, of both protocols, that move.
+#[test]
+fn consumers_go_there_and_back_and_read_each_record_once() {
+    let Some(kafka) = real_kafka("consumers_go_there_and_back_and_read_each_record_once") else { return };
+    let pair = kafka.pair().unwrap();
+    let (source, target) = (&pair.source, &pair.target);
+    let (topic, group) = (unique_topic("commuters"), unique_topic("group"));
+    let there = format!("east.{topic}");
+    source.produce(&[Workload::new(&topic).partitions(2).records(400)]).unwrap();
+    let mut mirror = both_ways(source.bootstrap_servers(), target.bootstrap_servers(), &topic).start();
+    let end = |kafka: &KafkaEndpoint, topic: &str, partition| {
+        kafka.offset(topic, partition, LogOffset::Latest).unwrap_or(-1)
+    };
+    await_that("everything is copied", || {
+        (0..2).all(|partition| end(target, &there, partition) == end(source, &topic, partition))
+    });
+    let positions = |kafka: &KafkaEndpoint| -> BTreeMap<i32, i64> {
+        let offsets = kafka.group_offsets(&group).unwrap().into_iter();
+        offsets.map(|(_, partition, offset)| (partition, offset)).collect()
+    };
+    let mut read = Vec::new();
+    for (kafka, topic, protocol, count) in [
+        (source, &topic, GroupProtocol::Classic, 130),
+        (target, &there, GroupProtocol::Consumer, 130),
+        (source, &topic, GroupProtocol::Classic, 140),
+    ] {
+        read.extend(kafka.consume_by(protocol, &group, topic, count).unwrap());
+        await_that("the group has followed", || positions(source) == positions(target));
+    }
+    read.iter_mut().for_each(|record| record.topic.clone_from(&topic));
+    let all = source.records(&topic, Isolation::ReadCommitted).unwrap();
+    assert_eq!(by_partition(read), by_partition(all), "each record once, in order");
+    assert_eq!(mirror.end("TERM"), Some(143));
 }
 
 fn groups_follow_and_go_back_only_where_they_were_reset(stage: &Stage) {

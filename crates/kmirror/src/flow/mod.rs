@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::supervisor::run;
 use crate::config::Flow;
 use crate::loops::Route;
-use crate::selection::Selected;
+use crate::selection::{GroupMatcher, Selected};
 use crate::status::{FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
 
 /// What a flow's supervisor works with.
@@ -39,6 +39,8 @@ pub(crate) struct FlowContext {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) selected: Selected,
+    /// The groups of each flow that goes the other way: they return when they have moved to the target.
+    pub(crate) returning: Vec<GroupMatcher>,
     /// All flows of the mirror, and which of them this is.
     pub(crate) routes: Arc<[Route]>,
     pub(crate) route: usize,

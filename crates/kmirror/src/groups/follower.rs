@@ -1,7 +1,8 @@
-//! The task that lets groups follow, beside a flow.
+//! The task that lets groups follow, and return, beside a flow.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, CommittedOffset, KafkaError, TopicPartition};
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::judge::{Arrived, Decision, Standing, judge};
+use super::judge::{Arrived, Decision, GroupRules, Settled, Standing, judge};
 use crate::config::OnGroupReset;
 use crate::flow::beside::Rounds;
 use crate::flow::{FlowContext, FlowShared, Terms};
@@ -25,14 +26,14 @@ pub(crate) struct GroupFollower {
     own_group: Option<String>,
     on_reset: OnGroupReset,
     interval: Duration,
-    /// By group and partition of the source: where it stood when the target's was last right.
-    settled: HashMap<String, HashMap<TopicPartition, i64>>,
+    /// By group and partition of the source: where it stood when both sides were last right.
+    settled: HashMap<String, HashMap<TopicPartition, Settled>>,
     /// What failed and was told: groups by their id, lists by the cluster's alias.
     failing: HashSet<String>,
     /// Where MirrorMaker's readers look, if they are to find something.
     checkpoints: Option<Checkpoints>,
-    /// Groups that consumers read on the target with, which was told.
-    active: HashSet<String>,
+    /// Groups that consumers read one of the clusters with, which was told.
+    active: HashSet<(End, String)>,
 }
 
 /// A partition that is copied.
@@ -81,33 +82,44 @@ impl GroupFollower {
     }
 
     async fn follow(&mut self) {
-        let (copied, groups) = (self.copied(), self.terms.borrow().selected.groups.clone());
+        let (copied, groups, returning) = {
+            let terms = self.terms.borrow();
+            (self.copied(), terms.selected.groups.clone(), terms.returning.clone())
+        };
         if copied.is_empty() || groups.is_empty() {
             return;
         }
-        let listed = match self.source.list_groups().await {
-            Ok(listed) => listed,
-            Err(error) => {
-                return self.tell(
-                    self.source.alias().to_owned(),
-                    &error,
-                    "DESCRIBE on the groups of the source",
-                );
-            }
+        let may_return = |group: &str| returning.iter().any(|groups| groups.matches(group));
+        let Some(mut ids) = self.list(&self.source.clone(), "DESCRIBE on the groups of the source").await
+        else {
+            return;
         };
-        self.failing.remove(self.source.alias());
-        for group in listed {
-            let is_own = self.own_group.as_ref() == Some(&group.id);
-            if is_own || !is_of_consumers(&group) || !groups.matches(&group.id) {
+        if !returning.is_empty() {
+            let there = self.list(&self.target.clone(), "DESCRIBE on the groups of the target").await;
+            ids.extend(there.into_iter().flatten().filter(|id| may_return(id)));
+        }
+        for group in ids {
+            if self.own_group.as_ref() == Some(&group) || !groups.matches(&group) {
                 continue;
             }
-            match self.follow_group(&group.id, &copied).await {
-                Ok(()) => drop(self.failing.remove(&group.id)),
-                Err(error) => self.tell(
-                    group.id,
-                    &error,
-                    "DESCRIBE on the group of the source, READ on that of the target and on its topics",
-                ),
+            let rules = GroupRules { on_reset: self.on_reset, may_return: may_return(&group) };
+            match self.follow_group(&group, &copied, rules).await {
+                Ok(()) => drop(self.failing.remove(&group)),
+                Err(error) => self.tell(group, &error, permissions(rules)),
+            }
+        }
+    }
+
+    /// The groups of consumers on a cluster.
+    async fn list(&mut self, cluster: &Client, permission: &str) -> Option<BTreeSet<String>> {
+        match cluster.list_groups().await {
+            Ok(listed) => {
+                self.failing.remove(cluster.alias());
+                Some(listed.into_iter().filter(is_of_consumers).map(|group| group.id).collect())
+            }
+            Err(error) => {
+                self.tell(cluster.alias().to_owned(), &error, permission);
+                None
             }
         }
     }
@@ -116,9 +128,10 @@ impl GroupFollower {
         let copied = self.shared.published().into_iter().filter_map(|partition| {
             let position = partition.gauge.position();
             let lineage = partition.gauge.lineage()?;
+            let source_end = partition.gauge.source_end.load(Ordering::Relaxed);
             let copied = Copied {
                 target: TopicPartition::new(partition.target_topic, partition.partition),
-                arrived: Arrived { lineage, position },
+                arrived: Arrived { lineage, position, source_end },
             };
             (position >= 0)
                 .then(|| (TopicPartition::new(partition.source_topic, partition.partition), copied))
@@ -130,75 +143,113 @@ impl GroupFollower {
         &mut self,
         group: &str,
         copied: &HashMap<TopicPartition, Copied>,
+        rules: GroupRules,
     ) -> Result<(), ClientError> {
-        let on_source = self.source.all_committed_offsets(group, TIMEOUT).await?;
+        let on_source: HashMap<_, _> =
+            self.source.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
         if let Some(checkpoints) = &mut self.checkpoints {
             let found = on_source
                 .iter()
                 .filter_map(|(partition, committed)| copied.get(partition)?.checkpoint(committed));
             checkpoints.write(group, found.collect()).await;
         }
+        let on_target = self.on_target(group, copied, &on_source, rules).await?;
         let settled = self.settled.entry(group.to_owned()).or_default();
-        let moved: Vec<_> = on_source
-            .into_iter()
-            .filter_map(|(partition, committed)| Some((copied.get(&partition)?, partition, committed)))
-            .filter(|(_, partition, committed)| settled.get(partition) != Some(&committed.offset))
-            .collect();
-        if moved.is_empty() {
-            return Ok(());
-        }
-        let targets: Vec<_> = moved.iter().map(|(copied, ..)| copied.target.clone()).collect();
-        let on_target = self.target.committed_offsets(group, &targets, TIMEOUT).await?;
-        let mut commits = Vec::new();
-        for ((copied, partition, committed), (_, there)) in moved.into_iter().zip(on_target) {
-            let standing = Standing {
-                source: committed.offset,
-                target: there?.map(|there| there.offset),
-                source_before: settled.get(&partition).copied(),
-            };
-            match judge(standing, &copied.arrived, self.on_reset) {
-                Decision::Same if committed.offset > copied.arrived.position => {}
-                Decision::Same => drop(settled.insert(partition, committed.offset)),
-                Decision::Unknown => {
-                    debug!(group, %partition, ?standing, "the group stands where the copy was another one's")
+        let (mut commits, mut returns) = (Vec::new(), Vec::new());
+        for (partition, copied) in copied {
+            let (here, there) = (on_source.get(partition), on_target.get(&copied.target));
+            if here.is_none() && there.is_none() {
+                continue;
+            }
+            let (source, target) = (here.map(|here| here.offset), there.map(|there| there.offset));
+            let standing = Standing { source, target, settled: settled.get(partition).copied() };
+            match (judge(standing, &copied.arrived, rules), source) {
+                (Decision::Same, Some(source)) if source <= copied.arrived.position => {
+                    settled.insert(partition.clone(), Settled::at(source));
                 }
-                Decision::Ahead => {
+                (Decision::Same, _) => {}
+                (Decision::Unknown, _) => {
+                    debug!(group, %partition, ?standing, "the group stands where the copy was another one's");
+                }
+                (Decision::Ahead(now), _) => {
                     debug!(group, %partition, ?standing, "the group is further on the target");
-                    settled.insert(partition, committed.offset);
+                    settled.insert(partition.clone(), now);
                 }
-                Decision::Commit { target, is_all } => {
-                    // A leader epoch means something on its own cluster only.
-                    let commit =
-                        CommittedOffset { offset: target, leader_epoch: None, metadata: committed.metadata };
-                    commits.push((partition, committed.offset, is_all, (copied.target.clone(), commit)));
-                }
+                (Decision::Commit { target, is_all }, source) => commits.push(Commit {
+                    settles: source.filter(|_| is_all).map(|source| (partition.clone(), source)),
+                    place: (copied.target.clone(), moved(target, here)),
+                }),
+                (Decision::Return { source }, _) => returns.push(Commit {
+                    settles: Some((partition.clone(), source)),
+                    place: (partition.clone(), moved(source, there)),
+                }),
             }
         }
-        self.commit(group, commits).await
+        self.commit(group, End::Target, commits).await?;
+        self.commit(group, End::Source, returns).await
     }
 
-    /// Commits for a group that nobody reads the target with: the broker refuses it else, whatever was seen before.
-    async fn commit(&mut self, group: &str, commits: Vec<Commit>) -> Result<(), ClientError> {
+    /// Where a group stands on the target, in the partitions of which that may matter: all, where it may return, and else those in
+    /// which it has moved on the source.
+    async fn on_target(
+        &self,
+        group: &str,
+        copied: &HashMap<TopicPartition, Copied>,
+        on_source: &HashMap<TopicPartition, CommittedOffset>,
+        rules: GroupRules,
+    ) -> Result<HashMap<TopicPartition, CommittedOffset>, ClientError> {
+        if rules.may_return {
+            return Ok(self.target.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect());
+        }
+        let settled = self.settled.get(group);
+        let is_settled = |partition: &TopicPartition, committed: &CommittedOffset| {
+            settled
+                .and_then(|settled| settled.get(partition))
+                .is_some_and(|settled| settled.source == committed.offset)
+        };
+        let moved = on_source.iter().filter(|(partition, committed)| !is_settled(partition, committed));
+        let targets: Vec<_> =
+            moved.filter_map(|(partition, _)| Some(copied.get(partition)?.target.clone())).collect();
+        let mut found = HashMap::new();
+        if !targets.is_empty() {
+            for (partition, committed) in self.target.committed_offsets(group, &targets, TIMEOUT).await? {
+                found.extend(committed?.map(|committed| (partition, committed)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Commits for a group that nobody reads that cluster with: the broker refuses it else, whatever was seen before.
+    async fn commit(&mut self, group: &str, end: End, commits: Vec<Commit>) -> Result<(), ClientError> {
         if commits.is_empty() {
             return Ok(());
         }
-        let offsets: Vec<_> = commits.iter().map(|(.., commit)| commit.clone()).collect();
-        let results = self.target.commit_offsets(group, &offsets, TIMEOUT).await?;
+        let offsets: Vec<_> = commits.iter().map(|commit| commit.place.clone()).collect();
+        let client = match end {
+            End::Source => &self.source,
+            End::Target => &self.target,
+        };
+        let results = client.commit_offsets(group, &offsets, TIMEOUT).await?;
         let settled = self.settled.entry(group.to_owned()).or_default();
-        for ((partition, source, is_all, _), (_, result)) in commits.into_iter().zip(results) {
+        for (commit, (_, result)) in commits.into_iter().zip(results) {
             match result {
-                Ok(()) if is_all => drop(settled.insert(partition, source)),
-                Ok(()) => {}
+                Ok(()) => {
+                    settled.extend(commit.settles.map(|(partition, source)| (partition, Settled::at(source))))
+                }
                 Err(error) if has_members(&error) => {
-                    if self.active.insert(group.to_owned()) {
-                        info!(group, "consumers read the target with this group: it keeps its own place");
+                    if self.active.insert((end, group.to_owned())) {
+                        info!(
+                            group,
+                            on = client.alias(),
+                            "consumers read this cluster with this group: it keeps its own place there"
+                        );
                     }
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.active.remove(group);
+        self.active.remove(&(end, group.to_owned()));
         Ok(())
     }
 
@@ -217,8 +268,31 @@ impl GroupFollower {
     }
 }
 
-/// A partition and an offset of the source, whether that is reached, and what is committed on the target.
-type Commit = (TopicPartition, i64, bool, (TopicPartition, CommittedOffset));
+/// One of the two clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum End {
+    Source,
+    Target,
+}
+
+/// What is to be committed, and which partition of the source is settled by that, at which offset.
+struct Commit {
+    settles: Option<(TopicPartition, i64)>,
+    place: (TopicPartition, CommittedOffset),
+}
+
+/// What a group wrote on the other side, at its offset on this one. A leader epoch means something on its own cluster only.
+fn moved(offset: i64, there: Option<&CommittedOffset>) -> CommittedOffset {
+    let metadata = there.map(|there| there.metadata.clone()).unwrap_or_default();
+    CommittedOffset { offset, leader_epoch: None, metadata }
+}
+
+fn permissions(rules: GroupRules) -> &'static str {
+    match rules.may_return {
+        false => "DESCRIBE on the group of the source, READ on that of the target and on its topics",
+        true => "READ on the group and on its topics, on both clusters",
+    }
+}
 
 /// Whether consumers are, or were, its members: what else uses groups (Connect's workers, share groups) has no offsets of records.
 pub(crate) fn is_of_consumers(group: &kmirror_client::ListedGroup) -> bool {

@@ -1,4 +1,8 @@
-//! What is to be committed on the target for a group and a partition. Pure.
+//! What is to be committed, and on which side, for a group and a partition. Pure.
+//!
+//! Groups follow from the source to the target. Where they may return, because the mirror copies the other way as well, a group that is
+//! further on the target than on the source has moved there, and the source's follows it. One judge decides both, so that they cannot
+//! fight: whatever it has brought to the source is not taken for a move of the source's group afterwards.
 
 use crate::config::OnGroupReset;
 use crate::lineage::Lineage;
@@ -10,17 +14,42 @@ pub(crate) struct Arrived {
     pub(crate) lineage: Lineage,
     /// The source offset below which everything is on the target.
     pub(crate) position: i64,
+    /// Where the source ends, as it was seen last; below zero where that is not known.
+    pub(crate) source_end: i64,
+}
+
+/// What the configuration says about groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupRules {
+    pub(crate) on_reset: OnGroupReset,
+    /// Whether a group that moved to the target is followed on the source.
+    pub(crate) may_return: bool,
 }
 
 /// Where a group stands in a partition: the offset that it reads next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// On the source.
-    pub(crate) source: i64,
-    /// On the target, in offsets of the target; `None` where it has committed nothing.
+    /// On the source; `None` where it has committed nothing.
+    pub(crate) source: Option<i64>,
+    /// On the target, in offsets of the target; the same.
     pub(crate) target: Option<i64>,
-    /// On the source when it was looked at last, in the life of this process.
-    pub(crate) source_before: Option<i64>,
+    /// What was settled before, in the life of this process.
+    pub(crate) settled: Option<Settled>,
+}
+
+/// What was settled for a group in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// Where it stood on the source.
+    pub(crate) source: i64,
+    /// Where it was left on the target though it was reset on the source: it has not moved there by itself.
+    pub(crate) kept: Option<i64>,
+}
+
+impl Settled {
+    pub(crate) fn at(source: i64) -> Settled {
+        Settled { source, kept: None }
+    }
 }
 
 /// What is to be done.
@@ -28,11 +57,11 @@ pub(crate) struct Standing {
 pub(crate) enum Decision {
     /// It stands where it should.
     Same,
-    /// It reads on the source what was copied to the target before kmirror did that: where that is is not known, and it keeps the place
-    /// that it was given then.
+    /// It reads what was copied to the target before kmirror did that: where that is on the other side is not known, and it keeps the
+    /// place that it was given then.
     Unknown,
-    /// It stands further than the source's, which was not reset: it reads on the target already, and keeps its place.
-    Ahead,
+    /// It stands further than the source's: it reads on the target already, and keeps its place.
+    Ahead(Settled),
     /// This offset of the target is to be committed. What is before it has arrived.
     Commit {
         /// The offset.
@@ -40,93 +69,237 @@ pub(crate) enum Decision {
         /// Whether it is all that the group has read: else the rest has not arrived yet.
         is_all: bool,
     },
+    /// This offset of the source is to be committed there: the group has read so far on the target.
+    Return {
+        /// The offset.
+        source: i64,
+    },
 }
 
 /// Judges one group in one partition. An offset that has not arrived yet is clamped to what has: a consumer that moves reads twice
 /// rather than not at all.
-pub(crate) fn judge(standing: Standing, arrived: &Arrived, on_reset: OnGroupReset) -> Decision {
-    if !arrived.lineage.knows(standing.source) {
+pub(crate) fn judge(standing: Standing, arrived: &Arrived, rules: GroupRules) -> Decision {
+    let before = standing.settled.map(|settled| settled.source);
+    let Some(source) = standing.source else { return judge_on_target_alone(standing, arrived, rules) };
+    if !arrived.lineage.knows(source) {
         return Decision::Unknown;
     }
-    let source = standing.source.min(arrived.position);
-    let is_all = source == standing.source;
-    let target = arrived.lineage.target_of(source);
-    let was_reset = standing.source_before.is_some_and(|before| standing.source < before);
+    let reached = source.min(arrived.position);
+    let is_all = reached == source;
+    let target = arrived.lineage.target_of(reached);
+    let was_reset = before.is_some_and(|before| source < before);
     match standing.target {
         Some(there) if there == target => Decision::Same,
-        Some(there) if there > target && !(was_reset && on_reset == OnGroupReset::Follow) => Decision::Ahead,
+        Some(there) if there > target && was_reset && rules.on_reset == OnGroupReset::Keep => {
+            Decision::Ahead(Settled { source, kept: Some(there) })
+        }
+        Some(there) if there > target && !was_reset => {
+            let kept = standing.settled.and_then(|settled| settled.kept);
+            let has_moved = kept.is_none_or(|kept| there > kept);
+            match returning(there, arrived, rules).filter(|back| has_moved && *back > source) {
+                Some(source) => Decision::Return { source },
+                None => Decision::Ahead(Settled { source, kept }),
+            }
+        }
+        // Whoever set it back on the target alone, or deleted it there, meant that: the source's group has not moved since.
+        _ if before == Some(source) => Decision::Same,
         _ => Decision::Commit { target, is_all },
     }
 }
 
+/// A group that began on the target while its consumers were there. One that was on the source before was deleted there, and does not
+/// come back.
+fn judge_on_target_alone(standing: Standing, arrived: &Arrived, rules: GroupRules) -> Decision {
+    match standing.target {
+        Some(there) if standing.settled.is_none() => match returning(there, arrived, rules) {
+            Some(source) => Decision::Return { source },
+            None => Decision::Same,
+        },
+        _ => Decision::Same,
+    }
+}
+
+/// The source offset of an offset of the target, where groups may return and that is known: never beyond the source's end.
+fn returning(target: i64, arrived: &Arrived, rules: GroupRules) -> Option<i64> {
+    let lineage = &arrived.lineage;
+    let is_known = !lineage.is_continuing() || target >= lineage.first().target;
+    (rules.may_return && is_known && arrived.source_end >= 0)
+        .then(|| lineage.source_of(target).min(arrived.source_end))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::OnGroupReset::{Follow, Keep};
     use super::*;
 
     const ARRIVED: i64 = 100;
 
+    fn rules(on_reset: OnGroupReset, may_return: bool) -> GroupRules {
+        GroupRules { on_reset, may_return }
+    }
+
     fn judged(
-        source: i64,
+        source: Option<i64>,
         target: Option<i64>,
-        source_before: Option<i64>,
-        on_reset: OnGroupReset,
+        settled: Option<Settled>,
+        rules: GroupRules,
     ) -> Decision {
-        let arrived = Arrived { lineage: Lineage::beginning_at(0, 0), position: ARRIVED };
-        judge(Standing { source, target, source_before }, &arrived, on_reset)
+        let arrived =
+            Arrived { lineage: Lineage::beginning_at(0, 0), position: ARRIVED, source_end: ARRIVED + 20 };
+        judge(Standing { source, target, settled }, &arrived, rules)
+    }
+
+    fn at(source: i64) -> Option<Settled> {
+        Some(Settled::at(source))
     }
 
     #[test]
     fn every_standing_has_its_decision() {
-        use OnGroupReset::{Follow, Keep};
         let commit = |target| Decision::Commit { target, is_all: true };
+        let ahead = |source| Decision::Ahead(Settled::at(source));
+        let kept = |source, kept| Decision::Ahead(Settled { source, kept: Some(kept) });
         let table = [
             (40, None, None, Follow, commit(40)),
             (40, Some(30), None, Follow, commit(40)),
             (40, Some(40), None, Follow, Decision::Same),
             // Consumers have moved to the target.
-            (40, Some(41), None, Follow, Decision::Ahead),
-            (41, Some(60), Some(40), Follow, Decision::Ahead),
+            (40, Some(41), None, Follow, ahead(40)),
+            (41, Some(60), at(40), Follow, ahead(41)),
             // Somebody reset the group on the source.
-            (10, Some(40), Some(40), Follow, commit(10)),
-            (10, Some(40), Some(40), Keep, Decision::Ahead),
-            (10, Some(5), Some(40), Keep, commit(10)),
+            (10, Some(40), at(40), Follow, commit(10)),
+            (10, Some(40), at(40), Keep, kept(10, 40)),
+            (10, Some(5), at(40), Keep, commit(10)),
             // Not all that it has read is there.
             (120, None, None, Follow, Decision::Commit { target: 100, is_all: false }),
-            (120, Some(100), Some(110), Follow, Decision::Same),
+            (120, Some(100), at(110), Follow, Decision::Same),
             (100, None, None, Follow, commit(100)),
         ];
-        for (source, target, before, on_reset, decision) in table {
-            let judged = judged(source, target, before, on_reset);
-            assert_eq!(
-                judged, decision,
-                "source {source}, target {target:?}, before {before:?}, {on_reset:?}"
-            );
+        for (source, target, settled, on_reset, decision) in table {
+            let judged = judged(Some(source), target, settled, rules(on_reset, false));
+            assert_eq!(judged, decision, "source {source}, target {target:?}, {settled:?}, {on_reset:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_moved_to_the_target_returns() {
+        let back = |source| Decision::Return { source };
+        let ahead = |source| Decision::Ahead(Settled::at(source));
+        let kept = |source, kept| Settled { source, kept: Some(kept) };
+        let table = [
+            // It read on there, and does so again after it was brought back.
+            (Some(50), Some(100), at(50), Follow, back(100)),
+            (Some(50), Some(100), None, Follow, back(100)),
+            (Some(100), Some(100), at(100), Follow, Decision::Same),
+            (Some(100), Some(110), at(100), Follow, back(110)),
+            // It is on the source again, and reads on there.
+            (Some(110), Some(100), at(100), Follow, Decision::Same),
+            (Some(110), Some(90), at(90), Follow, Decision::Commit { target: 100, is_all: false }),
+            (Some(90), Some(80), at(80), Follow, Decision::Commit { target: 90, is_all: true }),
+            // Never beyond the source's end, never backwards.
+            (Some(50), Some(130), at(50), Follow, back(120)),
+            (Some(120), Some(130), at(120), Follow, ahead(120)),
+            (Some(115), Some(110), at(115), Follow, ahead(115)),
+            // It was reset on the source, which is no reason to take it forward again: neither now nor in the next round.
+            (Some(10), Some(100), at(100), Follow, Decision::Commit { target: 10, is_all: true }),
+            (Some(10), Some(100), at(100), Keep, Decision::Ahead(kept(10, 100))),
+            (Some(10), Some(100), Some(kept(10, 100)), Keep, Decision::Ahead(kept(10, 100))),
+            (Some(10), Some(105), Some(kept(10, 100)), Keep, back(105)),
+            // It was reset on the target: nobody takes it forward again, until it moves on the source.
+            (Some(100), Some(30), at(100), Follow, Decision::Same),
+            (Some(100), None, at(100), Follow, Decision::Same),
+            (Some(101), Some(30), at(100), Follow, Decision::Commit { target: 100, is_all: false }),
+            // It began on the target. One that was deleted on the source does not come back.
+            (None, Some(30), None, Follow, back(30)),
+            (None, Some(30), at(30), Follow, Decision::Same),
+            (None, None, None, Follow, Decision::Same),
+        ];
+        for (source, target, settled, on_reset, decision) in table {
+            let judged = judged(source, target, settled, rules(on_reset, true));
+            assert_eq!(judged, decision, "source {source:?}, target {target:?}, {settled:?}, {on_reset:?}");
+        }
+        assert_eq!(judged(None, Some(30), None, rules(Follow, false)), Decision::Same, "one way only");
+    }
+
+    /// Whatever is done leads to a standing with which nothing more is done.
+    #[test]
+    fn the_two_directions_do_not_fight() {
+        for may_return in [false, true] {
+            for on_reset in [Follow, Keep] {
+                for (source, target) in
+                    (0..=130).step_by(5).flat_map(|a| (0..=130).step_by(5).map(move |b| (a, b)))
+                {
+                    for before in [None, at(20), at(60), at(source)] {
+                        let (mut source, mut target, mut settled) = (source, target, before);
+                        let settles = (0..4).any(|_| {
+                            match judged(Some(source), Some(target), settled, rules(on_reset, may_return)) {
+                                Decision::Commit { target: there, is_all } => {
+                                    target = there;
+                                    settled = is_all.then(|| Settled::at(source)).or(settled);
+                                    false
+                                }
+                                Decision::Return { source: back } => {
+                                    assert!(back > source, "never backwards");
+                                    (source, settled) = (back, at(back));
+                                    false
+                                }
+                                Decision::Ahead(now) => {
+                                    let is_still = settled == Some(now);
+                                    settled = Some(now);
+                                    is_still
+                                }
+                                Decision::Same | Decision::Unknown => true,
+                            }
+                        });
+                        assert!(
+                            settles,
+                            "source {source}, target {target}, {before:?}, {on_reset:?}, {may_return}"
+                        );
+                    }
+                }
+            }
         }
     }
 
     #[test]
     fn what_a_predecessor_has_copied_is_left_to_it() {
-        let arrived = Arrived { lineage: Lineage::beginning_at(50, 60).continuing(), position: 90 };
+        let lineage = Lineage::beginning_at(50, 60).continuing();
+        let arrived = Arrived { lineage, position: 90, source_end: 90 };
         let judged = |source, target| {
-            judge(Standing { source, target, source_before: Some(70) }, &arrived, OnGroupReset::Follow)
+            judge(Standing { source, target, settled: at(70) }, &arrived, rules(Follow, true))
         };
-        assert_eq!((judged(49, None), judged(49, Some(80))), (Decision::Unknown, Decision::Unknown));
-        assert_eq!(judged(50, Some(20)), Decision::Commit { target: 60, is_all: true });
+        assert_eq!(
+            (judged(Some(49), None), judged(Some(49), Some(80))),
+            (Decision::Unknown, Decision::Unknown)
+        );
+        assert_eq!(judged(Some(50), Some(20)), Decision::Commit { target: 60, is_all: true });
+        let alone = |target| {
+            let standing = Standing { target: Some(target), ..Standing::default() };
+            judge(standing, &arrived, rules(Follow, true))
+        };
+        assert_eq!((alone(59), alone(62)), (Decision::Same, Decision::Return { source: 52 }));
     }
 
     #[test]
-    fn offsets_are_those_of_the_target() {
+    fn offsets_are_those_of_the_other_side() {
         let mut lineage = Lineage::beginning_at(50, 1_000);
         lineage.begin(crate::lineage::Run { source: 80, target: 1_035 }).expect("forwards");
-        let arrived = Arrived { lineage, position: 90 };
-        let target_of = |source| {
-            let standing = Standing { source, target: None, source_before: None };
-            match judge(standing, &arrived, OnGroupReset::Follow) {
-                Decision::Commit { target, .. } => target,
-                decision => panic!("{decision:?}"),
-            }
+        let arrived = Arrived { lineage, position: 90, source_end: 95 };
+        let judged =
+            |source, target| judge(Standing { source, target, settled: None }, &arrived, rules(Follow, true));
+        let target_of = |source| match judged(Some(source), None) {
+            Decision::Commit { target, .. } => target,
+            decision => panic!("{decision:?}"),
         };
         assert_eq!(target_of(10), 1_000, "before the copy begins: where it begins");
         assert_eq!((target_of(60), target_of(85), target_of(95)), (1_010, 1_040, 1_045));
+        let source_of = |target| match judged(Some(50), Some(target)) {
+            Decision::Return { source } => source,
+            decision => panic!("{decision:?}"),
+        };
+        assert_eq!(
+            (source_of(1_010), source_of(1_032), source_of(1_040)),
+            (60, 80, 85),
+            "a hole's surplus belongs to what follows"
+        );
     }
 }

@@ -6,6 +6,6 @@ mod judge;
 mod report;
 
 pub(crate) use follower::{Copied, GroupFollower, is_of_consumers};
-pub(crate) use judge::{Arrived, Decision, Standing, judge};
+pub(crate) use judge::{Arrived, Decision, GroupRules, Standing, judge};
 pub(crate) use report::of_flow;
 pub use report::{GroupPartition, GroupReport};

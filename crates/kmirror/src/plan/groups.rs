@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use kmirror_client::{Client, ClientError, CommittedOffset, TopicPartition};
+use kmirror_client::{Client, ClientError, TopicPartition};
 
 use crate::config::Flow;
-use crate::groups::{Copied, Decision, Standing, is_of_consumers, judge};
-use crate::selection::Selected;
+use crate::groups::{Copied, Decision, GroupRules, Standing, is_of_consumers, judge};
+use crate::selection::{GroupMatcher, Selected};
 
 /// An offset of a group that would be committed on the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) struct Groups {
     pub(super) groups: Vec<GroupPlan>,
     /// Groups that consumers read the target with, and that stand elsewhere on the source.
     pub(super) active: Vec<String>,
+    /// Groups that have moved to the target, in partitions of the source where they would be followed.
+    pub(super) returning: Vec<(String, TopicPartition, i64)>,
     /// Whether any group of the source stands in something that is copied.
     pub(super) has_groups: bool,
 }
@@ -47,6 +49,7 @@ pub(super) struct Groups {
 pub(super) async fn of_flow(
     flow: &Flow,
     selected: &Selected,
+    returning: &[GroupMatcher],
     source: &Client,
     target: &Client,
     copied: &HashMap<TopicPartition, Copied>,
@@ -65,10 +68,25 @@ pub(super) async fn of_flow(
         plan.has_groups |= on_source.iter().any(|(partition, _)| copied.contains_key(partition));
         let there: HashMap<_, _> =
             target.all_committed_offsets(&listed.id, TIMEOUT).await?.into_iter().collect();
-        let commits = on_source.iter().filter_map(|(partition, committed)| {
-            of_partition(flow, &listed.id, partition, committed, copied.get(partition)?, &there)
-        });
-        let commits: Vec<GroupPlan> = commits.collect();
+        let may_return = returning.iter().any(|groups| groups.matches(&listed.id));
+        let rules = GroupRules { on_reset: flow.policies.on_group_reset, may_return };
+        let mut commits = Vec::new();
+        for (partition, committed) in &on_source {
+            let Some(copied) = copied.get(partition) else { continue };
+            let from = there.get(&copied.target).map(|there| there.offset);
+            let standing = Standing { source: Some(committed.offset), target: from, settled: None };
+            match judge(standing, &copied.arrived, rules) {
+                Decision::Commit { target, is_all } => {
+                    let planned =
+                        planned(flow, &listed.id, partition, committed.offset, copied, from, target, is_all);
+                    commits.push(planned);
+                }
+                Decision::Return { source } => {
+                    plan.returning.push((listed.id.clone(), partition.clone(), source));
+                }
+                _ => {}
+            }
+        }
         match active.contains(&listed.id) {
             true if !commits.is_empty() => plan.active.push(listed.id),
             _ => plan.groups.extend(commits),
@@ -84,21 +102,17 @@ async fn active_groups(target: &Client) -> Result<HashSet<String>, ClientError> 
     Ok(listed.filter(|group| group.state.as_deref().is_some_and(has_members)).map(|group| group.id).collect())
 }
 
-fn of_partition(
+#[expect(clippy::too_many_arguments, reason = "the fields of what it makes")]
+fn planned(
     flow: &Flow,
     group: &str,
     partition: &TopicPartition,
-    committed: &CommittedOffset,
+    source_offset: i64,
     copied: &Copied,
-    there: &HashMap<TopicPartition, CommittedOffset>,
-) -> Option<GroupPlan> {
-    let from = there.get(&copied.target).map(|there| there.offset);
-    let standing = Standing { source: committed.offset, target: from, source_before: None };
-    let Decision::Commit { target: to, is_all } =
-        judge(standing, &copied.arrived, flow.policies.on_group_reset)
-    else {
-        return None;
-    };
+    from: Option<i64>,
+    to: i64,
+    is_all: bool,
+) -> GroupPlan {
     let mut reason = match from {
         None => "it stands nowhere on the target".to_owned(),
         Some(_) => "it is behind on the target".to_owned(),
@@ -106,17 +120,17 @@ fn of_partition(
     if !is_all {
         reason += &format!("; the source ends at {}", copied.arrived.position);
     }
-    Some(GroupPlan {
+    GroupPlan {
         flow: flow.name(),
         group: group.to_owned(),
         source_topic: partition.topic.to_string(),
         target_topic: copied.target.topic.to_string(),
         partition: partition.partition,
-        source_offset: committed.offset,
+        source_offset,
         from,
         to,
         reason,
-    })
+    }
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);

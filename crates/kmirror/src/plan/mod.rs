@@ -15,7 +15,7 @@ use kmirror_client::Client;
 
 use crate::config::Flow;
 use crate::error::Error;
-use crate::selection::Selected;
+use crate::flow::Terms;
 
 /// What would be done, flow by flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,10 +49,11 @@ impl Plan {
     pub(crate) async fn add(
         &mut self,
         flow: &Flow,
-        selected: &Selected,
+        terms: &Terms,
         source: &Client,
         target: &Client,
     ) -> Result<(), Error> {
+        let selected = &terms.selected;
         let found = partitions::of_flow(flow, &selected.topics, source, target).await?;
         self.topics.extend(topics::of_flow(flow, source, target, &found.pairs).await?);
         // A topic that somebody else has to create is not copied yet.
@@ -70,10 +71,16 @@ impl Plan {
             Ok(acls) => self.acls.extend(acls),
             Err(reason) => note("access control lists are not copied", &reason),
         }
-        match groups::of_flow(flow, selected, source, target, &found.copied).await {
+        match groups::of_flow(flow, selected, &terms.returning, source, target, &found.copied).await {
             Ok(plans) => {
                 self.topics.extend(topics::of_checkpoints(flow, target, plans.has_groups));
                 self.groups.extend(plans.groups);
+                for (group, partition, offset) in plans.returning {
+                    let offset = format!(
+                        "it reads the target, and would be followed on the source: {partition} at {offset}"
+                    );
+                    note(&group, &offset);
+                }
                 plans.active.iter().for_each(|group| {
                     note(group, &"consumers read the target with this group: it keeps its own place");
                 });

@@ -187,7 +187,11 @@ pub(crate) async fn of_flow(
         let is_awaited = !flow.creates_topics && pair.target_partitions.is_none();
         let lineage = verdict.as_ref().ok().and_then(Verdict::lineage).filter(|_| !is_awaited);
         if let Some(lineage) = lineage {
-            let arrived = Arrived { lineage: lineage.clone(), position: bounds.readable_end };
+            let arrived = Arrived {
+                lineage: lineage.clone(),
+                position: bounds.readable_end,
+                source_end: bounds.readable_end,
+            };
             copied.insert(at_source, Copied { target: at_target, arrived });
         }
         let mut plan = PartitionPlan {
