@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Completions(ShellArguments),
     /// Print the manual page
     Man,
+    /// Say of each topic whether it is copied, by which rule, and what is on the target
+    Topics(TopicsArguments),
     /// Say where each consumer group stands on both sides, and what it would read again or miss if it moved now
     Groups(GroupsArguments),
     /// Say where one offset is on the other side
@@ -308,6 +310,21 @@ pub(crate) struct ImportArguments {
     /// MirrorMaker 2's .properties file, or a Strimzi resource of kind KafkaMirrorMaker2
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopicsArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = TableFormat::Text)]
+    pub(crate) format: TableFormat,
+    /// Only this source topic (may be given several times)
+    #[arg(long = "topic", value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+    /// Only topics that are copied
+    #[arg(long)]
+    pub(crate) selected: bool,
 }
 
 #[derive(Debug, Args)]

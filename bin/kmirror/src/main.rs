@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Config(command) => commands::config::run(&command),
         Command::Completions(arguments) => commands::manual::completions(arguments.shell),
         Command::Man => commands::manual::page(),
+        Command::Topics(arguments) => runtime.block_on(commands::topics::run(arguments)),
         Command::Groups(arguments) => runtime.block_on(commands::groups::run(arguments)),
         Command::Lineage(arguments) => runtime.block_on(commands::lineage::run(arguments)),
         Command::Translate(arguments) => runtime.block_on(commands::translate::run(arguments)),

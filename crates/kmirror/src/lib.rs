@@ -78,4 +78,6 @@ pub use selection::{GroupSelection, TopicSelection};
 pub use state::lineages::PartitionLineage;
 pub use status::{FlowStatus, GapOffsets, PartitionState, PartitionStatus};
 pub use topics::configs::ConfigStep;
+pub use topics::report::{OnTarget, TopicReport};
+pub use topics::rule::TopicRule;
 pub use verify::{Difference, DifferenceKind, PartitionReport, VerifyOptions, VerifyProgress, VerifyReport};

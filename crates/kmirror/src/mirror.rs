@@ -22,6 +22,7 @@ use crate::selection::Selected;
 use crate::state;
 use crate::state::lineages::PartitionLineage;
 use crate::status::FlowStatus;
+use crate::topics::report::{self, TopicReport};
 use crate::verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
 
 /// A set of flows that is ready to run. Nothing is connected yet.
@@ -158,6 +159,18 @@ impl Mirror {
         let mut reports = Vec::new();
         for (flow, selected, source, target) in self.connected(&clients) {
             reports.extend(groups::of_flow(flow, selected, source, target).await?);
+        }
+        Ok(reports)
+    }
+
+    /// Says of every topic of every flow's source whether it is copied, by which rule, and what is on the target. Changes nothing.
+    pub async fn topics(&self) -> Result<Vec<TopicReport>, Error> {
+        let clients = self.connect().await?;
+        let routes = runner::routes(&self.flows, &clients);
+        let mut reports = Vec::new();
+        for (route, (flow, selected, source, target)) in self.connected(&clients).enumerate() {
+            let of_flow = report::of_flow(flow, selected, (source, target), (&routes, route)).await?;
+            reports.extend(of_flow);
         }
         Ok(reports)
     }

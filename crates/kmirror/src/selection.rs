@@ -1,5 +1,7 @@
 //! Which topics a flow copies, and which consumer groups follow.
 
+use std::sync::Arc;
+
 use regex::Regex;
 
 use crate::error::ConfigError;
@@ -42,6 +44,16 @@ pub struct TopicMatcher(Patterns);
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupMatcher(Patterns);
 
+/// Why a topic is selected, or is not: the first item of a list that matches its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Selection<'a> {
+    /// It belongs to its own cluster.
+    Internal,
+    NotIncluded,
+    Excluded(&'a Arc<str>),
+    Included(&'a Arc<str>),
+}
+
 /// What a flow's configuration selects.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Selected {
@@ -57,7 +69,7 @@ struct Patterns {
 
 #[derive(Clone, Debug)]
 struct Pattern {
-    text: String,
+    text: Arc<str>,
     expression: Expression,
 }
 
@@ -91,12 +103,27 @@ impl GroupSelection {
 impl TopicMatcher {
     /// Whether a topic is selected. Internal topics never are: they belong to their own cluster.
     pub fn matches(&self, topic: &str) -> bool {
-        !is_internal(topic) && self.0.matches(topic)
+        matches!(self.selection(topic), Selection::Included(_))
+    }
+
+    /// Why a topic is selected, or is not.
+    pub(crate) fn selection(&self, topic: &str) -> Selection<'_> {
+        if is_internal(topic) {
+            return Selection::Internal;
+        }
+        let Patterns { include, exclude } = &self.0;
+        let Some(included) = include.iter().find(|pattern| pattern.matches(topic)) else {
+            return Selection::NotIncluded;
+        };
+        match exclude.iter().find(|pattern| pattern.matches(topic)) {
+            Some(excluded) => Selection::Excluded(&excluded.text),
+            None => Selection::Included(&included.text),
+        }
     }
 
     /// The included patterns that can only mean one topic, because they are legal names without any operator but the dot.
     pub fn literal_names(&self) -> impl Iterator<Item = &str> {
-        self.0.include.iter().map(|pattern| pattern.text.as_str()).filter(|text| {
+        self.0.include.iter().map(|pattern| &*pattern.text).filter(|text| {
             text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         })
     }
@@ -154,11 +181,11 @@ impl Pattern {
         } else {
             Expression::Plain(Regex::new(&anchored).map_err(|error| failed(error.to_string()))?)
         };
-        Ok(Pattern { text: text.to_owned(), expression })
+        Ok(Pattern { text: text.into(), expression })
     }
 
     fn matches(&self, name: &str) -> bool {
-        self.text == name
+        *self.text == *name
             || match &self.expression {
                 Expression::Plain(regex) => regex.is_match(name),
                 // Beyond the limit of its work it matches nothing.
@@ -194,6 +221,10 @@ mod tests {
         assert!(matcher.matches("payments.eu"));
         assert!(!matcher.matches("payments.tmp"));
         assert_eq!(matcher.literal_names().collect::<Vec<_>>(), ["orders"]);
+        assert_eq!(matcher.selection("payments.eu"), Selection::Included(&r"payments\..*".into()));
+        assert_eq!(matcher.selection("payments.tmp"), Selection::Excluded(&r".*\.tmp".into()));
+        assert_eq!(matcher.selection("old-orders"), Selection::NotIncluded);
+        assert_eq!(matcher.selection("__orders"), Selection::Internal);
     }
 
     #[test]

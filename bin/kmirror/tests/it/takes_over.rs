@@ -351,7 +351,7 @@ fn what_mirror_maker_1_has_filled_goes_on_where_it_was_stopped() {
     let producer = file("producer", &pair.target, "");
     let flags = ["--consumer.config", &consumer, "--producer.config", &producer, "--include", &topic];
     // It creates no topics, and sees new ones late.
-    [&pair.source, &pair.target].map(|kafka| kafka.create_topic(&topic, 1, &[]).unwrap());
+    [&pair.source, &pair.target].iter().for_each(|kafka| kafka.create_topic(&topic, 1, &[]).unwrap());
     let load = pair
         .source
         .start_load(&[Workload::new(&topic).records(u32::MAX.into()).records_per_second(500)])

@@ -132,4 +132,4 @@ async fn alter(target: &Client, topic: &Arc<str>, steps: &[ConfigStep]) -> Resul
     altered.into_iter().try_for_each(|(_, altered)| altered)
 }
 
-const TOPICS_PER_REQUEST: usize = 500;
+pub(crate) const TOPICS_PER_REQUEST: usize = 500;

@@ -4,6 +4,8 @@
 pub(crate) mod compacted;
 pub(crate) mod configs;
 pub(crate) mod follower;
+pub(crate) mod report;
+pub(crate) mod rule;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,16 +87,10 @@ pub(crate) fn pair(
     let mut by_target: BTreeMap<String, Arc<str>> = BTreeMap::new();
     let mut pairs = Vec::new();
     for (topic_name, topic) in &source.topics {
-        if topic.is_internal || topic.error.is_some() || !matcher.matches(topic_name) {
-            continue;
-        }
-        if flow.naming.came_from(topic_name, &flow.target) {
+        if !rule::of_topic(flow, matcher, topic_name, topic).selects() {
             continue;
         }
         let name = flow.naming.target_topic(&flow.source, topic_name);
-        if flow.mm2_topics.heartbeats && flow.mm2_topics.are_heartbeats(&flow.source, &name) {
-            continue; // written by this flow itself
-        }
         if let Some(first) = by_target.insert(name.clone(), Arc::clone(topic_name)) {
             return Err(Error::TopicsCollide {
                 flow: flow.name(),
@@ -307,8 +303,10 @@ const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
 mod tests {
     use kmirror_client::{ConfigSource, KafkaError, PartitionMetadata, TopicId};
 
+    use super::report::{OnTarget, TopicReport};
     use super::*;
     use crate::config::Naming;
+    use crate::selection::Selected;
 
     #[test]
     fn selected_topics_are_paired_with_their_names_on_the_target() {
@@ -402,6 +400,44 @@ mod tests {
         }
         let defaults = rules_of(&[]);
         assert!(!defaults.is_compacted && defaults.keeps_timestamps);
+    }
+
+    #[test]
+    fn every_topic_of_the_source_has_a_rule() {
+        let mut flow = Flow::new("east", "west").topics(["a|b.*", "c"]).exclude_topics([r"b.*\.tmp"]);
+        flow.naming = Naming::Template("{source}.{topic}".to_owned());
+        flow.creates_topics = false;
+        let selected = Selected {
+            topics: flow.topics.compile().expect("valid patterns"),
+            groups: flow.groups.compile().expect("valid patterns"),
+        };
+        let names = ["a", "b.x", "b.x.tmp", "c", "d", "__state", "mm2-offsets.x.internal", "b.west.y"];
+        let source = cluster(&names.map(|name| (name, 3)));
+        let target = cluster(&[("east.a", 2)]);
+        let shown = |flow: &Flow| {
+            let reports = report::reports(flow, &selected, &source, &target);
+            let of = |report: TopicReport| {
+                (report.source_topic, report.rule.to_string(), report.on_target, report.target_partitions)
+            };
+            reports.into_iter().map(of).collect::<Vec<_>>()
+        };
+        let row = |name: &str, rule: &str, on_target| (name.to_owned(), rule.to_owned(), on_target, None);
+        assert_eq!(
+            shown(&flow),
+            [
+                row("__state", "internal topic", None),
+                ("a".to_owned(), "include a|b.*".to_owned(), Some(OnTarget::Exists), Some(2)),
+                row("b.west.y", "came from west", None),
+                row("b.x", "include a|b.*", Some(OnTarget::Awaited)),
+                row("b.x.tmp", r"exclude b.*\.tmp", None),
+                row("c", "include c", Some(OnTarget::Awaited)),
+                row("d", "not included", None),
+                row("mm2-offsets.x.internal", "internal topic", None),
+            ]
+        );
+        flow.naming = Naming::Template("all".to_owned());
+        let rules: Vec<_> = shown(&flow).into_iter().map(|(_, rule, ..)| rule).collect();
+        assert_eq!(rules[3], "refused: a has the same name on the target");
     }
 
     fn pairs(
