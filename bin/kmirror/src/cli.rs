@@ -60,6 +60,8 @@ pub(crate) enum ConfigCommand {
     Reference,
     /// Print the JSON Schema of kmirror.yaml, for editors
     Schema,
+    /// Print what is in effect with a file: every key, with its default where nothing is written, and secrets masked
+    Dump(ConfigArguments),
     /// Read a file as `run` would, and connect to nothing
     Check(ConfigArguments),
 }

@@ -9,6 +9,7 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<Code, Failure> {
     match command {
         ConfigCommand::Reference => print!("{REFERENCE}"),
         ConfigCommand::Schema => println!("{:#}", json_schema()),
+        ConfigCommand::Dump(arguments) => print!("{}", Config::load(&arguments.config)?.effective()?),
         ConfigCommand::Check(arguments) => {
             let mirror = Config::load(&arguments.config)?.mirror(false)?;
             mirror.flows().for_each(|flow| println!("{}: well formed", flow.name()));

@@ -1,6 +1,7 @@
 //! The configuration file: what the user wrote ([`raw`]) becomes clusters and flows of the engine. A file that is wrong is
 //! refused as a whole, with the place and the nearest thing that would be right.
 
+mod dump;
 pub(crate) mod place;
 pub(crate) mod placeholder;
 pub(crate) mod problem;
@@ -62,6 +63,16 @@ impl Config {
         }
         imported.warn(name);
         Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?)
+    }
+
+    /// The configuration that is in effect, with the default of every key that is not written.
+    pub(crate) fn effective(&self) -> Result<String, Failure> {
+        let parsed = |text: &str| {
+            serde_yaml::from_str(text).map_err(|error| problem::describe(&self.name, text, &error))
+        };
+        let effective = dump::effective(parsed(&self.text)?, &parsed(REFERENCE)?);
+        serde_yaml::to_string(&effective)
+            .map_err(|error| Failure::runtime(format!("the configuration cannot be written: {error}")))
     }
 
     /// Leaves out the flows to other clusters than these (`connect-mirror-maker.sh --clusters`).
@@ -138,7 +149,8 @@ impl Config {
 
 /// Reads a text in which placeholders are to be replaced.
 fn replaced(name: &str, text: &str) -> Result<RawConfig, Failure> {
-    let mut document = serde_yaml::from_str(text).map_err(|error| problem::describe(name, text, &error))?;
+    let mut document: serde_yaml::Value =
+        serde_yaml::from_str(text).map_err(|error| problem::describe(name, text, &error))?;
     let mut replaced = Vec::new();
     placeholder::replace_all(&mut document, &mut replaced)
         .map_err(|error| problem::describe_placeholder(name, text, &error))?;
