@@ -62,8 +62,7 @@ fn mask(value: &mut Value) {
 
 /// By its name; a file that holds a secret is none itself.
 fn is_secret(key: &str) -> bool {
-    let is = |word: &&str| key.contains(word);
-    !key.ends_with("_file") && !key.ends_with(".location") && SECRETS.iter().any(|word| is(&word))
+    !key.ends_with("_file") && !key.ends_with(".location") && SECRETS.iter().any(|word| key.contains(word))
 }
 
 const MASK: &str = "********";
@@ -73,7 +72,6 @@ const SECRETS: [&str; 6] = ["password", "secret", "token", "jaas", "keystore.key
 mod tests {
     use std::path::Path;
 
-    use super::*;
     use crate::config::Config;
 
     fn shown(name: &str, text: &str) -> String {
