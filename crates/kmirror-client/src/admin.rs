@@ -173,7 +173,8 @@ impl Client {
         Ok(in_order(self, api, names, results.collect()))
     }
 
-    /// Changes single configurations of topics and leaves their others as they are (KIP-339). Each topic at most once.
+    /// Changes single configurations of topics and leaves their others as they are (KIP-339), or, with `validate_only`, only says
+    /// whether it would. Each topic at most once.
     ///
     /// # Errors
     /// [`ClientError::Unsupported`] on brokers before 2.3: what they have instead replaces all configurations of a topic
@@ -181,6 +182,7 @@ impl Client {
     pub async fn alter_topic_configs(
         &self,
         topics: &[(Arc<str>, Vec<ConfigChange>)],
+        validate_only: bool,
     ) -> Result<TopicResults<()>, ClientError> {
         let resources = topics.iter().map(|(topic, changes)| {
             alter_wire::AlterConfigsResource::default()
@@ -188,7 +190,9 @@ impl Client {
                 .with_resource_name(to_wire(topic))
                 .with_configs(changes.iter().map(ConfigChange::to_wire).collect())
         });
-        let request = m::IncrementalAlterConfigsRequest::default().with_resources(resources.collect());
+        let request = m::IncrementalAlterConfigsRequest::default()
+            .with_resources(resources.collect())
+            .with_validate_only(validate_only);
         let api = m::IncrementalAlterConfigsRequest::NAME;
         let response = self.call_any(request).await.map_err(|error| match error {
             ClientError::Unsupported { api, broker, .. } => {

@@ -29,8 +29,9 @@ impl EmbeddedCluster {
     pub fn alter_topic(&self, topic: &str, configs: &[(&str, &str)]) -> Result<(), EmbeddedError> {
         self.with_partition(topic, 0, |_| ())?;
         self.change(|state| {
+            let profile = state.profile;
             let Some(topic) = state.topics.get_mut(topic) else { return Ok(()) };
-            configs.iter().try_for_each(|(key, value)| alter_config(topic, key, Some(value)))
+            configs.iter().try_for_each(|(key, value)| alter_config(profile, topic, key, Some(value)))
         })
         .map_err(|(error, message)| EmbeddedError::Refused { error, message })
     }

@@ -52,6 +52,18 @@ impl Profile {
         }
     }
 
+    /// Configurations of topics that this release has and 4.0 has not any more.
+    pub(crate) fn old_topic_configs(self) -> &'static [&'static str] {
+        match self {
+            Profile::Kafka4_3 => &[],
+            Profile::Kafka2_1 | Profile::Kafka2_8 | Profile::Kafka3_9 => &[
+                "message.downconversion.enable",
+                "message.format.version",
+                "message.timestamp.difference.max.ms",
+            ],
+        }
+    }
+
     /// Whether leaders ask the coordinator if a partition belongs to a transaction before they append to it
     /// (`transaction.partition.verification.enable`, by default since 3.6).
     pub(crate) fn verifies_transactions(self) -> bool {

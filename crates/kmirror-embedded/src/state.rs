@@ -153,7 +153,7 @@ impl State {
             ));
         }
         for (key, value) in &configs {
-            check_config(key, value)?;
+            check_config(self.profile, key, value)?;
         }
         // A topic id as Kafka makes them: random, and never with a dash at the beginning of its text.
         let id =
@@ -337,8 +337,10 @@ pub(crate) const DEFAULT_CONFIGS: [(&str, &str); 12] = [
     ("unclean.leader.election.enable", "false"),
 ];
 
-fn check_config(key: &str, value: &str) -> Result<(), (ResponseError, String)> {
-    let is_known = DEFAULT_CONFIGS.iter().any(|(known, _)| *known == key) || OTHER_CONFIGS.contains(&key);
+fn check_config(profile: Profile, key: &str, value: &str) -> Result<(), (ResponseError, String)> {
+    let is_known = DEFAULT_CONFIGS.iter().any(|(known, _)| *known == key)
+        || OTHER_CONFIGS.contains(&key)
+        || profile.old_topic_configs().contains(&key);
     let is_valid = match key {
         "cleanup.policy" => value.split(',').all(|policy| matches!(policy.trim(), "compact" | "delete")),
         "message.timestamp.type" => matches!(value, "CreateTime" | "LogAppendTime"),
@@ -359,13 +361,14 @@ fn check_config(key: &str, value: &str) -> Result<(), (ResponseError, String)> {
 
 /// Changes one configuration of a topic; `None` takes it back to its default.
 pub(crate) fn alter_config(
+    profile: Profile,
     topic: &mut Topic,
     key: &str,
     value: Option<&str>,
 ) -> Result<(), (ResponseError, String)> {
     match value {
         Some(value) => {
-            check_config(key, value)?;
+            check_config(profile, key, value)?;
             topic.configs.insert(key.to_owned(), value.to_owned());
         }
         None => {

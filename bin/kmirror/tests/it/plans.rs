@@ -9,6 +9,7 @@ use crate::stage::{Stage, on_both_kinds};
 on_both_kinds!(
     a_plan_is_what_run_does_and_then_it_is_empty,
     a_plan_says_what_run_would_wait_for,
+    what_the_target_does_not_take_is_no_part_of_a_plan,
     a_plan_refuses_what_would_be_copied_for_ever,
 );
 
@@ -138,6 +139,29 @@ fn a_plan_says_what_run_would_wait_for(stage: &Stage) {
     assert_eq!(steps, expected);
     assert_eq!(plan["groups"], json!([]), "nothing is committed for what is not copied");
     assert!(plan["notes"][0].as_str().unwrap().contains("no authorizer"), "{plan}");
+}
+
+/// Kafka 4 does not know a configuration that Kafka 3 has.
+fn what_the_target_does_not_take_is_no_part_of_a_plan(stage: &Stage) {
+    let (source, target) = (stage.older_cluster(), stage.cluster());
+    let topic = unique_topic("older");
+    let gone = ("message.downconversion.enable", "true");
+    source.create_topic(&topic, 1, &[gone, ("retention.ms", "900000000")]);
+    source.produce(&[Workload::new(&topic).records(10)]);
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "    acls: none\n");
+    let plan = planned(&kmirror);
+    let expected = [vec![json!(topic), json!("create"), json!({ "retention.ms": "900000000" })]];
+    let topics = rows(&plan, "topics", &["target_topic", "step", "configs"]);
+    assert_eq!(topics.iter().filter(|row| row[0] == json!(topic)).cloned().collect::<Vec<_>>(), expected);
+    let noted = |plan: &Value, words: &[&str]| {
+        let note = plan["notes"][0].as_str().unwrap_or_default();
+        assert!(words.iter().all(|words| note.contains(words)), "{words:?} in {plan:#}");
+    };
+    noted(&plan, &["it would be created without", gone.0]);
+    kmirror.copy();
+    let plan = planned(&kmirror);
+    assert_eq!(plan["is_empty"], true, "{plan:#}");
+    noted(&plan, &["the target does not take it", gone.0]);
 }
 
 fn a_plan_refuses_what_would_be_copied_for_ever(stage: &Stage) {

@@ -10,6 +10,7 @@ use kmirror_client::*;
 use kmirror_testkit::{KafkaCluster, KafkaRelease, real_kafka, unique_topic};
 use tokio::runtime::{Builder, Runtime};
 
+mod acls;
 mod admin;
 mod coordinators;
 
@@ -35,6 +36,7 @@ async fn every_call(bootstrap_server: String) {
     cluster.appends_once(&topic).await;
     coordinators::commits_offsets(&cluster.client, &topic).await;
     coordinators::runs_empty_transactions(&cluster.client, &topic).await;
+    acls::adds_and_removes(&cluster.client).await;
     deletes_topics(&cluster.client, &topic).await;
 }
 
@@ -50,7 +52,9 @@ fn every_call_on_3_9_1() {
 
 fn on_a_cluster_of(release: KafkaRelease, test: &str) {
     let Some(_turn) = real_kafka(test) else { return };
-    let kafka = KafkaCluster::builder(release).start().unwrap();
+    // With an authorizer that lets everybody do everything, so that there are lists.
+    let guarded = KafkaCluster::builder(release).authorizer();
+    let kafka = guarded.property("super.users", "User:kafka;User:ANONYMOUS").start().unwrap();
     runtime().block_on(async {
         every_call(kafka.bootstrap_servers().to_owned()).await;
         survives_a_frozen_and_a_killed_broker(&kafka).await;

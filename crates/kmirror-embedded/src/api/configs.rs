@@ -84,6 +84,7 @@ fn alter_one(
     if !context.may_topic(Operation::AlterConfigs, &resource.resource_name) {
         return response.with_error_code(unauthorized(resource.resource_type).code());
     }
+    let profile = context.state.profile;
     let topic = context.state.topics.get_mut(resource.resource_name.as_str());
     let Some(topic) = topic.filter(|_| resource.resource_type == TOPIC) else {
         return response.with_error_code(ResponseError::UnknownTopicOrPartition.code());
@@ -100,7 +101,7 @@ fn alter_one(
                     .with_error_message(Some(text("only SET and DELETE are understood here")));
             }
         };
-        if let Err((error, message)) = alter_config(&mut altered, &config.name, value) {
+        if let Err((error, message)) = alter_config(profile, &mut altered, &config.name, value) {
             return response.with_error_code(error.code()).with_error_message(Some(text(message)));
         }
     }

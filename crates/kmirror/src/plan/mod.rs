@@ -31,7 +31,7 @@ pub struct Plan {
     pub acls: Vec<AclPlan>,
     /// Offsets of groups that would be committed on the target once the records are there.
     pub groups: Vec<GroupPlan>,
-    /// What cannot be planned, and would not be done either, and why.
+    /// What would not be done, and why: a cluster does not take it, or does not tell.
     pub notes: Vec<String>,
 }
 
@@ -55,15 +55,16 @@ impl Plan {
     ) -> Result<(), Error> {
         let selected = &terms.selected;
         let found = partitions::of_flow(flow, &selected.topics, source, target).await?;
-        self.topics.extend(topics::of_flow(flow, source, target, &found.pairs).await?);
+        self.topics.extend(topics::of_flow(flow, source, target, &found.pairs, &mut self.notes).await?);
         // A topic that somebody else has to create is not copied yet.
         let is_copied =
             |pair: &&crate::topics::TopicPair| flow.creates_topics || pair.target_partitions.is_some();
         let pairs: Vec<_> = found.pairs.iter().filter(is_copied).collect();
+        let configs = topics::configs(flow, source, target, &pairs, &mut self.notes).await;
         let mut note = |what: &str, error: &dyn std::fmt::Display| {
             self.notes.push(format!("{}: {what}: {error}", flow.name()));
         };
-        match topics::configs(flow, source, target, &pairs).await {
+        match configs {
             Ok(configs) => self.configs.extend(configs),
             Err(error) => note("configurations do not follow", &error),
         }

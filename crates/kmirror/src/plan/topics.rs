@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError, NewTopic};
+use kmirror_client::{Client, ClientError, KafkaError, NewTopic};
 
 use crate::config::Flow;
 use crate::error::Error;
@@ -101,6 +101,7 @@ pub(super) async fn of_flow(
     source: &Client,
     target: &Client,
     pairs: &[TopicPair],
+    notes: &mut Vec<String>,
 ) -> Result<Vec<TopicPlan>, Error> {
     let mut plans = Vec::new();
     let state_topic = compacted::description(&flow.state_topic, flow.state_replication_factor);
@@ -117,9 +118,8 @@ pub(super) async fn of_flow(
         plans.extend(beside(flow, client, topic, &reason));
     }
     if flow.creates_topics {
-        for (pair, topic) in topics::missing(flow, source, pairs).await? {
-            let source_topic = Some(pair.source.to_string());
-            plans.push(created(flow, source_topic, topic, "the target does not have it"));
+        for (source_topic, topic) in accepted(flow, source, target, pairs, notes).await? {
+            plans.push(created(flow, Some(source_topic), topic, "the target does not have it"));
         }
     }
     let differing = pairs.iter().filter_map(|pair| {
@@ -141,6 +141,42 @@ pub(super) async fn of_flow(
     });
     plans.extend(differing);
     Ok(plans)
+}
+
+/// The topics that would be created, as the target would take them; the target is asked. `notes`: what it would not take.
+async fn accepted(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    pairs: &[TopicPair],
+    notes: &mut Vec<String>,
+) -> Result<Vec<(String, NewTopic)>, Error> {
+    let missing = topics::missing(flow, source, pairs).await?;
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let new: Vec<NewTopic> = missing.iter().map(|(_, topic)| topic.clone()).collect();
+    let answers = target.create_topics(&new, true).await;
+    let answers = answers.map_err(|error| Error::cluster(&flow.target, error))?;
+    let mut accepted = Vec::new();
+    for ((pair, mut topic), (_, answer)) in missing.into_iter().zip(answers) {
+        if let Err(error) = answer {
+            let known = match error.kafka_error() {
+                Some(KafkaError::INVALID_CONFIG) => topics::with_known_configs(target, topic.clone()).await,
+                _ => (topic.clone(), Vec::new()),
+            };
+            if known.1.is_empty() {
+                notes.push(format!("{}: {}: it would not be created: {error}", flow.name(), topic.name));
+            }
+            let refused = known.1.iter().map(|(key, value, error)| {
+                format!("{}: {}: it would be created without {key}={value}: {error}", flow.name(), topic.name)
+            });
+            notes.extend(refused);
+            topic = known.0;
+        }
+        accepted.push((pair.source.to_string(), topic));
+    }
+    Ok(accepted)
 }
 
 /// The topic of MirrorMaker's checkpoints, which is created with the first of them.
@@ -178,6 +214,7 @@ pub(super) async fn configs(
     source: &Client,
     target: &Client,
     pairs: &[&TopicPair],
+    notes: &mut Vec<String>,
 ) -> Result<Vec<ConfigPlan>, ClientError> {
     if !flow.topic_configs.follow {
         return Ok(Vec::new());
@@ -185,7 +222,12 @@ pub(super) async fn configs(
     let on_both = pairs.iter().filter(|pair| pair.target_partitions.is_some());
     let on_both: Vec<_> = on_both.map(|pair| (Arc::clone(&pair.source), Arc::clone(&pair.target))).collect();
     let mut plans = Vec::new();
-    for (topic, steps) in follower::plan(source, target, &on_both, &flow.topic_configs).await? {
+    for (topic, mut steps) in follower::plan(source, target, &on_both, &flow.topic_configs).await? {
+        // What the target does not take stays different. Whoever may not change it may be somebody else than who will run it.
+        for (refused, error) in follower::alter(target, &topic, &steps, true).await {
+            notes.push(format!("{}: {topic}: {refused}: the target does not take it: {error}", flow.name()));
+            steps.retain(|step| *step != refused || error.is_authorization());
+        }
         plans.extend(steps.into_iter().map(|step| {
             ConfigPlan {
                 flow: flow.name(),

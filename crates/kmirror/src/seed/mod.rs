@@ -167,7 +167,7 @@ pub(crate) async fn set_cleanup_policy(
     policy: &str,
 ) -> Result<(), TakeOverFailure> {
     let change = ConfigChange { name: "cleanup.policy".to_owned(), value: Some(policy.to_owned()) };
-    let altered = client.alter_topic_configs(&[(Arc::clone(topic), vec![change])]).await;
+    let altered = client.alter_topic_configs(&[(Arc::clone(topic), vec![change])], false).await;
     let altered = altered.and_then(|results| results.into_iter().try_for_each(|(_, result)| result));
     altered.map_err(|error| match error.retry() {
         Retry::Never => {

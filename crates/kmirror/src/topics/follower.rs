@@ -82,23 +82,15 @@ impl ConfigFollower {
         if steps.is_empty() {
             return;
         }
-        match alter(&self.target, topic, &steps).await {
-            Ok(()) => steps
-                .iter()
-                .for_each(|step| info!(%topic, change = %step, "configuration changed on the target")),
-            // One that the target does not know or accept must not keep the others from being changed.
-            Err(_) if steps.len() > 1 => {
-                for step in steps {
-                    Box::pin(self.apply(topic, vec![step])).await;
-                }
-            }
-            Err(error) => {
-                for step in steps {
-                    warn!(%topic, change = %step, %error, "the target does not take this configuration: the topics differ in it");
-                    if !error.is_authorization() {
-                        self.refused.insert((Arc::clone(topic), step.key));
-                    }
-                }
+        let refused = alter(&self.target, topic, &steps, false).await;
+        let is_refused = |step: &&ConfigStep| refused.iter().any(|(refused, _)| refused == *step);
+        for step in steps.iter().filter(|step| !is_refused(step)) {
+            info!(%topic, change = %step, "configuration changed on the target");
+        }
+        for (step, error) in refused {
+            warn!(%topic, change = %step, %error, "the target does not take this configuration: the topics differ in it");
+            if !error.is_authorization() {
+                self.refused.insert((Arc::clone(topic), step.key));
             }
         }
     }
@@ -126,9 +118,33 @@ pub(crate) async fn plan(
     Ok(steps.collect())
 }
 
-async fn alter(target: &Client, topic: &Arc<str>, steps: &[ConfigStep]) -> Result<(), ClientError> {
+/// Changes the configurations of a topic as far as the target takes them, or, with `validate_only`, only asks: what it refuses, and
+/// why. One that the target does not know or accept must not keep the others from being changed.
+pub(crate) async fn alter(
+    target: &Client,
+    topic: &Arc<str>,
+    steps: &[ConfigStep],
+    validate_only: bool,
+) -> Vec<(ConfigStep, ClientError)> {
+    if alter_at_once(target, topic, steps, validate_only).await.is_ok() {
+        return Vec::new();
+    }
+    let mut refused = Vec::new();
+    for step in steps {
+        let altered = alter_at_once(target, topic, std::slice::from_ref(step), validate_only).await;
+        refused.extend(altered.err().map(|error| (step.clone(), error)));
+    }
+    refused
+}
+
+async fn alter_at_once(
+    target: &Client,
+    topic: &Arc<str>,
+    steps: &[ConfigStep],
+    validate_only: bool,
+) -> Result<(), ClientError> {
     let changes = steps.iter().map(ConfigStep::for_client).collect();
-    let altered = target.alter_topic_configs(&[(Arc::clone(topic), changes)]).await?;
+    let altered = target.alter_topic_configs(&[(Arc::clone(topic), changes)], validate_only).await?;
     altered.into_iter().try_for_each(|(_, altered)| altered)
 }
 

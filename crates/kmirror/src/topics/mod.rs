@@ -256,23 +256,34 @@ async fn create(flow: &Flow, target: &Client, topic: NewTopic) -> Result<(), Err
     }
 }
 
-/// A release may not know a configuration of another (`message.format.version` is gone in 4.0). Which one it is, the broker
-/// does not say in a form that a program could rely on; so each is tried alone, without creating anything.
 async fn create_with_known_configs(flow: &Flow, target: &Client, topic: NewTopic) -> Result<(), Error> {
-    let mut known = Vec::new();
-    for config in &topic.configs {
-        let alone = NewTopic { configs: vec![config.clone()], ..topic.clone() };
-        match create_one(target, alone, true).await {
-            Err(error) if error.kafka_error() == Some(kmirror_client::KafkaError::INVALID_CONFIG) => {
-                warn!(flow = flow.name(), topic = %topic.name, config = config.0, value = config.1, %error,
-                    "the target does not accept this configuration; the topic is created without it");
-            }
-            _ => known.push(config.clone()),
-        }
+    let (topic, refused) = with_known_configs(target, topic).await;
+    for (key, value, error) in refused {
+        warn!(flow = flow.name(), topic = %topic.name, config = key, value, %error,
+            "the target does not accept this configuration; the topic is created without it");
     }
     let name = Arc::clone(&topic.name);
-    let created = create_one(target, NewTopic { configs: known, ..topic }, false).await;
-    created.map_err(|error| not_created(flow, &name, &error))
+    create_one(target, topic, false).await.map_err(|error| not_created(flow, &name, &error))
+}
+
+/// A topic without the configurations that the target refuses, and these, with their values and why. A release may not know one of
+/// another (`message.format.version` is gone in 4.0). Which one it is, the broker does not say in a form that a program could rely on;
+/// so each is tried alone, without creating anything.
+pub(crate) async fn with_known_configs(
+    target: &Client,
+    topic: NewTopic,
+) -> (NewTopic, Vec<(String, String, ClientError)>) {
+    let (mut known, mut refused) = (Vec::new(), Vec::new());
+    for (key, value) in &topic.configs {
+        let alone = NewTopic { configs: vec![(key.clone(), value.clone())], ..topic.clone() };
+        match create_one(target, alone, true).await {
+            Err(error) if error.kafka_error() == Some(kmirror_client::KafkaError::INVALID_CONFIG) => {
+                refused.push((key.clone(), value.clone(), error));
+            }
+            _ => known.push((key.clone(), value.clone())),
+        }
+    }
+    (NewTopic { configs: known, ..topic }, refused)
 }
 
 async fn create_one(target: &Client, topic: NewTopic, validate_only: bool) -> Result<(), ClientError> {

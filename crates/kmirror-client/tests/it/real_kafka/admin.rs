@@ -12,8 +12,11 @@ pub(super) async fn alters_configs(client: &Client, topic: &Arc<str>) {
     };
     let changes =
         vec![change("cleanup.policy", Some("compact")), change("message.timestamp.after.max.ms", None)];
+    let validated = client.alter_topic_configs(&[(topic.clone(), changes.clone())], true).await.unwrap();
+    assert!(validated[0].1.is_ok(), "{validated:?}");
+    assert_eq!(own_value(client, topic, "cleanup.policy").await, None, "only asked");
     let both = [(topic.clone(), changes), ("nowhere".into(), vec![change("cleanup.policy", Some("delete"))])];
-    let altered = client.alter_topic_configs(&both).await.unwrap();
+    let altered = client.alter_topic_configs(&both, false).await.unwrap();
     assert!(altered[0].1.is_ok(), "{altered:?}");
     let missing = altered[1].1.as_ref().unwrap_err();
     assert_eq!(missing.kafka_error(), Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION));
@@ -26,13 +29,13 @@ pub(super) async fn alters_configs(client: &Client, topic: &Arc<str>) {
     assert_eq!(own_value(client, topic, "max.message.bytes").await.as_deref(), Some("100000"), "untouched");
 
     let wrong = [(topic.clone(), vec![change("cleanup.policy", Some("nonsense"))])];
-    let refused = client.alter_topic_configs(&wrong).await.unwrap();
+    let refused = client.alter_topic_configs(&wrong, true).await.unwrap();
     let refused = refused[0].1.as_ref().unwrap_err();
     assert_eq!(refused.kafka_error(), Some(KafkaError::INVALID_CONFIG), "{refused}");
 
     let back =
         vec![change("cleanup.policy", None), change("message.timestamp.after.max.ms", Some("3600000"))];
-    let altered = client.alter_topic_configs(&[(topic.clone(), back)]).await.unwrap();
+    let altered = client.alter_topic_configs(&[(topic.clone(), back)], false).await.unwrap();
     assert!(altered[0].1.is_ok(), "{altered:?}");
     while own_value(client, topic, "cleanup.policy").await.is_some() {
         tokio::time::sleep(Duration::from_millis(50)).await;
