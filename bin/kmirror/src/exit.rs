@@ -60,6 +60,11 @@ impl Failure {
         self.help.clone().unwrap_or_default()
     }
 
+    /// Whether it shows a place in a file.
+    pub(crate) fn has_place(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// Shows where in a file it is.
     pub(crate) fn at(mut self, file: &str, text: &str, span: Range<usize>, label: &str) -> Failure {
         let start = span.start.min(text.len());

@@ -20,6 +20,7 @@ use kmirror::{
 };
 
 use self::place::Step;
+use self::placeholder::Replaced;
 use self::raw::{RawCluster, RawConfig, RawFlow};
 pub(crate) use self::source::ConfigSource;
 use crate::exit::Failure;
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     /// What the file is called in messages, and what is in it.
     name: String,
     text: String,
+    /// The strings in it that held placeholders.
+    replaced: Vec<Replaced>,
 }
 
 impl Config {
@@ -47,7 +50,7 @@ impl Config {
     pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         let name = path.display().to_string();
         if let Some(imported) = Imported::load(path) {
-            return Config::imported(&name, &imported?);
+            return Config::imported(&name, &format!("kmirror import {name}"), &imported?);
         }
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::configuration(format!("cannot read the configuration {name}: {error}"))
@@ -57,11 +60,11 @@ impl Config {
     }
 
     /// Takes the configuration of another mirror, and says in the log what must be known of it.
-    fn imported(name: &str, imported: &Imported) -> Result<Config, Failure> {
+    fn imported(name: &str, report: &str, imported: &Imported) -> Result<Config, Failure> {
         if let Some(note) = imported.unsupported() {
             return Err(Failure::configuration(format!("{name}: {note}")));
         }
-        imported.warn(name);
+        imported.warn(name, report);
         Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?)
     }
 
@@ -95,13 +98,13 @@ impl Config {
     }
 
     fn parse(name: &str, text: &str) -> Result<Config, Failure> {
-        let described = |error: serde_yaml::Error| problem::describe(name, text, &error);
+        let mut replaced = Vec::new();
         let raw = if text.contains('$') {
-            replaced(name, text)?
+            read_replaced(name, text, &mut replaced)?
         } else {
-            serde_yaml::from_str(text).map_err(described)?
+            serde_yaml::from_str(text).map_err(|error| problem::describe(name, text, &error))?
         };
-        Ok(Config { raw, name: name.to_owned(), text: text.to_owned() })
+        Ok(Config { raw, name: name.to_owned(), text: text.to_owned(), replaced })
     }
 
     /// Where the running mirror answers HTTP, if it is to.
@@ -118,6 +121,10 @@ impl Config {
 
     /// The mirror that the file describes. Nothing is connected yet.
     pub(crate) fn mirror(self, once: bool) -> Result<Mirror, Failure> {
+        self.build(once).map_err(|failure| problem::locate(&self.name, &self.text, &self.replaced, failure))
+    }
+
+    fn build(&self, once: bool) -> Result<Mirror, Failure> {
         self.know_clusters()?;
         self.http()?;
         let mut builder = Mirror::builder().once(once);
@@ -148,15 +155,14 @@ impl Config {
 }
 
 /// Reads a text in which placeholders are to be replaced.
-fn replaced(name: &str, text: &str) -> Result<RawConfig, Failure> {
+fn read_replaced(name: &str, text: &str, replaced: &mut Vec<Replaced>) -> Result<RawConfig, Failure> {
     let mut document: serde_yaml::Value =
         serde_yaml::from_str(text).map_err(|error| problem::describe(name, text, &error))?;
-    let mut replaced = Vec::new();
-    placeholder::replace_all(&mut document, &mut replaced)
+    placeholder::replace_all(&mut document, replaced)
         .map_err(|error| problem::describe_placeholder(name, text, &error))?;
     serde_yaml::from_value(document).map_err(|error| {
         let before = serde_yaml::from_str::<RawConfig>(text).err();
-        problem::describe_replaced(name, text, &error, &replaced, before.as_ref())
+        problem::describe_replaced(name, text, &error, replaced, before.as_ref())
     })
 }
 

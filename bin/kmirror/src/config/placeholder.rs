@@ -1,6 +1,7 @@
 //! Placeholders in the scalars of a configuration. They are replaced after the file was parsed, so that what stands behind one cannot
 //! change the structure; and what stands behind one is never shown.
 
+use std::fmt;
 use std::path::Path;
 
 use serde_yaml::Value;
@@ -25,6 +26,12 @@ pub(crate) struct Replaced {
     value: String,
 }
 
+impl fmt::Debug for Replaced {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.written)
+    }
+}
+
 /// Replaces the placeholders in every scalar of a document, and says which scalars held one.
 pub(crate) fn replace_all(value: &mut Value, replaced: &mut Vec<Replaced>) -> Result<(), PlaceholderError> {
     match value {
@@ -43,12 +50,13 @@ pub(crate) fn replace_all(value: &mut Value, replaced: &mut Vec<Replaced>) -> Re
     }
 }
 
-/// A message without what stood behind placeholders, as the parser quotes it.
+/// A message without what stood behind placeholders. What is short is only taken out where it is quoted: it may be part of any word.
 pub(crate) fn hidden(message: &str, replaced: &[Replaced]) -> String {
     replaced.iter().fold(message.to_owned(), |message, Replaced { written, value }| {
-        message
+        let message = message
             .replace(&format!("`{value}`"), &format!("`{written}`"))
-            .replace(&format!("{value:?}"), &format!("{written:?}"))
+            .replace(&format!("{value:?}"), &format!("{written:?}"));
+        if value.len() < 4 { message } else { message.replace(value, written) }
     })
 }
 
@@ -155,8 +163,8 @@ fn of_properties(path: &Path, key: &str) -> Result<String, String> {
     properties.values.get(key).cloned().ok_or_else(|| "the file has no such key".to_owned())
 }
 
-impl std::fmt::Display for PlaceholderError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for PlaceholderError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.placeholder, self.reason)
     }
 }

@@ -7,7 +7,14 @@ use crate::exit::Failure;
 /// Describes an error of the YAML parser.
 pub(crate) fn describe(name: &str, text: &str, error: &serde_yaml::Error) -> Failure {
     let full = error.to_string();
-    let place = error.location().map(|location| (location.line(), location.column(), location.index()));
+    // Its index counts characters. What is wrong with a value is said of the section that it is in.
+    let place = error.location().map(|location| {
+        let section = offset_of(text, location.line(), location.column());
+        let key = || place::key_at(text, section, full.split_once(": expected ")?.0.rsplit(": ").next()?);
+        let at = value_of(text, section, &full).or_else(key).unwrap_or(section);
+        let (line, column) = line_and_column(text, at);
+        (line, column, at)
+    });
     describe_message(name, text, &full, place)
 }
 
@@ -28,8 +35,43 @@ pub(crate) fn describe_replaced(
         Some(before) if without_path(&before.to_string()).ends_with(&without_path(&message)) => {
             describe(name, text, before)
         }
-        _ => describe_message(name, text, &message, None),
+        _ => {
+            let at = place_of(text, &message);
+            let place =
+                at.map(|at| (line_and_column(text, at), at)).map(|((line, column), at)| (line, column, at));
+            describe_message(name, text, &message, place)
+        }
     }
+}
+
+/// Adds the place to what was found wrong after the file was read: that of the key that the message begins with, or of the value that
+/// it quotes.
+pub(crate) fn locate(name: &str, text: &str, replaced: &[Replaced], failure: Failure) -> Failure {
+    if failure.has_place() {
+        return failure;
+    }
+    let message = placeholder::hidden(&failure.to_string(), replaced);
+    match place_of(text, &message) {
+        Some(at) => describe_at(name, text, at, &message),
+        None => Failure::configuration(format!("{name}: {message}")),
+    }
+}
+
+fn place_of(text: &str, message: &str) -> Option<usize> {
+    let first = message.split([' ', ':']).next().filter(|first| first.contains(['.', '[']));
+    let key = first.and_then(|shown| place::find_shown(text, 0, shown));
+    value_of(text, key.unwrap_or(0), message).or(key)
+}
+
+/// Where the value is that a message quotes.
+fn value_of(text: &str, from: usize, message: &str) -> Option<usize> {
+    // What is expected may be shown by an example.
+    let message = message.split_once(": expected ").map_or(message, |(before, _)| before);
+    let variant = message.split_once("unknown variant `").map(|(_, rest)| rest.split('`').next());
+    let quoted = variant.unwrap_or_else(|| message.split('"').nth(1)).filter(|quoted| !quoted.is_empty())?;
+    // A message doubles backslashes, as YAML may.
+    let forms = [quoted.replace("\\\\", "\\"), quoted.to_owned()];
+    forms.into_iter().find_map(|form| place::occurrences(text, from, &form).next())
 }
 
 /// Describes a placeholder that cannot be replaced.
@@ -148,6 +190,15 @@ pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column + 1)
 }
 
+/// The offset of a line and column, counted from one.
+fn offset_of(text: &str, line: usize, column: usize) -> usize {
+    let mut lines = text.split_inclusive('\n');
+    let before: usize = lines.by_ref().take(line.saturating_sub(1)).map(str::len).sum();
+    let rest = lines.next().unwrap_or_default();
+    let within = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+    before + within
+}
+
 fn end_of_word(text: &str, from: usize) -> usize {
     text.get(from..)
         .map_or(from, |rest| from + rest.find([':', '=', '\n', ',', '}', ']']).unwrap_or(rest.len()))
@@ -169,5 +220,7 @@ mod tests {
     fn places_are_counted_from_one() {
         assert_eq!(line_and_column("ab\nčd", 0), (1, 1));
         assert_eq!(line_and_column("ab\nčd", 5), (2, 2));
+        assert_eq!(offset_of("ab\nčd", 2, 2), 5);
+        assert_eq!(offset_of("ab\nčd", 7, 9), 6);
     }
 }

@@ -98,7 +98,7 @@ pub(crate) struct RawFlow {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected `source`, `broker` or a number")]
+#[serde(untagged, expecting = "replication_factor: expected `source`, `broker` or a number")]
 pub(crate) enum ReplicationFactorSection {
     Word(ReplicationFactorWord),
     Number(i16),
@@ -128,7 +128,7 @@ pub(crate) enum DefaultsFromWord {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected `ignore`, `park` or `{ delete_after: 1h }`")]
+#[serde(untagged, expecting = "on_deleted: expected `ignore`, `park` or `{ delete_after: 1h }`")]
 pub(crate) enum OnDeletedSection {
     Word(OnDeletedWord),
     Delete { delete_after: Interval },
@@ -195,7 +195,10 @@ pub(crate) struct Selection {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected `identity`, `prefixed` or `{ template: \"{source}.{topic}\" }`")]
+#[serde(
+    untagged,
+    expecting = "naming: expected `identity`, `prefixed` or `{ template: \"{source}.{topic}\" }`"
+)]
 pub(crate) enum NamingSection {
     Word(NamingWord),
     Template { template: Text },
@@ -224,7 +227,7 @@ pub(crate) enum Offsets {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected `earliest`, `latest` or `{ timestamp: … }`")]
+#[serde(untagged, expecting = "start: expected `earliest`, `latest` or `{ timestamp: … }`")]
 pub(crate) enum Start {
     Word(StartWord),
     Timestamp { timestamp: Moment },
@@ -242,7 +245,7 @@ pub(crate) enum StartWord {
 #[serde(
     untagged,
     deny_unknown_fields,
-    expecting = "expected `none`, `mm2`, `{ mm2: { offsets_topic: … } }` or `{ group: … }`"
+    expecting = "takeover: expected `none`, `mm2`, `{ mm2: { offsets_topic: … } }` or `{ group: … }`"
 )]
 pub(crate) enum TakeoverSection {
     Word(TakeoverWord),

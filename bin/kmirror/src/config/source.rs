@@ -33,9 +33,11 @@ impl ConfigSource {
                 }
                 Ok(config)
             }
-            ConfigSource::Mm1(arguments) => {
-                Config::imported("MirrorMaker's flags", &Imported::of_mm1(arguments)?)
-            }
+            ConfigSource::Mm1(arguments) => Config::imported(
+                "MirrorMaker's flags",
+                "kmirror mm1 --print-config …",
+                &Imported::of_mm1(arguments)?,
+            ),
         }
     }
 }

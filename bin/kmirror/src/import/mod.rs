@@ -114,11 +114,11 @@ impl Imported {
         self.notes.iter().find(|note| note.kind == NoteKind::Unsupported)
     }
 
-    /// Says in the log what must be known of a file that is run as it is.
-    pub(crate) fn warn(&self, name: &str) {
+    /// Says in the log what must be known of what is run as it is. `report`: the command that says the rest.
+    pub(crate) fn warn(&self, name: &str, report: &str) {
         let ignored = self.notes.iter().filter(|note| note.kind == NoteKind::Ignored).count();
         if ignored > 0 {
-            tracing::info!("{name}: {ignored} keys have no effect here; `kmirror import {name}` says why");
+            tracing::info!("{name}: {ignored} keys have no effect here; `{report}` says why");
         }
         for note in self.notes.iter().filter(|note| note.kind >= NoteKind::Warning) {
             tracing::warn!("{name}: {note}");
