@@ -3,6 +3,7 @@
 //! Numbers from different machines or hours say little on their own, so each measurement also runs something fixed and
 //! simple beside kmirror, in the same minute, and prints the ratio.
 
+mod compare;
 mod cpu;
 mod holes;
 mod measured;
@@ -21,6 +22,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Measurement {
+    /// kmirror, MirrorMaker 2 with defaults and tuned, and a bare relay, in turns on the same clusters and topics.
+    Compare(compare::CompareArguments),
     /// CPU seconds per gigabyte on the wire and peak memory of `kmirror run --once`, beside a bare relay.
     Cpu(cpu::CpuArguments),
     /// How fast logs with holes are copied: transactions of ten records, and a compacted log with few survivors.
@@ -32,6 +35,7 @@ enum Measurement {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().measurement {
+        Measurement::Compare(arguments) => compare::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Cpu(arguments) => cpu::run(&arguments),
         Measurement::Holes(arguments) => holes::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -49,14 +49,14 @@ fn follow(child: &Child, started: Instant) -> Result<(Duration, Duration, u64), 
 }
 
 /// `VmHWM` of `/proc/PID/status`; a process that has ended has none.
-fn memory_peak(status: &str) -> Option<u64> {
+pub(crate) fn memory_peak(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
 
 /// State, and user plus system time, of `/proc/PID/stat`. The name before them, in parentheses, may hold anything.
-fn state_and_cpu(stat: &str) -> Option<(&str, Duration)> {
+pub(crate) fn state_and_cpu(stat: &str) -> Option<(&str, Duration)> {
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();

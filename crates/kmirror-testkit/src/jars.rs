@@ -58,6 +58,11 @@ impl KafkaJars {
         self.release
     }
 
+    /// The class path, for a Java process whose options are chosen elsewhere.
+    pub fn class_path(&self) -> &str {
+        &self.class_path
+    }
+
     /// A Java process with these jars on its class path; more options, the class and its arguments are still to be added.
     ///
     /// Most live for seconds: the optimising compiler would cost them more than it gives.

@@ -41,6 +41,11 @@ impl ClusterPair {
         ClusterPair { source: source_endpoint, target: target_endpoint, clusters: Some((source, target)) }
     }
 
+    /// Two clusters that run already, here or elsewhere.
+    pub fn at(source: KafkaEndpoint, target: KafkaEndpoint) -> ClusterPair {
+        ClusterPair { source, target, clusters: None }
+    }
+
     /// The addresses in `KMIRROR_TEST_SOURCE` and `KMIRROR_TEST_TARGET`, if both are set.
     fn from_environment() -> Result<Option<ClusterPair>, TestkitError> {
         let (Ok(source), Ok(target)) = (env::var("KMIRROR_TEST_SOURCE"), env::var("KMIRROR_TEST_TARGET"))
@@ -49,7 +54,7 @@ impl ClusterPair {
         };
         let jars = KafkaJars::resolve(KafkaRelease::KAFKA_4_3)?;
         let (source, target) = (KafkaEndpoint::new(jars.clone(), source), KafkaEndpoint::new(jars, target));
-        Ok(Some(ClusterPair { source, target, clusters: None }))
+        Ok(Some(ClusterPair::at(source, target)))
     }
 
     /// The clusters themselves, source and target, to kill and restart; nothing for a pair given by address.

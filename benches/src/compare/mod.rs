@@ -1,0 +1,137 @@
+//! Contenders side by side: on the same clusters and the same topics, in turns (A B B A), each copy verified by its content.
+
+mod cell;
+mod contender;
+mod plot;
+mod race;
+mod report;
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use kmirror_testkit::{
+    ClusterPair, KafkaCluster, KafkaEndpoint, KafkaJars, KafkaRelease, real_kafka, unique_topic,
+};
+
+use self::cell::{Cell, Preloaded};
+use self::contender::{Contender, Copy};
+use self::race::race;
+use self::report::{Measurement, Report, Row};
+use crate::relay::calibrate;
+
+#[derive(clap::Args)]
+pub(crate) struct CompareArguments {
+    /// What is copied.
+    #[arg(long = "cell", value_enum, default_values_t = [Cell::Raw, Cell::Zstd, Cell::Lz4, Cell::Single])]
+    cells: Vec<Cell>,
+    /// Gigabytes (10^9 bytes) on the wire in each topic.
+    #[arg(long, default_value_t = 1.0)]
+    gigabytes: f64,
+    /// Partitions of each topic.
+    #[arg(long, default_value_t = 8)]
+    partitions: u32,
+    /// How often each contender copies each topic.
+    #[arg(long, default_value_t = 4)]
+    rounds: u32,
+    /// The program that is measured, and that verifies every copy.
+    #[arg(long, default_value = "target/release/kmirror")]
+    program: String,
+    /// Another contender: `NAME=COMMAND` with {source}, {target}, {topic} and {target_topic}; it is ended once all is there.
+    #[arg(long = "contender", value_name = "NAME=COMMAND", value_parser = Contender::given)]
+    more: Vec<Contender>,
+    /// Leaves MirrorMaker 2 out.
+    #[arg(long)]
+    without_mm2: bool,
+    /// Two clusters that run already, instead of two that are started: bootstrap servers of the source and of the target.
+    #[arg(long, num_args = 2, value_names = ["SOURCE", "TARGET"])]
+    clusters: Option<Vec<String>>,
+    /// Where the rows (JSON), the table (Markdown) and the plot (SVG) go, as NAME.json, NAME.md and NAME.svg.
+    #[arg(long, default_value = "benches/results/compare")]
+    out: PathBuf,
+}
+
+/// Runs everything, and writes the report.
+pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Box<dyn Error>> {
+    let _turn =
+        real_kafka("compare").ok_or("Java and Maven are needed, for the workload and the clusters")?;
+    let pair = clusters(arguments)?;
+    let mut report = Report::new(arguments.gigabytes, arguments.rounds);
+    for cell in &arguments.cells {
+        let preloaded = cell.preload(&pair.source, arguments.partitions, arguments.gigabytes)?;
+        eprintln!(
+            "{}: {} records, {:.3} GB on the wire, {:.3} GB decoded, batches of {} bytes",
+            cell.name(),
+            preloaded.records,
+            preloaded.bytes as f64 / 1e9,
+            preloaded.bytes_decoded as f64 / 1e9,
+            preloaded.batch_bytes_mean
+        );
+        report.rows.extend(compare(arguments, &pair, *cell, &preloaded)?);
+        pair.source.delete_topic(&preloaded.topic)?;
+    }
+    if let Some(folder) = arguments.out.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(arguments.out.with_extension("json"), serde_json::to_string_pretty(&report)?)?;
+    fs::write(arguments.out.with_extension("svg"), plot::bars(&report.summaries()))?;
+    let table = report.markdown();
+    fs::write(arguments.out.with_extension("md"), &table)?;
+    println!("{table}");
+    Ok(())
+}
+
+/// All copies of one topic. Each round turns the order round, so that what changes with time meets all alike.
+fn compare(
+    arguments: &CompareArguments,
+    pair: &ClusterPair,
+    cell: Cell,
+    preloaded: &Preloaded,
+) -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut contenders = contenders(arguments);
+    let mut rows = Vec::new();
+    for round in 0..arguments.rounds {
+        for contender in &contenders {
+            let copy = Copy { pair, cell, preloaded, alias: unique_topic("copy") };
+            let before = relay(preloaded.bytes)?;
+            let cost = race(contender, &copy, &arguments.program)?;
+            let relay_cpu_seconds = f64::midpoint(before, relay(preloaded.bytes)?);
+            let measurement = Measurement { cost, relay_cpu_seconds };
+            eprintln!("  {:<22} {}", contender.name(), measurement.line(preloaded));
+            let (cell, contender) = (cell.name().to_owned(), contender.name().to_owned());
+            rows.push(Row { cell, contender, round, preloaded: preloaded.clone(), measurement });
+        }
+        contenders.reverse();
+    }
+    Ok(rows)
+}
+
+/// CPU seconds of the relay for as many bytes. Few bytes cost less than the clock of Linux tells, so more are sent then.
+fn relay(bytes: u64) -> Result<f64, Box<dyn Error>> {
+    let sent = bytes.max(RELAY_BYTES_MIN);
+    Ok(calibrate(sent)?.cpu.as_secs_f64() * bytes as f64 / sent as f64)
+}
+
+fn contenders(arguments: &CompareArguments) -> Vec<Contender> {
+    let mut contenders = vec![Contender::Kmirror];
+    if !arguments.without_mm2 {
+        contenders.extend([Contender::Mm2Tuned, Contender::Mm2Default]);
+    }
+    contenders.extend(arguments.more.iter().cloned());
+    contenders
+}
+
+fn clusters(arguments: &CompareArguments) -> Result<ClusterPair, Box<dyn Error>> {
+    if let Some([source, target]) = arguments.clusters.as_deref() {
+        let jars = KafkaJars::resolve(KafkaRelease::KAFKA_4_3)?;
+        let endpoint = |servers: &String| KafkaEndpoint::new(jars.clone(), servers);
+        return Ok(ClusterPair::at(endpoint(source), endpoint(target)));
+    }
+    let start = || {
+        let builder = KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
+        builder.java_option("-Xmx1g").java_option("-XX:TieredStopAtLevel=4").start()
+    };
+    Ok(ClusterPair::of(start()?, start()?))
+}
+
+const RELAY_BYTES_MIN: u64 = 1_000_000_000;
