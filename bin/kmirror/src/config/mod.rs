@@ -49,14 +49,21 @@ impl Config {
     /// Reads a file.
     pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
         let name = path.display().to_string();
-        if let Some(imported) = Imported::load(path) {
-            return Config::imported(&name, &format!("kmirror import {name}"), &imported?);
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = std::fs::read(path).map_err(|error| {
             Failure::configuration(format!("cannot read the configuration {name}: {error}"))
                 .help("name the configuration file with -c FILE; README.md shows a small one")
         })?;
-        Config::parse(&name, &text)
+        Config::read(&name, &bytes)
+    }
+
+    /// Takes what is in a file.
+    fn read(name: &str, bytes: &[u8]) -> Result<Config, Failure> {
+        if let Some(imported) = Imported::read(name, bytes) {
+            return Config::imported(name, &format!("kmirror import {name}"), &imported?);
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Failure::configuration(format!("the configuration {name} is not UTF-8")))?;
+        Config::parse(name, text)
     }
 
     /// Takes the configuration of another mirror, and says in the log what must be known of it.
@@ -435,6 +442,9 @@ mod tests {
                     "known here: source, target",
                 ],
             ),
+            ("bad-naming.yaml", ["9 |     naming: prefix", "`-- here", "naming: expected `identity`"]),
+            ("bad-pattern.yaml", ["6 |   - { source: east", "`-- here", "unclosed group"]),
+            ("bad-size.yaml", ["6 |   - { source: east", "`-- here", "is no size"]),
             (
                 "unknown-placeholder.yaml",
                 ["3 |   east: { bootstrap_servers: \"${vault:x}\"", "`-- this one", "known are"],
@@ -449,6 +459,42 @@ mod tests {
                 assert!(failure.contains(part), "{part:?} is not in\n{failure}");
             }
         }
+    }
+
+    /// Files with a few bytes changed are accepted or refused; nothing else happens.
+    #[test]
+    fn damaged_files_do_no_harm() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/config");
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).expect("31 bits") % below.max(1)
+        };
+        let signs = *b"{}[]:,-#&*!|>'\"%@`$\\=\n\t .~a0\xc4\xff";
+        let mut refused = 0;
+        for path in files(&folder.join("valid")).into_iter().chain(files(&folder.join("invalid"))) {
+            let (name, bytes) = (path.display().to_string(), std::fs::read(&path).expect("readable"));
+            for _ in 0..20 {
+                let mut damaged = bytes.clone();
+                for _ in 0..=random(4) {
+                    let (at, sign) = (random(damaged.len()), signs[random(signs.len())]);
+                    match random(4) {
+                        0 => drop(damaged.drain(at..(at + random(8)).min(damaged.len()))),
+                        1 => damaged.insert(at, sign),
+                        2 => damaged.truncate(damaged.len().max(at + 1) - random(2)),
+                        _ => damaged.iter_mut().skip(at).take(1).for_each(|byte| *byte = sign),
+                    }
+                }
+                if let Err(failure) = Config::read(&name, &damaged).and_then(|config| config.mirror(true)) {
+                    assert_eq!(failure.code, Code::Configuration);
+                    assert!(!failure.rendered().is_empty());
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 500, "{refused}");
     }
 
     /// What the reference says is the default is what is done where nothing is written, and no key is left out.

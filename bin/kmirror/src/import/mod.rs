@@ -72,16 +72,19 @@ impl Imported {
     /// Reads a file of another mirror. `None`: it is not one.
     pub(crate) fn load(path: &Path) -> Option<Result<Imported, Failure>> {
         let name = path.display().to_string();
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(_) if !has_extension(path, "properties") => return None,
-            Err(error) => return Some(Err(Failure::configuration(format!("{name}: {error}")))),
-        };
-        if has_extension(path, "properties") || names_clusters(&properties::text_of(&bytes)) {
-            return Some(of_properties(&name, &bytes));
+        match std::fs::read(path) {
+            Ok(bytes) => Imported::read(&name, &bytes),
+            Err(error) => Some(Err(Failure::configuration(format!("cannot read {name}: {error}")))),
         }
-        let text = std::str::from_utf8(&bytes).ok().filter(|text| text.contains("KafkaMirrorMaker"))?;
-        of_resources(&name, text).transpose()
+    }
+
+    /// The same of what is in a file.
+    pub(crate) fn read(name: &str, bytes: &[u8]) -> Option<Result<Imported, Failure>> {
+        if name.ends_with(".properties") || names_clusters(&properties::text_of(bytes)) {
+            return Some(of_properties(name, bytes));
+        }
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains("KafkaMirrorMaker"))?;
+        of_resources(name, text).transpose()
     }
 
     /// Reads the flags of MirrorMaker 1, and the files that they name.
@@ -124,10 +127,6 @@ impl Imported {
             tracing::warn!("{name}: {note}");
         }
     }
-}
-
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|has| has == extension)
 }
 
 /// Whether a file is MirrorMaker 2's by its first key, whatever its name.
