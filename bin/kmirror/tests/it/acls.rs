@@ -11,6 +11,7 @@ on_both_kinds!(
     lists_follow_exactly_and_removals_with_them,
     without_an_authorizer_it_is_said_once,
     a_missing_right_on_a_cluster_is_named,
+    a_topic_that_is_closed_for_everybody_closes_its_copy,
 );
 
 fn lists_follow_by_the_rules_of_mirror_maker(stage: &Stage) {
@@ -106,6 +107,17 @@ fn lists_follow_exactly_and_removals_with_them(stage: &Stage) {
     scene.set("acls: full");
     scene.kmirror().run(&["run", "--once"]).with_code(0).saying("access control entry removed on the target");
     assert!(there(&[&first[2..], &later]), "{:?}", target.acls());
+    // Lists that are empty all at once are no reason to remove everything.
+    let before = source.acls();
+    before.iter().for_each(|entry| source.remove_acl(entry));
+    scene.kmirror().run(&["run", "--once"]).with_code(0).saying("the source has no entry any more");
+    assert!(there(&[&first[2..], &later]), "{:?}", target.acls());
+    let plan = scene.kmirror().run(&["plan", "--exit-code"]).with_code(0);
+    assert!(plan.stderr().contains("the source has no entry any more"), "{}", plan.stderr());
+    source.add_acl(&later[0]);
+    let plan = scene.kmirror().run(&["plan", "--exit-code"]).with_code(3).stdout();
+    assert_eq!(plan.matches("kmirror has added it, and it is gone on the source").count(), 4, "{plan}");
+    before.iter().for_each(|entry| source.add_acl(entry));
     // Somebody adds on the target what kmirror had added before: now it is his.
     target.add_acl(&first[0]);
     scene.kmirror().copy();
@@ -156,4 +168,29 @@ fn a_missing_right_on_a_cluster_is_named(stage: &Stage) {
             mirror.log()
         );
     }
+}
+
+/// As MirrorMaker's rules have it. Here the program is nobody who may do everything.
+fn a_topic_that_is_closed_for_everybody_closes_its_copy(stage: &Stage) {
+    let all_topics: (&[&str], _) =
+        (&["--operation", "All", "--topic", "*"], "ALLOW ALL TOPIC LITERAL * User:ANONYMOUS *");
+    let alter: (&[&str], _) = (
+        &["--operation", "Alter", "--cluster"],
+        "ALLOW ALTER CLUSTER LITERAL kafka-cluster User:ANONYMOUS *",
+    );
+    let (source, target) = (stage.guarded_cluster(), stage.closed_cluster(&[all_topics, alter]));
+    let settings = "acls_interval: 100ms\nparked_retry_interval: 500ms\ngroups: { include: [] }";
+    let scene = Scene::between(&source, &target, "closed", settings);
+    scene.write(10);
+    let mut mirror = scene.kmirror().start();
+    scene.await_copied();
+    let lock = format!("DENY WRITE TOPIC LITERAL {} User:* *", scene.topic);
+    source.add_acl(&lock);
+    await_that("the copy is closed", || target.acls().contains(&lock));
+    scene.write(10);
+    scene.parks_running(&mut mirror, "Unauthorized", &["WRITE"]);
+    source.remove_acl(&lock);
+    target.remove_acl(&lock);
+    scene.await_copied();
+    assert_eq!(mirror.end("TERM"), Some(143));
 }

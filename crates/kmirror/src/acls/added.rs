@@ -33,7 +33,7 @@ impl Added {
         Added {
             target: target.clone(),
             scope: Scope {
-                source_cluster_id: source.cluster_id().unwrap_or_default().to_string(),
+                source_cluster_id: source.cluster_id().unwrap_or_default(),
                 naming: flow.naming.target_topic(&flow.source, "{topic}"),
             },
             topic: None,
@@ -41,6 +41,11 @@ impl Added {
             topic_name,
             entries: BTreeSet::new(),
         }
+    }
+
+    /// Whether the source is still the cluster whose entries these are.
+    pub(super) fn are_of(&self, source: &Client) -> bool {
+        source.cluster_id().unwrap_or_default() == self.scope.source_cluster_id
     }
 
     /// Reads what was recorded since the last time, by this process or another one. Creates nothing.

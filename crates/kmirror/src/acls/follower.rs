@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::added::Added;
 use super::judge::{self, AclRules, AclStep, CopiedTopics};
-use super::views::{self, NotCopied};
+use super::views::{self, NotCopied, Views};
 use crate::flow::beside::Rounds;
 use crate::flow::{FlowContext, FlowShared, Terms};
 
@@ -71,41 +71,42 @@ impl AclFollower {
     async fn follow(&mut self, topics: &CopiedTopics) -> Result<(), NotCopied> {
         self.rules.select(&self.terms.borrow().selected.groups);
         let views = views::read(&self.source, &self.target).await?;
-        // What nobody will ask for need not be known.
-        let added = match self.rules.removes() {
-            true => self.added.read().await.map_err(NotCopied::failed)?.clone(),
-            false => BTreeSet::new(),
-        };
+        let added = known(&self.rules, &mut self.added, &self.source, &views).await?;
         let gone = judge::gone(&self.rules, &views.source, &added);
         let (mut add, mut remove) = (Vec::new(), Vec::new());
         for step in judge::steps(&self.rules, topics, &views.source, &views.target, &added) {
             match step {
-                AclStep::Add { entry, .. } if self.refused.contains(&entry) => {}
                 AclStep::Add { entry, .. } => add.push(entry),
                 AclStep::Remove(entry) => remove.push(entry),
             }
         }
+        add.retain(|entry| !self.refused.contains(entry));
+        remove.retain(|entry| !self.refused.contains(entry));
         self.add(&add, &added).await?;
         for entries in remove.chunks(ENTRIES_PER_REQUEST) {
             let deleted = self.target.delete_acls(entries).await;
             self.done(entries, deleted, "access control entry removed on the target")?;
         }
-        self.added.forget(gone.iter()).await.map_err(NotCopied::failed)
+        let forgotten = gone.iter().filter(|entry| !self.refused.contains(*entry));
+        self.added.forget(forgotten).await.map_err(NotCopied::failed)
     }
 
     async fn add(&mut self, entries: &[AclEntry], added: &BTreeSet<AclEntry>) -> Result<(), NotCopied> {
         // Recorded before they are there: what was added and is not known would never be removed.
-        let new = entries.iter().filter(|entry| self.rules.removes() && !added.contains(entry));
-        self.added.put(new.clone()).await.map_err(NotCopied::failed)?;
-        for some in entries.chunks(ENTRIES_PER_REQUEST) {
+        let removes = self.rules.removes();
+        let is_new = |entry: &&AclEntry| removes && !added.contains(*entry);
+        self.added.put(entries.iter().filter(is_new)).await.map_err(NotCopied::failed)?;
+        let mut left = entries;
+        while !left.is_empty() {
+            let (some, rest) = left.split_at(left.len().min(ENTRIES_PER_REQUEST));
             let created = self.target.create_acls(some).await;
             let done = self.done(some, created, "access control entry added on the target");
             if matches!(done, Err(NotCopied::Unauthorized { .. })) {
                 // Whoever adds them now is somebody else.
-                let left = entries.iter().filter(|entry| !added.contains(entry));
-                self.added.forget(left).await.map_err(NotCopied::failed)?;
+                self.added.forget(left.iter().filter(is_new)).await.map_err(NotCopied::failed)?;
             }
             done?;
+            left = rest;
         }
         Ok(())
     }
@@ -141,6 +142,26 @@ impl AclFollower {
             reason => warn!(%reason, "access control lists are not copied"),
         }
         self.told = Some(reason);
+    }
+}
+
+/// What the flow has added, where it may be removed; or why nothing may be changed by what the source says.
+pub(super) async fn known(
+    rules: &AclRules,
+    added: &mut Added,
+    source: &Client,
+    views: &Views,
+) -> Result<BTreeSet<AclEntry>, NotCopied> {
+    if !added.are_of(source) {
+        return Err(NotCopied::AnotherSource);
+    }
+    if !rules.removes() {
+        return Ok(BTreeSet::new()); // what nobody will ask for need not be known
+    }
+    let known = added.read().await.map_err(NotCopied::failed)?;
+    match views.source.is_empty() && !known.is_empty() {
+        true => Err(NotCopied::Emptied),
+        false => Ok(known.clone()),
     }
 }
 

@@ -25,6 +25,6 @@ pub(crate) async fn plan(
     let rules = judge::AclRules::new(flow, groups);
     let views = views::read(source, target).await?;
     let mut added = added::Added::new(flow, source, target);
-    let added = added.read().await.map_err(NotCopied::failed)?;
-    Ok(judge::steps(&rules, topics, &views.source, &views.target, added))
+    let added = follower::known(&rules, &mut added, source, &views).await?;
+    Ok(judge::steps(&rules, topics, &views.source, &views.target, &added))
 }

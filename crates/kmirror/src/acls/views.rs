@@ -15,6 +15,11 @@ pub(crate) enum NotCopied {
     NoAuthorizer { alias: String },
     #[error("{error}; kmirror needs {right} on the cluster {alias}")]
     Unauthorized { alias: String, right: &'static str, error: ClientError },
+    /// All of them may have been removed on purpose, or lost.
+    #[error("the source has no entry any more, which may be an accident: what was added on the target stays")]
+    Emptied,
+    #[error("another cluster answers at the source's address")]
+    AnotherSource,
     #[error("{0}; it is tried again")]
     Failed(String),
 }
@@ -43,8 +48,7 @@ impl NotCopied {
                 NotCopied::Unauthorized { alias, right, .. },
                 NotCopied::Unauthorized { alias: other, right: others, .. },
             ) => (alias, right) == (other, others),
-            (NotCopied::Failed(_), NotCopied::Failed(_)) => true,
-            _ => false,
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
         }
     }
 }
