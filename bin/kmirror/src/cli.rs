@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Two clusters in this process, a workload, a mirror and the proof: nothing needs to be installed
     Demo(DemoArguments),
-    /// Look at both ends of each flow: reachable, distinct, and how holes would be filled
+    /// Look at both ends of each flow: reachable, distinct, permissions as kafka-acls commands, and limits; changes nothing
     Check(CheckArguments),
     /// Show what `run` would do with topics, configurations, partitions, access control lists and groups; changes nothing
     Plan(PlanArguments),
@@ -226,6 +226,18 @@ pub(crate) struct CheckArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// To whom the printed commands give rights that are missing; a client without credentials is User:ANONYMOUS
+    #[arg(long, value_name = "PRINCIPAL", default_value = "User:ANONYMOUS")]
+    pub(crate) principal: String,
+    /// Exit with code 1 where there are warnings only
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+    /// Look at the configuration alone, as `config check` does
+    #[arg(long)]
+    pub(crate) no_connect: bool,
+    /// How long clusters are awaited that cannot be reached yet
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -248,7 +248,7 @@ macro_rules! codes {
                 }
             }
 
-            fn to_wire(self) -> i8 {
+            pub(crate) fn to_wire(self) -> i8 {
                 match self {
                     $(Self::$variant => $code,)+
                     Self::Other(code) => code,

@@ -24,6 +24,7 @@ mod offsets;
 mod produce;
 mod produce_once;
 mod producers;
+mod rights;
 mod route;
 mod transactions;
 mod wire;
@@ -50,4 +51,5 @@ pub use produce::{
     BATCH_HEADER_BYTES, ProducePartition, ProduceRequest, ProduceResponse, ProducedPartition, RecordError,
 };
 pub use producers::{ProducerIdentity, ProducerState, TxnMarker};
+pub use rights::AllowedOperations;
 pub use route::PartitionResults;

@@ -58,7 +58,7 @@ mod test_support;
 mod topics;
 mod verify;
 
-pub use check::{ClusterCheck, FlowCheck, HolesBy};
+pub use check::{ClusterCheck, Finding, FindingKind, FlowCheck, HolesBy, Severity};
 pub use config::{
     Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, OffsetSyncs, Offsets, OnDeleted,
     OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor, Retention,

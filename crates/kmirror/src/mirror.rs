@@ -107,12 +107,21 @@ impl Mirror {
         Ok(report)
     }
 
-    /// Looks at both ends of every flow. Changes nothing.
-    pub async fn check(&self) -> Result<Vec<FlowCheck>, Error> {
+    /// Looks at both ends of every flow. Changes nothing. `principal`: to whom rights that are missing are to be given, as brokers
+    /// know this program, `User:…`.
+    ///
+    /// # Errors
+    /// Those with which it would not start: topics that would be copied for ever among them, and a cluster that cannot be reached.
+    pub async fn check(&self, principal: &str) -> Result<Vec<FlowCheck>, Error> {
         let clients = self.connect().await?;
+        let routes = runner::routes(&self.flows, &clients);
+        let terms = runner::terms(&self.flows, &routes);
         let mut checks = Vec::new();
-        for (flow, _, source, target) in self.connected(&clients) {
-            checks.push(check::of_flow(flow, source, target).await?);
+        for ((flow, _, source, target), terms) in self.connected(&clients).zip(&terms) {
+            checks.push(check::of_flow(flow, terms, source, target, principal).await?);
+        }
+        if !checks.iter().any(|check| check.is_same_cluster) {
+            runner::refuse_circles(&routes, &self.flows, &clients).await?;
         }
         Ok(checks)
     }

@@ -1,5 +1,7 @@
 //! `kmirror config`: what may be written in kmirror.yaml, and what somebody has written.
 
+use std::path::Path;
+
 use crate::cli::ConfigCommand;
 use crate::config::{Config, REFERENCE, json_schema};
 use crate::exit::{Code, Failure};
@@ -10,10 +12,14 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<Code, Failure> {
         ConfigCommand::Reference => print!("{REFERENCE}"),
         ConfigCommand::Schema => println!("{:#}", json_schema()),
         ConfigCommand::Dump(arguments) => print!("{}", Config::load(&arguments.config)?.effective()?),
-        ConfigCommand::Check(arguments) => {
-            let mirror = Config::load(&arguments.config)?.mirror(false)?;
-            mirror.flows().for_each(|flow| println!("{}: well formed", flow.name()));
-        }
+        ConfigCommand::Check(arguments) => return check(&arguments.config),
     }
+    Ok(Code::Ok)
+}
+
+/// Reads a file as `run` would, and connects to nothing.
+pub(super) fn check(path: &Path) -> Result<Code, Failure> {
+    let mirror = Config::load(path)?.mirror(false)?;
+    mirror.flows().for_each(|flow| println!("{}: well formed", flow.name()));
     Ok(Code::Ok)
 }

@@ -5,6 +5,7 @@
 mod acls;
 mod bad_input;
 mod brokers;
+mod checks;
 mod cluster;
 mod consumers;
 mod control;

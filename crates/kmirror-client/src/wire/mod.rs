@@ -74,6 +74,7 @@ apis! {
     OffsetCommitRequest -> OffsetCommitResponse, 8 "OffsetCommit" 6..=9 OFFSET_COMMIT |response| response.throttle_time_ms;
     OffsetFetchRequest -> OffsetFetchResponse, 9 "OffsetFetch" 5..=9 OFFSET_FETCH |response| response.throttle_time_ms;
     FindCoordinatorRequest -> FindCoordinatorResponse, 10 "FindCoordinator" 1..=6 FIND_COORDINATOR |response| response.throttle_time_ms;
+    HeartbeatRequest -> HeartbeatResponse, 12 "Heartbeat" 1..=4 HEARTBEAT |response| response.throttle_time_ms;
     ListGroupsRequest -> ListGroupsResponse, 16 "ListGroups" 1..=5 LIST_GROUPS |response| response.throttle_time_ms;
     ApiVersionsRequest -> ApiVersionsResponse, 18 "ApiVersions" 0..=3 API_VERSIONS |response| response.throttle_time_ms;
     CreateTopicsRequest -> CreateTopicsResponse, 19 "CreateTopics" 2..=7 CREATE_TOPICS |response| response.throttle_time_ms;
@@ -90,6 +91,7 @@ apis! {
     DescribeConfigsRequest -> DescribeConfigsResponse, 32 "DescribeConfigs" 1..=4 DESCRIBE_CONFIGS |response| response.throttle_time_ms;
     CreatePartitionsRequest -> CreatePartitionsResponse, 37 "CreatePartitions" 0..=3 CREATE_PARTITIONS |response| response.throttle_time_ms;
     IncrementalAlterConfigsRequest -> IncrementalAlterConfigsResponse, 44 "IncrementalAlterConfigs" 0..=1 INCREMENTAL_ALTER_CONFIGS |response| response.throttle_time_ms;
+    DescribeClusterRequest -> DescribeClusterResponse, 60 "DescribeCluster" 0..=2 DESCRIBE_CLUSTER |response| response.throttle_time_ms;
     DescribeProducersRequest -> DescribeProducersResponse, 61 "DescribeProducers" 0..=0 DESCRIBE_PRODUCERS |response| response.throttle_time_ms;
 }
 

@@ -392,3 +392,26 @@ const PRODUCER: Kind = Kind::Struct(&[
     int32("coordinator_epoch"),
     int64("current_txn_start_offset"),
 ]);
+
+pub(super) const HEARTBEAT: Schema = Schema { flexible_since: 4, fields: &[THROTTLE_TIME, ERROR_CODE] };
+
+pub(super) const DESCRIBE_CLUSTER: Schema = Schema {
+    flexible_since: 0,
+    fields: &[
+        THROTTLE_TIME,
+        ERROR_CODE,
+        ERROR_MESSAGE,
+        int8("endpoint_type").since(1),
+        string("cluster_id"),
+        int32("controller_id"),
+        array("brokers", &CLUSTER_BROKER),
+        int32("cluster_authorized_operations"),
+    ],
+};
+const CLUSTER_BROKER: Kind = Kind::Struct(&[
+    int32("broker_id"),
+    string("host"),
+    int32("port"),
+    string("rack"),
+    int8("is_fenced").since(2),
+]);

@@ -379,6 +379,8 @@ proptest! {
         check::<m::DescribeConfigsRequest>(|version| admin::describe_configs(&sample, version));
         check::<m::CreatePartitionsRequest>(|version| admin::create_partitions(&sample, version));
         check::<m::IncrementalAlterConfigsRequest>(|version| admin::alter_configs(&sample, version));
+        check::<m::HeartbeatRequest>(|version| admin::heartbeat(&sample, version));
+        check::<m::DescribeClusterRequest>(|version| admin::describe_cluster(&sample, version));
         check::<m::DescribeAclsRequest>(|version| admin::describe_acls(&sample, version));
         check::<m::CreateAclsRequest>(|version| admin::create_acls(&sample, version));
         check::<m::DeleteAclsRequest>(|version| admin::delete_acls(&sample, version));

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, ClientError, ClusterMetadata, KafkaError, NewTopic, TopicPartition, Topics};
+use bytes::Bytes;
+use kmirror_client::{
+    BATCH_HEADER_BYTES, Client, ClientError, ClusterMetadata, KafkaError, NewTopic, TopicPartition, Topics,
+};
 use kmirror_codec::{BatchBuilder, BatchError, Compression, NewRecord, Stamp, Workspace, stamp};
 
 /// The only partition of the topic with this name, which is created if it is not there and `replication_factor` is given.
@@ -121,6 +124,12 @@ fn built(records: &[KeyValue]) -> Result<kmirror_codec::Batch, BatchError> {
         })?;
     }
     builder.build(Compression::None, &mut Workspace::new())
+}
+
+/// A batch that shows whether it would be taken, for a partition that does not exist.
+pub(crate) fn probe_batch() -> Result<([u8; BATCH_HEADER_BYTES], Bytes), BatchError> {
+    let batch = built(&[(b"kmirror".to_vec(), None)])?;
+    Ok((stamp(&batch, &NOBODY), batch.payload()))
 }
 
 /// Milliseconds since the epoch.

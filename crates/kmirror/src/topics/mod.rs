@@ -116,7 +116,7 @@ pub(crate) fn partition_count(topic: &TopicMetadata) -> i32 {
     i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)
 }
 
-fn replication_factor(topic: &TopicMetadata) -> i16 {
+pub(crate) fn replication_factor(topic: &TopicMetadata) -> i16 {
     let replicas = topic.partitions.iter().map(|partition| partition.replicas.len()).max().unwrap_or(1);
     i16::try_from(replicas).unwrap_or(i16::MAX)
 }

@@ -162,6 +162,33 @@ impl Cluster for Embedded {
         self.cluster.add_acl(acl(entry));
     }
 
+    fn allow(&self, options: &[&str]) {
+        let values = |key: &str| {
+            let pairs = options.windows(2).filter(|pair| pair[0] == key);
+            pairs.map(|pair| pair[1].to_owned()).collect::<Vec<_>>()
+        };
+        let resources =
+            [("--topic", "TOPIC"), ("--group", "GROUP"), ("--transactional-id", "TRANSACTIONAL_ID")];
+        let named = resources
+            .map(|(key, kind)| values(key).into_iter().map(move |name| format!("{kind} {{}} {name}")));
+        let mut resources: Vec<String> = named.into_iter().flatten().collect();
+        if options.contains(&"--cluster") {
+            resources.push("CLUSTER {} kafka-cluster".to_owned());
+        }
+        let pattern = if options.contains(&"prefixed") { "PREFIXED" } else { "LITERAL" };
+        for operation in values("--operation") {
+            // `DescribeConfigs`, as the tool has it.
+            let word = operation.char_indices().map(|(at, letter)| match letter.is_uppercase() && at > 0 {
+                true => format!("_{letter}"),
+                false => letter.to_uppercase().to_string(),
+            });
+            let word: String = word.collect();
+            for resource in &resources {
+                self.add_acl(&format!("ALLOW {word} {} User:ANONYMOUS *", resource.replace("{}", pattern)));
+            }
+        }
+    }
+
     fn remove_acl(&self, entry: &str) {
         self.cluster.remove_acl(&acl(entry));
     }

@@ -159,6 +159,10 @@ impl Cluster for Kafka {
         await_that("the entry is in force", || self.acls().iter().any(|there| there == entry));
     }
 
+    fn allow(&self, options: &[&str]) {
+        self.cluster().allow(options).unwrap();
+    }
+
     fn remove_acl(&self, entry: &str) {
         self.endpoint.remove_acl(entry).unwrap();
         await_that("the entry is gone", || self.acls().iter().all(|there| there != entry));

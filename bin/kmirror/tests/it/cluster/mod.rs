@@ -52,6 +52,8 @@ pub(crate) trait Cluster {
 
     /// Adds an access control entry: `ALLOW READ TOPIC LITERAL orders User:alice *`.
     fn add_acl(&self, entry: &str);
+    /// Gives rights to clients without credentials, by options of `kafka-acls`, whatever these may do so far.
+    fn allow(&self, options: &[&str]);
     fn remove_acl(&self, entry: &str);
     /// All entries in those words, sorted.
     fn acls(&self) -> Vec<String>;

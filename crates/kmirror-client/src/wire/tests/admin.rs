@@ -134,3 +134,33 @@ pub(super) fn delete_acls(sample: &Sample, version: i16) -> m::DeleteAclsRespons
         .with_throttle_time_ms(sample.int())
         .with_filter_results(sample.many(result))
 }
+
+pub(super) fn heartbeat(sample: &Sample, version: i16) -> m::HeartbeatResponse {
+    m::HeartbeatResponse::default()
+        .with_throttle_time_ms(sample.int())
+        .with_error_code(sample.short())
+        .with_unknown_tagged_fields(sample.tags(version >= 4))
+}
+
+pub(super) fn describe_cluster(sample: &Sample, version: i16) -> m::DescribeClusterResponse {
+    use m::describe_cluster_response as r;
+    let mut broker = r::DescribeClusterBroker::default()
+        .with_broker_id(sample.int().into())
+        .with_host(text(&sample.name))
+        .with_port(sample.int())
+        .with_rack(sample.nullable())
+        .with_unknown_tagged_fields(sample.tags(true));
+    if version >= 2 {
+        broker.is_fenced = true;
+    }
+    let response = m::DescribeClusterResponse::default()
+        .with_throttle_time_ms(sample.int())
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_cluster_id(text(&sample.name))
+        .with_controller_id(sample.int().into())
+        .with_brokers(sample.many(broker))
+        .with_cluster_authorized_operations(sample.int())
+        .with_unknown_tagged_fields(sample.tags(true));
+    if version >= 1 { response.with_endpoint_type(2) } else { response }
+}

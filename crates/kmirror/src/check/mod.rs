@@ -1,12 +1,24 @@
-//! What a flow finds at both ends before it starts: reachable, distinct, and how holes would be filled. Changes nothing.
+//! What a flow finds at both ends before it starts: reachable, distinct, how holes would be filled, what it may do, and what would be in
+//! its way. Changes nothing.
+
+mod finding;
+mod limits;
+mod look;
+mod rights;
+
+pub use self::finding::{Finding, FindingKind, Severity};
 
 use kmirror_client::{Client, Topics};
 
 use crate::append::filler::{self, FillBy};
 use crate::config::Flow;
 use crate::error::Error;
+use crate::flow::Terms;
 use crate::identity::ProducerIds;
 use crate::state::store;
+
+use self::look::Look;
+use self::rights::Missing;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +37,8 @@ pub struct FlowCheck {
     pub holes: HolesBy,
     /// Partitions of which the state topic holds a record.
     pub partitions_recorded: usize,
+    /// What is not as it should be, errors first.
+    pub findings: Vec<Finding>,
 }
 
 /// One end.
@@ -50,7 +64,13 @@ pub enum HolesBy {
 }
 
 /// Looks at both ends of a flow.
-pub(crate) async fn of_flow(flow: &Flow, source: &Client, target: &Client) -> Result<FlowCheck, Error> {
+pub(crate) async fn of_flow(
+    flow: &Flow,
+    terms: &Terms,
+    source: &Client,
+    target: &Client,
+    principal: &str,
+) -> Result<FlowCheck, Error> {
     let (source_end, target_end) = (cluster(source).await?, cluster(target).await?);
     let producer_id = ProducerIds::of_flow(&source_end.cluster_id).markers;
     let broker = target.metadata().brokers.keys().next().copied();
@@ -62,15 +82,32 @@ pub(crate) async fn of_flow(flow: &Flow, source: &Client, target: &Client) -> Re
         },
         None => HolesBy::Markers,
     };
-    let recorded = store::read(target, &flow.state_topic).await?;
+    let recorded = match store::read(target, &flow.state_topic).await {
+        // Which rights are missing is among the findings.
+        Err(error) if error.is_unauthorized() => 0,
+        recorded => recorded?.len(),
+    };
     let is_same_cluster = !source_end.cluster_id.is_empty() && source_end.cluster_id == target_end.cluster_id;
+    let look = Look {
+        flow,
+        terms,
+        source,
+        target,
+        principal,
+        on_source: Missing::default(),
+        on_target: Missing::default(),
+        findings: Vec::new(),
+    };
+    let findings =
+        if is_same_cluster { Vec::new() } else { look.all(holes == HolesBy::Transactions).await? };
     Ok(FlowCheck {
         flow: flow.name(),
         source: source_end,
         target: target_end,
         is_same_cluster,
         holes,
-        partitions_recorded: recorded.len(),
+        partitions_recorded: recorded,
+        findings,
     })
 }
 
