@@ -1,10 +1,14 @@
 //! Access control lists: who may use a topic on the source may use its copy.
 
-use kmirror_testkit::{Workload, unique_topic};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use kmirror_testkit::{KafkaCluster, KafkaRelease, Workload, real_kafka, unique_topic};
 
 use crate::kmirror::{Kmirror, await_that};
 use crate::scene::Scene;
 use crate::stage::{Stage, on_both_kinds};
+use crate::takes_over::FACTORS;
 
 on_both_kinds!(
     lists_follow_by_the_rules_of_mirror_maker,
@@ -193,4 +197,68 @@ fn a_topic_that_is_closed_for_everybody_closes_its_copy(stage: &Stage) {
     target.remove_acl(&lock);
     scene.await_copied();
     assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+/// For real Kafka alone, since MirrorMaker 2 judges.
+#[test]
+fn mirror_maker_makes_the_same_of_the_same_lists() {
+    let Some(_kafka) = real_kafka("mirror_maker_makes_the_same_of_the_same_lists") else { return };
+    let guarded = || {
+        let guarded = KafkaCluster::builder(KafkaRelease::KAFKA_4_3).authorizer();
+        guarded.property("super.users", "User:kafka;User:ANONYMOUS").start().unwrap()
+    };
+    let (source, theirs, ours) = (guarded(), guarded(), guarded());
+    source.produce(&["orders", "payments"].map(|topic| Workload::new(topic).records(10))).unwrap();
+    let operations = [
+        "ALL",
+        "READ",
+        "WRITE",
+        "CREATE",
+        "DELETE",
+        "ALTER",
+        "DESCRIBE",
+        "DESCRIBE_CONFIGS",
+        "ALTER_CONFIGS",
+    ];
+    for (permission, principal) in [("ALLOW", "User:alice"), ("DENY", "User:mallory"), ("DENY", "User:*")] {
+        for operation in operations {
+            source.add_acl(&format!("{permission} {operation} TOPIC LITERAL orders {principal} *")).unwrap();
+        }
+    }
+    for entry in [
+        "ALLOW READ TOPIC LITERAL payments User:bob 10.0.0.7",
+        "ALLOW READ TOPIC LITERAL absent User:bob *",
+        "ALLOW READ TOPIC LITERAL * User:bob *",
+        "ALLOW READ TOPIC PREFIXED ord User:bob *",
+        "ALLOW READ GROUP LITERAL billing User:bob *",
+        "ALLOW WRITE TRANSACTIONAL_ID LITERAL billing User:bob *",
+        "ALLOW DESCRIBE CLUSTER LITERAL kafka-cluster User:bob *",
+    ] {
+        source.add_acl(entry).unwrap();
+    }
+    let file = |target: &KafkaCluster| {
+        format!(
+            "clusters = primary, backup\nprimary.bootstrap.servers = {}\nbackup.bootstrap.servers = {}\n\
+             primary->backup.enabled = true\nbackup->primary.enabled = false\ntopics = .*\nreplication.factor = 1\n\
+             sync.topic.acls.interval.seconds = 1\n{FACTORS}",
+            source.bootstrap_servers(),
+            target.bootstrap_servers()
+        )
+    };
+    let path =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.properties", unique_topic("acls")));
+    std::fs::write(&path, file(&theirs)).unwrap();
+    let mirror_maker = theirs.start_tool(&["mirror-maker", path.to_str().unwrap()], "").unwrap();
+    Kmirror::with_file("properties", &file(&ours)).copy();
+    let entries = |cluster: &KafkaCluster| BTreeSet::from_iter(cluster.acls().unwrap());
+    let last = "ALLOW READ TOPIC LITERAL primary.payments User:bob 10.0.0.7";
+    await_that("MirrorMaker has copied them", || entries(&theirs).contains(last));
+    let (theirs, ours) = (entries(&theirs), entries(&ours));
+    drop(mirror_maker);
+    // It takes what means every topic for the name of one, and copies entries of topics that do not exist.
+    let only_theirs: Vec<&String> = theirs.difference(&ours).collect();
+    let useless = ["absent", "*"].map(|name| format!("ALLOW READ TOPIC LITERAL primary.{name} User:bob *"));
+    assert_eq!(only_theirs, useless.iter().rev().collect::<Vec<_>>());
+    assert_eq!(ours.difference(&theirs).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(ours.len(), 8 + 9 + 9 + 1 - 1, "of those that are allowed, ALL became one that was there");
 }

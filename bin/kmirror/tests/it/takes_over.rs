@@ -299,7 +299,7 @@ fn translated(target: &KafkaEndpoint, alias: &str, group: &str, remote: &str) ->
 }
 
 /// One node has no place for replicas, and a test no time to wait for minutes.
-const FACTORS: &str = "offset-syncs.topic.replication.factor = 1\ncheckpoints.topic.replication.factor = 1\n\
+pub(crate) const FACTORS: &str = "offset-syncs.topic.replication.factor = 1\ncheckpoints.topic.replication.factor = 1\n\
     heartbeats.topic.replication.factor = 1\noffset.storage.replication.factor = 1\nstatus.storage.replication.factor = 1\n\
     config.storage.replication.factor = 1\noffset.storage.partitions = 2\nrefresh.topics.interval.seconds = 1\n\
     refresh.groups.interval.seconds = 1\nemit.checkpoints.interval.seconds = 1\nsync.group.offsets.interval.seconds = 1\n";

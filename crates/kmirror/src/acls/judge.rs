@@ -61,8 +61,8 @@ impl AclRules {
         }
     }
 
-    /// MirrorMaker's rules (`MirrorSourceConnector.targetAclBinding`): what was allowed beyond reading is left out, what was denied
-    /// is not.
+    /// MirrorMaker's rules (`MirrorSourceConnector.targetAclBinding`): the right to write is left out, what was denied is not. But `*`
+    /// is no topic: MirrorMaker makes `east.*` of it, which nothing has for its name.
     fn readable(&self, entry: &AclEntry) -> Option<AclEntry> {
         let is_of_one_topic = entry.resource_type == AclResourceType::Topic
             && entry.pattern_type == AclPatternType::Literal
