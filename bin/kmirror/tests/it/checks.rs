@@ -11,6 +11,7 @@ use crate::stage::{AnyCluster, Stage, on_both_kinds};
 
 on_both_kinds!(
     missing_rights_are_printed_as_commands_that_give_them,
+    each_right_alone_is_missed,
     limits_are_found_that_would_be_in_the_way,
     what_would_park_is_found,
 );
@@ -88,6 +89,48 @@ fn missing_rights_are_printed_as_commands_that_give_them(stage: &Stage) {
     kmirror.prove();
     assert_eq!(target.committed(&group, &second, 0), Some(7));
     kmirror.run(&["check", "--deny-warnings"]).with_code(0);
+}
+
+/// Also where a topic is not there yet, of which a broker says nothing.
+fn each_right_alone_is_missed(stage: &Stage) {
+    let (source, target) = (stage.guarded_cluster(), stage.closed_cluster(&[]));
+    let run = unique_topic("run");
+    let operations = ["Create", "Read", "Write", "Alter", "AlterConfigs"];
+    let topics = operations.map(|operation| format!("no-{operation}-{run}"));
+    let allow = |operations: &[&str], name: &str| {
+        let options = operations.iter().flat_map(|operation| ["--operation", operation]);
+        target.allow(&[&options.collect::<Vec<_>>()[..], &["--topic", name]].concat());
+    };
+    source.produce(&topics.each_ref().map(|topic| Workload::new(topic).records(10)));
+    for (operation, topic) in operations.iter().zip(&topics) {
+        let others: Vec<_> = operations.iter().copied().filter(|other| other != operation).collect();
+        allow(&others, topic);
+    }
+    allow(&["All"], "__kmirror_state");
+    target.allow(&["--operation", "Write", "--transactional-id", "kmirror-check"]);
+    std::thread::sleep(IN_FORCE);
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let kmirror = Kmirror::mirroring(&source, &target, &names, "");
+    let lines = || {
+        let ended = kmirror.run(&["check", "--format", "json"]);
+        commands(&ended.stdout()).into_iter().map(|(_, command)| command).collect::<Vec<_>>()
+    };
+    let absent = lines();
+    let of = |lines: &[String], topic: &str| {
+        lines.iter().find(|line| line.contains(&format!("--topic {topic}"))).cloned().unwrap_or_default()
+    };
+    for topic in &topics {
+        assert!(of(&absent, topic).contains("--operation Create"), "{topic}: {absent:?}");
+    }
+    // Of those that are there exactly what is missing is printed.
+    names[1..].iter().for_each(|topic| target.create_topic(topic, 1, &[]));
+    let there = lines();
+    for (operation, topic) in operations.iter().zip(&topics).skip(1) {
+        assert!(
+            of(&there, topic).ends_with(&format!("User:ANONYMOUS --operation {operation} --topic {topic}")),
+            "{topic}: {there:?}"
+        );
+    }
 }
 
 fn limits_are_found_that_would_be_in_the_way(stage: &Stage) {

@@ -64,8 +64,7 @@ impl Look<'_> {
         self.clusters(fills_by_transactions).await.map_err(of_target)?;
         self.groups().await.map_err(of_target)?;
         self.limits(&pairs).await.map_err(of_target)?;
-        let is_missing = !self.on_source.is_empty() || !self.on_target.is_empty();
-        if !is_missing {
+        if !self.on_source.is_needed() && !self.on_target.is_needed() {
             self.logs().await?;
         }
         for (missing, client) in [(&self.on_source, self.source), (&self.on_target, self.target)] {
@@ -221,6 +220,12 @@ impl Look<'_> {
         if needed.contains(&AclOperation::Alter) {
             let grown = target.create_partitions(&[(Arc::clone(&name), 1)], true).await?.into_iter().next();
             may_not.push(grown.and_then(|(_, grown)| grown.err()).is_some_and(|error| is_refused(&error)));
+        }
+        if needed.contains(&AclOperation::AlterConfigs) {
+            let altered = target.alter_topic_configs(&[(Arc::clone(&name), Vec::new())], true).await?;
+            let altered = altered.into_iter().next();
+            may_not
+                .push(altered.and_then(|(_, altered)| altered.err()).is_some_and(|error| is_refused(&error)));
         }
         may_not.push(!target.may_read_topic(&name).await?);
         may_not.push(!self.may_write(&name).await?);

@@ -68,9 +68,14 @@ impl Missing {
         reason: &'static str,
     ) {
         let mut operations: Vec<_> = operations.into_iter().collect();
-        // Those imply it.
-        if [AclOperation::Read, AclOperation::Write].iter().any(|implies| operations.contains(implies)) {
+        // What others imply need not be said (`StandardAuthorizerData.findResult`: `IMPLIES_DESCRIBE`, `IMPLIES_DESCRIBE_CONFIGS`).
+        let implies_describe =
+            [AclOperation::Read, AclOperation::Write, AclOperation::Delete, AclOperation::Alter];
+        if implies_describe.iter().any(|implies| operations.contains(implies)) {
             operations.retain(|operation| *operation != AclOperation::Describe);
+        }
+        if operations.contains(&AclOperation::AlterConfigs) {
+            operations.retain(|operation| *operation != AclOperation::DescribeConfigs);
         }
         if !operations.is_empty() {
             let is_optional = severity == Severity::Warning;
@@ -79,8 +84,9 @@ impl Missing {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_need.keys().all(|need| need.is_optional)
+    /// Whether anything is missing without which a flow does not work.
+    pub(super) fn is_needed(&self) -> bool {
+        self.by_need.keys().any(|need| !need.is_optional)
     }
 
     /// A finding for each, with the command that gives the rights to this principal at these servers.
@@ -179,7 +185,8 @@ mod tests {
             missing.add(Severity::Error, Resource::Topic, topic, read, "it is copied");
         }
         missing.add(Severity::Error, Resource::Group, "it's mine", [AclOperation::Read], "it follows");
-        missing.add(Severity::Warning, Resource::Cluster, "", [AclOperation::Alter], "it is slow without");
+        let alters = [AclOperation::Describe, AclOperation::Alter];
+        missing.add(Severity::Warning, Resource::Cluster, "", alters, "it is slow without");
         let writes = [AclOperation::Write];
         missing.add(Severity::Error, Resource::TransactionalIds, "kmirror-", writes, "holes are filled");
         missing.add(Severity::Error, Resource::Topic, "nothing", [], "nothing is missing");
