@@ -177,6 +177,14 @@ fn what_would_park_is_found(stage: &Stage) {
     let said = kmirror.run(&["check"]).with_code(1).stdout();
     assert!(said.contains(&format!("partition {topic}-0: it would park: SourceRecreated")), "{said}");
     assert_eq!(target.end(topic, 0), Some(100), "nothing was changed");
+    // Records of somebody else, where nothing was copied yet.
+    let foreign = unique_topic("foreign");
+    [source, target].iter().for_each(|cluster| cluster.produce(&[Workload::new(&foreign).records(10)]));
+    let said = Kmirror::mirroring(source, target, &[&foreign], "").run(&["check"]).with_code(0).stdout();
+    assert!(
+        said.contains(&format!("partition {foreign}-0: its last records were not written by kmirror")),
+        "{said}"
+    );
     // The same cluster on both ends, and a circle.
     let same = Kmirror::mirroring(source, source, &[topic], "").run(&["check"]).with_code(78).stdout();
     assert!(same.contains("A stretch cluster needs no mirror"), "{same}");

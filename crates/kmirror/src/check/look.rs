@@ -1,6 +1,6 @@
 //! Looks at both ends of a flow for what may be done there, and what would be in its way. Changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use kmirror_client::{
     ProducerIdentity, TopicPartition,
 };
 
+use kmirror_codec::{Entry, split};
+
 use super::finding::{Finding, FindingKind, Severity};
 use super::limits::{self, TopicFacts, Values};
 use super::rights::{self, Missing, Resource};
@@ -16,7 +18,9 @@ use crate::config::{Acls, Flow};
 use crate::error::Error;
 use crate::flow::Terms;
 use crate::groups::is_of_consumers;
+use crate::identity;
 use crate::plan::{PlanStep, partitions};
+use crate::state::store::Recorded;
 use crate::topics::{self, TopicPair, compacted, configs};
 
 /// Both ends of a flow, and what was found so far.
@@ -27,6 +31,8 @@ pub(super) struct Look<'a> {
     pub(super) target: &'a Client,
     /// To whom rights are to be given.
     pub(super) principal: &'a str,
+    /// What the state topic holds.
+    pub(super) recorded: &'a HashMap<TopicPartition, Recorded>,
     pub(super) on_source: Missing,
     pub(super) on_target: Missing,
     pub(super) findings: Vec<Finding>,
@@ -419,7 +425,7 @@ impl Look<'_> {
         let plans = partitions::of_flow(self.flow, &self.terms.selected.topics, self.source, self.target)
             .await?
             .plans;
-        let mut headless: Vec<Arc<str>> = Vec::new();
+        let (mut headless, mut resumed): (Vec<Arc<str>>, Vec<TopicPartition>) = (Vec::new(), Vec::new());
         for plan in plans {
             match plan.step {
                 PlanStep::Park(parked) => {
@@ -434,8 +440,19 @@ impl Look<'_> {
                         "see what the message says, or the policies of the flow",
                     );
                 }
+                PlanStep::Resume { .. } => {
+                    resumed.push(TopicPartition::new(plan.target_topic, plan.partition))
+                }
                 PlanStep::FillHead { .. } if !plan.creates_topic => headless.push(plan.target_topic.into()),
                 _ => {}
+            }
+        }
+        resumed.retain(|partition| !self.recorded.contains_key(partition));
+        for partition in resumed.iter().take(PARTITIONS_MAX) {
+            if is_foreign(self.target, partition).await.unwrap_or(false) {
+                let (alias, subject) = (self.target.alias(), format!("partition {partition}"));
+                let problem = "its last records were not written by kmirror, and nothing is recorded of it: it would park as TargetDiverged unless they are the source's";
+                self.found(Severity::Warning, FindingKind::Logs, alias, subject, problem, "name the copy otherwise (naming), delete the target topic, or see offsets: shifted and takeover");
             }
         }
         headless.dedup();
@@ -452,6 +469,18 @@ impl Look<'_> {
         }
         Ok(())
     }
+}
+
+/// The last batch of a log is enough to tell. Markers tell nothing.
+async fn is_foreign(target: &Client, partition: &TopicPartition) -> Option<bool> {
+    let isolation = kmirror_client::Isolation::ReadUncommitted;
+    let asked = [(partition.clone(), OffsetSpec::Latest)];
+    let (_, end) = target.list_offsets(&asked, isolation).await.into_iter().next()?;
+    let last = end.ok()?.offset?.checked_sub(1).filter(|last| *last >= 0)?;
+    let fetched = target.fetch_once(partition, last, 1, isolation).await.ok()?;
+    let Entry::Batch(batch) = split(fetched.records, last).next()?.ok()? else { return None };
+    let header = batch.header();
+    Some(!header.attributes.is_control() && !identity::is_kmirror(header.producer_id))
 }
 
 /// What of this may not be done, as far as the cluster says.
@@ -476,4 +505,5 @@ const COPIED: &str = "it is copied";
 const PROBED_ID: &str = "kmirror-check";
 /// As many are asked for.
 const GROUPS_MAX: usize = 200;
+const PARTITIONS_MAX: usize = 200;
 const TIMEOUT: Duration = Duration::from_secs(10);

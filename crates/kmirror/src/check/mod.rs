@@ -8,6 +8,8 @@ mod rights;
 
 pub use self::finding::{Finding, FindingKind, Severity};
 
+use std::collections::HashMap;
+
 use kmirror_client::{Client, Topics};
 
 use crate::append::filler::{self, FillBy};
@@ -84,8 +86,8 @@ pub(crate) async fn of_flow(
     };
     let recorded = match store::read(target, &flow.state_topic).await {
         // Which rights are missing is among the findings.
-        Err(error) if error.is_unauthorized() => 0,
-        recorded => recorded?.len(),
+        Err(error) if error.is_unauthorized() => HashMap::new(),
+        recorded => recorded?,
     };
     let is_same_cluster = !source_end.cluster_id.is_empty() && source_end.cluster_id == target_end.cluster_id;
     let look = Look {
@@ -94,6 +96,7 @@ pub(crate) async fn of_flow(
         source,
         target,
         principal,
+        recorded: &recorded,
         on_source: Missing::default(),
         on_target: Missing::default(),
         findings: Vec::new(),
@@ -106,7 +109,7 @@ pub(crate) async fn of_flow(
         target: target_end,
         is_same_cluster,
         holes,
-        partitions_recorded: recorded,
+        partitions_recorded: recorded.len(),
         findings,
     })
 }
