@@ -7,6 +7,7 @@ mod bad_input;
 mod brokers;
 mod checks;
 mod cluster;
+mod connects;
 mod consumers;
 mod control;
 mod control_plane;

@@ -156,7 +156,7 @@ impl MirrorMaker {
 }
 
 /// Each record of the source is on the target once, in order, whatever its offset.
-fn assert_copied_once(pair: &ClusterPair, topic: &str, remote: &str) {
+pub(crate) fn assert_copied_once(pair: &ClusterPair, topic: &str, remote: &str) {
     let source = pair.source.records(topic, Isolation::ReadCommitted).unwrap();
     let target = pair.target.records(remote, Isolation::ReadCommitted).unwrap();
     let (source, target) = (by_partition(source), by_partition(target));
