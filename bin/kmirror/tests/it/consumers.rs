@@ -1,6 +1,7 @@
 //! What a consumer relies on when it moves to the target: that its group stands there where it stood, and look-ups by timestamp.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kmirror_testkit::{
     GroupProtocol, Isolation, KafkaEndpoint, LogOffset, PrintedRecord, Workload, real_kafka, unique_topic,
@@ -179,6 +180,53 @@ fn consumers_go_there_and_back_and_read_each_record_once() {
     let all = source.records(&topic, Isolation::ReadCommitted).unwrap();
     assert_eq!(by_partition(read), by_partition(all), "each record once, in order");
     assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+/// For real Kafka alone, since it is Java's consumers that are members, by either protocol.
+#[test]
+fn a_group_with_members_is_followed_and_one_with_members_on_the_target_is_left_alone() {
+    let test = "a_group_with_members_is_followed_and_one_with_members_on_the_target_is_left_alone";
+    let Some(kafka) = real_kafka(test) else { return };
+    let pair = kafka.pair().unwrap();
+    let (source, target) = (&pair.source, &pair.target);
+    for protocol in ["classic", "consumer"] {
+        let (topic, group) = (unique_topic("members"), unique_topic(protocol));
+        source.produce(&[Workload::new(&topic).records(100)]).unwrap();
+        let member = |kafka: &KafkaEndpoint, commits: bool| {
+            let protocol = format!("group.protocol={protocol}");
+            let commits = format!("enable.auto.commit={commits}");
+            let settings =
+                [&*protocol, &*commits, "auto.commit.interval.ms=200", "auto.offset.reset=earliest"];
+            let mut arguments = vec!["console-consumer", "--topic", &topic, "--group", &group];
+            settings.iter().for_each(|setting| arguments.extend(["--command-property", setting]));
+            kafka.start_tool(&arguments, "").unwrap()
+        };
+        let there = |kafka: &KafkaEndpoint| {
+            let offsets = kafka.group_offsets(&group).unwrap();
+            offsets.first().map(|(.., offset)| *offset)
+        };
+        let reading = member(source, true);
+        let servers = (source.bootstrap_servers(), target.bootstrap_servers());
+        let kmirror = Kmirror::between(servers.0, servers.1, &[&topic], "    groups_interval: 200ms\n");
+        let mut mirror = kmirror.start();
+        await_that("a group with members has followed", || there(target) == Some(100));
+        // Somebody reads the target with it, and has not committed yet.
+        let moved = member(target, false);
+        await_that("it has a member on the target", || {
+            let described = target.tool(&["consumer-groups", "--describe", "--members", "--group", &group]);
+            described.unwrap().stdout.contains("console-consumer")
+        });
+        source.produce(&[Workload::new(&topic).records(50)]).unwrap();
+        await_that("the group goes on at the source", || there(source) == Some(150));
+        mirror.says(&["it keeps its own place there", &group]);
+        assert_eq!(there(target), Some(100), "{protocol}");
+        let plan = kmirror.run(&["plan", "--exit-code"]).with_code(0);
+        assert!(plan.stderr().contains("consumers read the target with this group"), "{}", plan.stderr());
+        moved.terminate(Duration::from_secs(30)).unwrap();
+        await_that("it follows again", || there(target) == Some(150));
+        reading.terminate(Duration::from_secs(30)).unwrap();
+        assert_eq!(mirror.end("TERM"), Some(143));
+    }
 }
 
 fn groups_follow_and_go_back_only_where_they_were_reset(stage: &Stage) {

@@ -126,8 +126,10 @@ pub(crate) async fn alter(
     steps: &[ConfigStep],
     validate_only: bool,
 ) -> Vec<(ConfigStep, ClientError)> {
-    if alter_at_once(target, topic, steps, validate_only).await.is_ok() {
-        return Vec::new();
+    match (alter_at_once(target, topic, steps, validate_only).await, steps) {
+        (Ok(()), _) => return Vec::new(),
+        (Err(error), [step]) => return vec![(step.clone(), error)],
+        (Err(_), _) => {}
     }
     let mut refused = Vec::new();
     for step in steps {
