@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use kmirror_testkit::{
-    ClusterPair, KafkaCluster, KafkaEndpoint, KafkaJars, KafkaRelease, Produced, Workload, real_kafka,
-    unique_topic,
-};
+use kmirror_testkit::{ClusterPair, KafkaEndpoint, Produced, Workload, real_kafka, unique_topic};
 
+use crate::clusters;
 use crate::measured::{Measured, measure};
 use crate::relay::calibrate;
 
@@ -49,7 +47,7 @@ pub(crate) struct CpuArguments {
 /// Preloads, measures the relay, the command and the relay again, verifies, prints.
 pub(crate) fn run(arguments: &CpuArguments) -> Result<ExitCode, Box<dyn Error>> {
     let _turn = real_kafka("cpu").ok_or("Java and Maven are needed, for the workload and the clusters")?;
-    let clusters = clusters(arguments)?;
+    let clusters = clusters::pair(arguments.clusters.as_deref())?;
     let topic = unique_topic("bench");
     let preloaded = preload(arguments, &clusters.source, &topic)?;
     println!(
@@ -89,27 +87,6 @@ pub(crate) fn run(arguments: &CpuArguments) -> Result<ExitCode, Box<dyn Error>> 
     Ok(judge(arguments, &mirror, preloaded.bytes))
 }
 
-struct Clusters {
-    source: KafkaEndpoint,
-    target: KafkaEndpoint,
-    /// Kept alive as long as they are needed.
-    _started: Option<ClusterPair>,
-}
-
-fn clusters(arguments: &CpuArguments) -> Result<Clusters, Box<dyn Error>> {
-    if let Some([source, target]) = arguments.clusters.as_deref() {
-        let jars = KafkaJars::resolve(KafkaRelease::KAFKA_4_3)?;
-        let endpoint = |servers: &String| KafkaEndpoint::new(jars.clone(), servers);
-        return Ok(Clusters { source: endpoint(source), target: endpoint(target), _started: None });
-    }
-    let start = || {
-        let builder = KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
-        builder.java_option("-Xmx1g").java_option("-XX:TieredStopAtLevel=4").start()
-    };
-    let pair = ClusterPair::of(start()?, start()?);
-    Ok(Clusters { source: pair.source.clone(), target: pair.target.clone(), _started: Some(pair) })
-}
-
 /// Writes batches of about `batch_bytes` as they go over the wire.
 ///
 /// The Java producer closes a batch when its estimate of the compressed size reaches `batch.size`. The estimate starts at
@@ -138,7 +115,7 @@ fn preload(
     Ok(produced.into_iter().next().ok_or("nothing was written")?)
 }
 
-fn write_configuration(clusters: &Clusters, topic: &str) -> Result<PathBuf, Box<dyn Error>> {
+fn write_configuration(clusters: &ClusterPair, topic: &str) -> Result<PathBuf, Box<dyn Error>> {
     let folder = Path::new("target/kmirror-bench");
     fs::create_dir_all(folder)?;
     let path = folder.join("kmirror.yaml");

@@ -3,6 +3,7 @@
 //! Numbers from different machines or hours say little on their own, so each measurement also runs something fixed and
 //! simple beside kmirror, in the same minute, and prints the ratio.
 
+mod clusters;
 mod compare;
 mod cpu;
 mod holes;

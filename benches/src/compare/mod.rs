@@ -10,14 +10,13 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use kmirror_testkit::{
-    ClusterPair, KafkaCluster, KafkaEndpoint, KafkaJars, KafkaRelease, real_kafka, unique_topic,
-};
+use kmirror_testkit::{ClusterPair, real_kafka, unique_topic};
 
 use self::cell::{Cell, Preloaded};
 use self::contender::{Contender, Copy};
 use self::race::race;
 use self::report::{Measurement, Report, Row};
+use crate::clusters;
 use crate::relay::calibrate;
 
 #[derive(clap::Args)]
@@ -55,7 +54,7 @@ pub(crate) struct CompareArguments {
 pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Box<dyn Error>> {
     let _turn =
         real_kafka("compare").ok_or("Java and Maven are needed, for the workload and the clusters")?;
-    let pair = clusters(arguments)?;
+    let pair = clusters::pair(arguments.clusters.as_deref())?;
     let mut report = Report::new(arguments.gigabytes, arguments.rounds);
     for cell in &arguments.cells {
         let preloaded = cell.preload(&pair.source, arguments.partitions, arguments.gigabytes)?;
@@ -119,19 +118,6 @@ fn contenders(arguments: &CompareArguments) -> Vec<Contender> {
     }
     contenders.extend(arguments.more.iter().cloned());
     contenders
-}
-
-fn clusters(arguments: &CompareArguments) -> Result<ClusterPair, Box<dyn Error>> {
-    if let Some([source, target]) = arguments.clusters.as_deref() {
-        let jars = KafkaJars::resolve(KafkaRelease::KAFKA_4_3)?;
-        let endpoint = |servers: &String| KafkaEndpoint::new(jars.clone(), servers);
-        return Ok(ClusterPair::at(endpoint(source), endpoint(target)));
-    }
-    let start = || {
-        let builder = KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
-        builder.java_option("-Xmx1g").java_option("-XX:TieredStopAtLevel=4").start()
-    };
-    Ok(ClusterPair::of(start()?, start()?))
 }
 
 const RELAY_BYTES_MIN: u64 = 1_000_000_000;
