@@ -1,6 +1,7 @@
 //! The configuration file: what the user wrote ([`raw`]) becomes clusters and flows of the engine. A file that is wrong is
 //! refused as a whole, with the place and the nearest thing that would be right.
 
+mod client;
 mod dump;
 pub(crate) mod place;
 pub(crate) mod placeholder;
@@ -14,14 +15,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use kmirror::{
-    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, OffsetSyncs, Offsets,
-    OnDeleted, OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor,
-    Retention, Start,
+    Acls, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, OffsetSyncs, Offsets, OnDeleted,
+    OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor, Retention,
+    Start,
 };
 
 use self::place::Step;
 use self::placeholder::Replaced;
-use self::raw::{RawCluster, RawConfig, RawFlow};
+use self::raw::{RawConfig, RawFlow};
 pub(crate) use self::source::ConfigSource;
 use crate::exit::Failure;
 use crate::import::Imported;
@@ -136,7 +137,7 @@ impl Config {
         self.http()?;
         let mut builder = Mirror::builder().once(once);
         for (alias, cluster) in &self.raw.clusters {
-            builder = builder.cluster(alias, cluster_config(alias, cluster)?);
+            builder = builder.cluster(alias, client::cluster_config(alias, cluster)?);
         }
         for (index, flow) in self.raw.flows.iter().enumerate() {
             builder = builder.flow(engine_flow(index, flow)?);
@@ -171,33 +172,6 @@ fn read_replaced(name: &str, text: &str, replaced: &mut Vec<Replaced>) -> Result
         let before = serde_yaml::from_str::<RawConfig>(text).err();
         problem::describe_replaced(name, text, &error, replaced, before.as_ref())
     })
-}
-
-fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterConfig, Failure> {
-    for (key, is_set) in [
-        ("tls", raw.tls.is_some()),
-        ("sasl", raw.sasl.is_some()),
-        ("properties", raw.properties.is_some()),
-        ("properties_file", raw.properties_file.is_some()),
-    ] {
-        if is_set {
-            return Err(not_supported(
-                &format!("clusters.{alias}.{key}"),
-                "only plaintext listeners can be reached",
-            ));
-        }
-    }
-    let mut config = ClusterConfig::new(raw.bootstrap_servers.0.iter().map(|server| server.0.clone()));
-    if let Some(client_id) = &raw.client_id {
-        config.client_id = client_id.0.clone();
-    }
-    if let Some(timeout) = raw.connect_timeout {
-        config.connect_timeout = timeout.0;
-    }
-    if let Some(timeout) = raw.request_timeout {
-        config.request_timeout = timeout.0;
-    }
-    Ok(config)
 }
 
 fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
@@ -520,7 +494,7 @@ mod tests {
     }
 
     /// Refused until they are there.
-    const NOT_YET: [&str; 4] = ["tls", "sasl", "properties", "properties_file"];
+    const NOT_YET: [&str; 2] = ["tls", "sasl"];
 
     #[test]
     fn a_missing_file_is_a_configuration_error() {

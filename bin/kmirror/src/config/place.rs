@@ -22,12 +22,14 @@ pub(crate) fn find(text: &str, from: usize, path: &[Step<'_>]) -> Option<usize> 
     Some(at)
 }
 
-/// The same of a path as it is shown: `spec.mirrors[0].sourceConnector.config.replication.factor`. Below `config` keys have dots.
+/// The same of a path as it is shown: `spec.mirrors[0].sourceConnector.config.replication.factor`. Below `config` and `properties`
+/// keys have dots.
 pub(crate) fn find_shown(text: &str, from: usize, shown: &str) -> Option<usize> {
-    let (path, last) = match shown.split_once(".config.") {
-        Some((path, key)) => (path, vec![Step::Key("config"), Step::Key(key)]),
-        None => (shown, Vec::new()),
-    };
+    let free = ["config", "properties"].into_iter().find_map(|name| {
+        let (path, key) = shown.split_once(&format!(".{name}."))?;
+        Some((path, vec![Step::Key(name), Step::Key(key)]))
+    });
+    let (path, last) = free.unwrap_or((shown, Vec::new()));
     let mut steps = Vec::new();
     for part in path.split('.') {
         let (key, item) = part.split_once('[').unwrap_or((part, ""));

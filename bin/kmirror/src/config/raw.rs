@@ -36,10 +36,10 @@ pub(crate) struct RawCluster {
     pub(crate) tls: Option<IgnoredAny>,
     #[schemars(with = "Option<serde_json::Value>")]
     pub(crate) sasl: Option<IgnoredAny>,
-    #[schemars(with = "Option<serde_json::Value>")]
-    pub(crate) properties: Option<IgnoredAny>,
-    #[schemars(with = "Option<serde_json::Value>")]
-    pub(crate) properties_file: Option<IgnoredAny>,
+    /// Keys of Kafka's own clients.
+    pub(crate) properties: Option<BTreeMap<String, Text>>,
+    /// A file of them.
+    pub(crate) properties_file: Option<Text>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -2,7 +2,7 @@
 
 /// What becomes of a key of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClientKey {
+pub(crate) enum ClientKey {
     /// It is translated.
     Used,
     /// It belongs to TLS or SASL.
@@ -12,7 +12,7 @@ pub(super) enum ClientKey {
 }
 
 /// What becomes of a key. `None`: no client of Kafka knows it.
-pub(super) fn client_key(name: &str) -> Option<ClientKey> {
+pub(crate) fn client_key(name: &str) -> Option<ClientKey> {
     if USED.contains(&name) {
         return Some(ClientKey::Used);
     }
@@ -24,7 +24,7 @@ pub(super) fn client_key(name: &str) -> Option<ClientKey> {
 }
 
 /// Keys of TLS and SASL.
-pub(super) fn is_security(name: &str) -> bool {
+pub(crate) fn is_security(name: &str) -> bool {
     name == "security.protocol"
         || name == "security.providers"
         || name.starts_with("ssl.")
@@ -32,7 +32,7 @@ pub(super) fn is_security(name: &str) -> bool {
 }
 
 /// Whether the value of a key is a secret.
-pub(super) fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     name.ends_with("password")
         || name.ends_with("jaas.config")
         || name.ends_with("keystore.key")
@@ -40,7 +40,7 @@ pub(super) fn is_secret(name: &str) -> bool {
 }
 
 /// Every name that is known, for suggestions.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let without_effect = NO_EFFECT.iter().flat_map(|(names, _)| names.iter().copied());
     USED.iter()
         .copied()

@@ -1,6 +1,6 @@
 //! Configurations of other mirrors, as kmirror's own: what becomes of each key is said in a report.
 
-mod client_keys;
+pub(crate) mod client_keys;
 mod mm1;
 mod mm2;
 mod patterns;

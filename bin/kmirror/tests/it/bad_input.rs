@@ -29,6 +29,28 @@ fn a_wrong_key_names_the_nearest_known_one() {
         .saying("unknown key `bootstrap_server`; did you mean `bootstrap_servers`?");
 }
 
+/// As in a shell, what is empty counts as not set where there is a default.
+#[test]
+fn placeholders_are_replaced_by_what_the_environment_holds() {
+    let config = "clusters:\n  east: { bootstrap_servers: \"${KMIRROR_IT_EMPTY:-127.0.0.1:1}\" }\n  \
+                  west: { bootstrap_servers: \"${KMIRROR_IT_SERVERS}\" }\nflows:\n  \
+                  - { source: east, target: west, topics: { include: [orders] }, commit_group: \"${KMIRROR_IT_EMPTY:?name a group}\" }\n";
+    let kmirror = Kmirror::with_config(config);
+    let check = |group: &str| {
+        let mut command = kmirror.command(&["config", "check"]);
+        let command =
+            command.env("KMIRROR_IT_EMPTY", group).env("KMIRROR_IT_SERVERS", "127.0.0.1:2,127.0.0.1:3");
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, refused) = check("");
+    assert!(
+        code == Some(78) && refused.contains("${KMIRROR_IT_EMPTY:?name a group}: name a group"),
+        "{refused}"
+    );
+    assert_eq!(check("127.0.0.1:4"), (Some(0), String::new()));
+}
+
 #[test]
 fn an_unreachable_cluster_is_reported_with_its_address() {
     for command in ["run", "verify"] {

@@ -121,7 +121,8 @@ impl Kmirror {
         (path.clone(), fs::File::create(path).unwrap())
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The program with its configuration, not started yet.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kmirror"));
         command.args(arguments).arg("-c").arg(&self.config).stdin(Stdio::null());
         command

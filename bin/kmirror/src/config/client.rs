@@ -1,0 +1,118 @@
+//! How a cluster is reached: keys of kmirror.yaml, and those of Kafka's own clients, which platform teams hand out in files.
+
+use std::collections::BTreeMap;
+
+use kmirror::ClusterConfig;
+
+use super::problem;
+use super::raw::RawCluster;
+use crate::exit::Failure;
+use crate::import::Properties;
+use crate::import::client_keys::{self, ClientKey, client_key};
+
+/// What the engine is told of a cluster. What kmirror.yaml says by its own keys wins over Kafka's.
+pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterConfig, Failure> {
+    for (key, is_set) in [("tls", raw.tls.is_some()), ("sasl", raw.sasl.is_some())] {
+        if is_set {
+            return Err(not_supported(&format!("clusters.{alias}.{key}")));
+        }
+    }
+    let mut config = ClusterConfig::new(raw.bootstrap_servers.0.iter().map(|server| server.0.clone()));
+    let mut without_effect = Vec::new();
+    for Property { place, name, value } in properties(alias, raw)? {
+        let wrong = |problem: String| Failure::configuration(format!("{place}: {problem}"));
+        match client_key(&name) {
+            Some(ClientKey::Security)
+                if name == "security.protocol" && value.eq_ignore_ascii_case("PLAINTEXT") => {}
+            Some(ClientKey::Security) => return Err(not_supported(&place)),
+            Some(ClientKey::NoEffect(reason)) => without_effect.push(format!("{name} ({reason})")),
+            Some(ClientKey::Used) => match name.as_str() {
+                "client.id" => config.client_id = value,
+                "request.timeout.ms" => {
+                    let milliseconds = value.parse::<u32>().ok().filter(|milliseconds| *milliseconds > 0);
+                    let milliseconds = milliseconds
+                        .ok_or_else(|| wrong(format!("{value:?} is no number of milliseconds")))?;
+                    config.request_timeout = std::time::Duration::from_millis(milliseconds.into());
+                }
+                "bootstrap.servers" => without_effect.push(format!("{name} (`bootstrap_servers` is set)")),
+                _ => without_effect
+                    .push(format!("{name} (a flow says that: `isolation`, `start`, `commit_group`)")),
+            },
+            None => {
+                let names: Vec<&str> = client_keys::names().collect();
+                return Err(wrong(format!("unknown key `{name}`{}", problem::suggestion(&name, &names))));
+            }
+        }
+    }
+    if !without_effect.is_empty() {
+        tracing::info!("clusters.{alias}: without effect are {}", without_effect.join(", "));
+    }
+    if let Some(client_id) = &raw.client_id {
+        config.client_id.clone_from(&client_id.0);
+    }
+    if let Some(timeout) = raw.connect_timeout {
+        config.connect_timeout = timeout.0;
+    }
+    if let Some(timeout) = raw.request_timeout {
+        config.request_timeout = timeout.0;
+    }
+    Ok(config)
+}
+
+/// A key of Kafka's clients, and where it is written.
+struct Property {
+    place: String,
+    name: String,
+    value: String,
+}
+
+/// Those of the file, and those in kmirror.yaml, which win.
+fn properties(alias: &str, raw: &RawCluster) -> Result<Vec<Property>, Failure> {
+    let mut properties = BTreeMap::new();
+    if let Some(path) = &raw.properties_file {
+        let path = &path.0;
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::configuration(format!("clusters.{alias}.properties_file: {path}: {error}"))
+        };
+        let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+        let file = Properties::parse(&bytes).map_err(|error| failed(&error))?;
+        properties.extend(file.values.into_iter().map(|(name, value)| {
+            let place = format!("clusters.{alias}.properties_file: {path}: {name}");
+            (name.clone(), Property { place, name, value: value.trim().to_owned() })
+        }));
+    }
+    properties.extend(raw.properties.iter().flatten().map(|(name, value)| {
+        let place = format!("clusters.{alias}.properties.{name}");
+        (name.clone(), Property { place, name: name.clone(), value: value.0.trim().to_owned() })
+    }));
+    Ok(properties.into_values().collect())
+}
+
+fn not_supported(place: &str) -> Failure {
+    super::not_supported(place, "only plaintext listeners can be reached")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn config(cluster: &str) -> Result<ClusterConfig, Failure> {
+        cluster_config("east", &serde_yaml::from_str(cluster).expect("YAML"))
+    }
+
+    #[test]
+    fn kafkas_own_keys_are_taken_from_a_file_and_from_kmirror_yaml() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/config");
+        let both = format!(
+            "bootstrap_servers: x:1\nproperties_file: {folder}/clients/platform.properties\n\
+             properties: {{ request.timeout.ms: 7000, security.protocol: Plaintext, linger.ms: 5 }}\n"
+        );
+        let found = config(&both).expect("known keys");
+        assert_eq!((found.client_id.as_str(), found.request_timeout), ("platform", Duration::from_secs(7)));
+        assert_eq!(found.bootstrap_servers, ["x:1"]);
+        let found = config(&format!("{both}client_id: own\nrequest_timeout: 9s\n")).expect("known keys");
+        assert_eq!((found.client_id.as_str(), found.request_timeout), ("own", Duration::from_secs(9)));
+    }
+}
