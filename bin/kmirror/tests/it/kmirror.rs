@@ -47,9 +47,11 @@ impl Kmirror {
         Kmirror { config }
     }
 
-    /// Writes another configuration to its file.
+    /// Puts another configuration into its place, at once: the program may be reading it.
     pub(crate) fn rewrite(&self, text: &str) {
-        fs::write(&self.config, text).unwrap();
+        let written = self.config.with_extension("new");
+        fs::write(&written, text).unwrap();
+        fs::rename(&written, &self.config).unwrap();
     }
 
     /// Runs a command to its end. One that does not come to it fails the test, with what it has said.

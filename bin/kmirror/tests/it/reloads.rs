@@ -1,14 +1,19 @@
 //! A mirror whose configuration changes while it runs.
 
+use std::time::Duration;
+
 use kmirror_testkit::{Workload, unique_topic};
 
 use crate::kmirror::{Kmirror, Running, await_that};
+use crate::schedule::Schedule;
 use crate::stage::{AnyCluster, Stage, on_both_kinds};
 
 on_both_kinds!(
     a_reload_changes_what_it_says_and_disturbs_nothing_else,
     a_reload_that_cannot_be_changes_nothing,
+    many_reloads_under_load_lose_and_double_nothing,
     topics_that_are_selected_anew_begin_as_at_a_start,
+    groups_that_are_selected_anew_follow,
     a_run_with_once_is_not_changed,
 );
 
@@ -107,6 +112,65 @@ fn topics_that_are_selected_anew_begin_as_at_a_start(stage: &Stage) {
     file.arrives(&[&first, &second, &third]);
     assert_eq!(file.target.start(&second), Some(100), "what was there before is not copied");
     assert_eq!(file.target.start(&third), Some(0), "what appears is copied whole");
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+/// Filters change while what they take out is on its way, flows come and go, faster than partitions are taken over.
+fn many_reloads_under_load_lose_and_double_nothing(stage: &Stage) {
+    let file = File::new(stage);
+    let mut schedule = Schedule::new();
+    let topics = ["one", "two", "three"].map(unique_topic);
+    let load = |topic: &String| {
+        Workload::new(topic).records(u32::MAX.into()).partitions(2).records_per_second(1_000)
+    };
+    let loads =
+        [load(&topics[0]), load(&topics[1]).transactions(10).abort_every(4), load(&topics[2]).codec("lz4")];
+    let load = file.source.start_load(&loads);
+    await_that("every topic is there", || {
+        topics.iter().all(|topic| file.source.partitions(topic) == Some(2))
+    });
+    let all: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let kmirror = file.kmirror(&[&flow(&all, "")]);
+    let mut mirror = kmirror.start();
+    mirror.says(&["copying"]);
+    for _ in 0..40 {
+        // Each topic in one of two flows, or in none.
+        let mut flows = [Vec::new(), Vec::new(), Vec::new()];
+        for topic in &all {
+            flows[schedule.up_to(3) as usize].push(*topic);
+        }
+        let buffer = ["", "    buffer: 20MiB\n"][schedule.up_to(2) as usize];
+        kmirror.rewrite(&file.text(&[&flow(&flows[0], ""), &flow(&flows[1], buffer)]));
+        mirror.signal("HUP");
+        std::thread::sleep(Duration::from_millis(schedule.up_to(300)));
+    }
+    file.reload(&kmirror, &mirror, &[&flow(&all, "")], "reloaded");
+    load.stop();
+    file.arrives(&all);
+    assert!(!mirror.log().contains("ERROR"), "{}", mirror.log());
+    assert_eq!(mirror.end("TERM"), Some(143));
+    kmirror.copy();
+    kmirror.prove();
+}
+
+fn groups_that_are_selected_anew_follow(stage: &Stage) {
+    let file = File::new(stage);
+    let (topic, group) = (unique_topic("read"), unique_topic("group"));
+    file.source.produce(&[Workload::new(&topic).records(100)]);
+    file.source.commit(&group, &topic, 0, 40);
+    let groups = |groups: &str| {
+        flow(&[&topic], &format!("    groups_interval: 200ms\n    groups: {{ include: [{groups}] }}\n"))
+    };
+    let kmirror = file.kmirror(&[&groups("")]);
+    let mut mirror = kmirror.start();
+    file.arrives(&[&topic]);
+    file.reload(&kmirror, &mirror, &[&groups(&group)], "filtered=\"east->west\"");
+    await_that("the group has followed", || file.target.committed(&group, &topic, 0) == Some(40));
+    file.reload(&kmirror, &mirror, &[&groups("")], "filtered=\"east->west\"");
+    file.source.commit(&group, &topic, 0, 60);
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(file.target.committed(&group, &topic, 0), Some(40), "it does not follow any more");
+    assert_eq!(take_overs(&mirror, &topic), 1, "{}", mirror.log());
     assert_eq!(mirror.end("TERM"), Some(143));
 }
 
