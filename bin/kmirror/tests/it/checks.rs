@@ -31,8 +31,8 @@ fn missing_rights_are_printed_as_commands_that_give_them(stage: &Stage) {
     source.allow(&["--operation", "Read", "--group", &group]);
     source.allow(&["--operation", "Read", "--topic", &second]);
     source.commit(&group, &second, 0, 7);
-    let kmirror =
-        Kmirror::mirroring(&source, &target, &[&first, &second, &unseen], "    commit_group: positions\n");
+    let more = "    commit_group: positions\n    mm2_topics: { heartbeats: true, checkpoints: true }\n";
+    let kmirror = Kmirror::mirroring(&source, &target, &[&first, &second, &unseen], more);
     kmirror.run(&["check", "--no-connect"]).with_code(0);
     let mut printed = Vec::new();
     let mut code = 77;
@@ -59,6 +59,7 @@ fn missing_rights_are_printed_as_commands_that_give_them(stage: &Stage) {
         &format!("--operation DescribeConfigs --topic {second}"),
         &format!("--operation Create --topic {first} --topic {second}"),
         "--operation Create --topic __kmirror_state",
+        "--operation Write --operation Create --topic east.checkpoints.internal --topic east.heartbeats --topic heartbeats",
         "--operation Read --group positions",
         &format!("--operation Read --group {group}"),
         "--operation Alter --cluster",

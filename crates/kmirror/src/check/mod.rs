@@ -1,9 +1,11 @@
 //! What a flow finds at both ends before it starts: reachable, distinct, how holes would be filled, what it may do, and what would be in
 //! its way. Changes nothing.
 
+mod conditions;
 mod finding;
 mod limits;
 mod look;
+mod permissions;
 mod rights;
 
 pub use self::finding::{Finding, FindingKind, Severity};

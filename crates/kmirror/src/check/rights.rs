@@ -39,9 +39,12 @@ pub(super) fn on_target_topic(flow: &Flow) -> Vec<AclOperation> {
     operations
 }
 
-/// What a flow does with a topic that it keeps on the target beside its copies.
-pub(super) const ON_OWN_TOPIC: &[AclOperation] =
+/// What a flow does with its state topic.
+pub(super) const ON_STATE_TOPIC: &[AclOperation] =
     &[AclOperation::Read, AclOperation::Write, AclOperation::Describe];
+
+/// What a flow does with a topic to which it only writes.
+pub(super) const ON_RECORD_TOPIC: &[AclOperation] = &[AclOperation::Write, AclOperation::Describe];
 
 /// Rights that are missing on one cluster, by what they are about and why they are needed.
 #[derive(Debug, Default)]
