@@ -96,12 +96,14 @@ fn of_acl(plan: &AclPlan) -> Line<'_> {
 }
 
 fn of_group(plan: &GroupPlan) -> Line<'_> {
-    let from = plan.from.map_or_else(|| "nowhere".to_owned(), |from| from.to_string());
+    let shown =
+        |offset: Option<i64>| offset.map_or_else(|| "nowhere".to_owned(), |offset| offset.to_string());
+    let (here, there) = (shown(plan.source_offset), shown(plan.target_offset));
     Line {
         flow: &plan.flow,
         what: format!("{} in {}-{}", plan.group, plan.target_topic, plan.partition),
-        change: format!("from {from} to {}", plan.to),
-        why: format!("it stands at {} on the source: {}", plan.source_offset, plan.reason),
+        change: format!("from {} to {} on {}", shown(plan.from), plan.to, plan.cluster),
+        why: format!("it stands at {here} on the source, at {there} on the target: {}", plan.reason),
     }
 }
 
@@ -204,7 +206,9 @@ fn group_json(plan: &GroupPlan) -> Value {
         "source_topic": plan.source_topic,
         "target_topic": plan.target_topic,
         "partition": plan.partition,
+        "cluster": plan.cluster,
         "source_offset": plan.source_offset,
+        "target_offset": plan.target_offset,
         "from": plan.from,
         "to": plan.to,
         "reason": plan.reason,

@@ -96,7 +96,14 @@ fn groups_go_there_and_back_and_read_each_record_once(stage: &Stage) {
     consume(&target, &there, 20);
     let (east, west) = (source.bootstrap_servers(), target.bootstrap_servers());
     let planned = both_ways(&east, &west, &topic).run(&["plan", "--format", "json"]).with_code(0).stdout();
-    assert!(planned.contains("it reads the target, and would be followed on the source"), "{planned}");
+    let planned: serde_json::Value = serde_json::from_str(&planned).unwrap();
+    let returns = &planned["groups"][0];
+    assert_eq!(
+        (&returns["group"], &returns["cluster"]),
+        (&group.as_str().into(), &"east".into()),
+        "{planned:#}"
+    );
+    assert_eq!(planned["is_empty"], false);
     let mut mirror = start_both_ways(&source, &target, &topic);
     await_that("the group has followed", || {
         source.committed(&group, &topic, 0) == target.committed(&group, &there, 0)
@@ -221,7 +228,7 @@ fn a_group_with_members_is_followed_and_one_with_members_on_the_target_is_left_a
         mirror.says(&["it keeps its own place there", &group]);
         assert_eq!(there(target), Some(100), "{protocol}");
         let plan = kmirror.run(&["plan", "--exit-code"]).with_code(0);
-        assert!(plan.stderr().contains("consumers read the target with this group"), "{}", plan.stderr());
+        assert!(plan.stderr().contains("consumers read west with this group"), "{}", plan.stderr());
         moved.terminate(Duration::from_secs(30)).unwrap();
         await_that("it follows again", || there(target) == Some(150));
         reading.terminate(Duration::from_secs(30)).unwrap();

@@ -1,6 +1,6 @@
 //! What a flow would do with consumer groups.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, TopicPartition};
@@ -9,7 +9,7 @@ use crate::config::Flow;
 use crate::groups::{Copied, Decision, GroupRules, Standing, is_of_consumers, judge};
 use crate::selection::{GroupMatcher, Selected};
 
-/// An offset of a group that would be committed on the target.
+/// An offset of a group that would be committed: on the target, or, where a flow goes the other way, on the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupPlan {
@@ -17,15 +17,19 @@ pub struct GroupPlan {
     pub flow: String,
     /// The group.
     pub group: String,
+    /// The alias of the cluster on which it would be committed.
+    pub cluster: String,
     /// The topic on the source.
     pub source_topic: String,
     /// The topic on the target.
     pub target_topic: String,
     /// The partition.
     pub partition: i32,
-    /// Where the group stands on the source.
-    pub source_offset: i64,
-    /// Where it stands on the target; `None` where it has committed nothing there.
+    /// Where the group stands on the source; `None` where it has committed nothing there.
+    pub source_offset: Option<i64>,
+    /// Where it stands on the target; the same.
+    pub target_offset: Option<i64>,
+    /// Which of both that is on that cluster.
     pub from: Option<i64>,
     /// What would be committed, once the records are there.
     pub to: i64,
@@ -37,15 +41,17 @@ pub struct GroupPlan {
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     pub(super) groups: Vec<GroupPlan>,
-    /// Groups that consumers read the target with, and that stand elsewhere on the source.
-    pub(super) active: Vec<String>,
-    /// Groups that have moved to the target, in partitions of the source where they would be followed.
-    pub(super) returning: Vec<(String, TopicPartition, i64)>,
+    /// Groups that consumers read a cluster with on which something would be committed else, and its alias.
+    pub(super) active: Vec<(String, String)>,
     /// Whether any group of the source stands in something that is copied.
     pub(super) has_groups: bool,
 }
 
-/// Plans the groups of a flow, as they will be when everything is copied that is there now.
+/// The groups of a cluster, and whether they have members, which alone may commit then.
+type Members = BTreeMap<String, bool>;
+
+/// Plans the groups of a flow, as they will be when everything is copied that is there now. `returning`: groups of flows that go the
+/// other way.
 pub(super) async fn of_flow(
     flow: &Flow,
     selected: &Selected,
@@ -58,79 +64,87 @@ pub(super) async fn of_flow(
     if selected.groups.is_empty() || copied.is_empty() {
         return Ok(plan);
     }
-    let active = active_groups(target).await?;
-    for listed in source.list_groups().await? {
-        let is_own = flow.commit_group.as_ref() == Some(&listed.id);
-        if is_own || !is_of_consumers(&listed) || !selected.groups.matches(&listed.id) {
+    let may_return = |group: &str| returning.iter().any(|groups| groups.matches(group));
+    let (on_source, on_target) = (members(source).await?, members(target).await?);
+    let moved = on_target.keys().filter(|group| may_return(group) && !on_source.contains_key(*group));
+    for group in on_source.keys().chain(moved) {
+        if flow.commit_group.as_ref() == Some(group) || !selected.groups.matches(group) {
             continue;
         }
-        let on_source = source.all_committed_offsets(&listed.id, TIMEOUT).await?;
-        plan.has_groups |= on_source.iter().any(|(partition, _)| copied.contains_key(partition));
-        let there: HashMap<_, _> =
-            target.all_committed_offsets(&listed.id, TIMEOUT).await?.into_iter().collect();
-        let may_return = returning.iter().any(|groups| groups.matches(&listed.id));
-        let rules = GroupRules { on_reset: flow.policies.on_group_reset, may_return };
-        let mut commits = Vec::new();
-        for (partition, committed) in &on_source {
-            let Some(copied) = copied.get(partition) else { continue };
-            let from = there.get(&copied.target).map(|there| there.offset);
-            let standing = Standing { source: Some(committed.offset), target: from, settled: None };
-            match judge(standing, &copied.arrived, rules) {
-                Decision::Commit { target, is_all } => {
-                    let planned =
-                        planned(flow, &listed.id, partition, committed.offset, copied, from, target, is_all);
-                    commits.push(planned);
-                }
-                Decision::Return { source } => {
-                    plan.returning.push((listed.id.clone(), partition.clone(), source));
-                }
-                _ => {}
+        let here: HashMap<_, _> = source.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
+        let there: HashMap<_, _> = target.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
+        plan.has_groups |= here.keys().any(|partition| copied.contains_key(partition));
+        let rules = GroupRules { on_reset: flow.policies.on_group_reset, may_return: may_return(group) };
+        let mut commits: Vec<GroupPlan> = copied
+            .iter()
+            .filter_map(|(partition, copied)| {
+                let source = here.get(partition).map(|here| here.offset);
+                let target = there.get(&copied.target).map(|there| there.offset);
+                let standing = Standing { source, target, settled: None };
+                (source.is_some() || target.is_some())
+                    .then(|| of_partition(flow, group, partition, standing, copied, rules))?
+            })
+            .collect();
+        commits.sort_by(|one, other| {
+            (&one.source_topic, one.partition).cmp(&(&other.source_topic, other.partition))
+        });
+        for (cluster, members) in [(&flow.source, &on_source), (&flow.target, &on_target)] {
+            let before = commits.len();
+            let is_active = members.get(group).is_some_and(|has_members| *has_members);
+            commits.retain(|commit| !is_active || commit.cluster != *cluster);
+            if commits.len() < before {
+                plan.active.push((group.clone(), cluster.clone()));
             }
         }
-        match active.contains(&listed.id) {
-            true if !commits.is_empty() => plan.active.push(listed.id),
-            _ => plan.groups.extend(commits),
-        }
+        plan.groups.extend(commits);
     }
     Ok(plan)
 }
 
-/// The groups that have members, whose offsets only these may commit.
-async fn active_groups(target: &Client) -> Result<HashSet<String>, ClientError> {
+async fn members(cluster: &Client) -> Result<Members, ClientError> {
     let has_members = |state: &str| !matches!(state, "Empty" | "Dead");
-    let listed = target.list_groups().await?.into_iter();
-    Ok(listed.filter(|group| group.state.as_deref().is_some_and(has_members)).map(|group| group.id).collect())
+    let listed = cluster.list_groups().await?.into_iter().filter(is_of_consumers);
+    Ok(listed.map(|group| (group.id, group.state.as_deref().is_some_and(has_members))).collect())
 }
 
-#[expect(clippy::too_many_arguments, reason = "the fields of what it makes")]
-fn planned(
+fn of_partition(
     flow: &Flow,
     group: &str,
     partition: &TopicPartition,
-    source_offset: i64,
+    standing: Standing,
     copied: &Copied,
-    from: Option<i64>,
-    to: i64,
-    is_all: bool,
-) -> GroupPlan {
-    let mut reason = match from {
-        None => "it stands nowhere on the target".to_owned(),
-        Some(_) => "it is behind on the target".to_owned(),
+    rules: GroupRules,
+) -> Option<GroupPlan> {
+    let (cluster, from, to, reason) = match judge(standing, &copied.arrived, rules) {
+        Decision::Commit { target, is_all } => {
+            let mut reason = match standing.target {
+                None => "it stands nowhere on the target".to_owned(),
+                Some(_) => "it is behind on the target".to_owned(),
+            };
+            if !is_all {
+                reason += &format!("; the source ends at {}", copied.arrived.position);
+            }
+            (&flow.target, standing.target, target, reason)
+        }
+        Decision::Return { source } => {
+            let reason = "it reads the target, and would be followed on the source";
+            (&flow.source, standing.source, source, reason.to_owned())
+        }
+        Decision::Same | Decision::Unknown | Decision::Ahead(_) => return None,
     };
-    if !is_all {
-        reason += &format!("; the source ends at {}", copied.arrived.position);
-    }
-    GroupPlan {
+    Some(GroupPlan {
         flow: flow.name(),
         group: group.to_owned(),
+        cluster: cluster.clone(),
         source_topic: partition.topic.to_string(),
         target_topic: copied.target.topic.to_string(),
         partition: partition.partition,
-        source_offset,
+        source_offset: standing.source,
+        target_offset: standing.target,
         from,
         to,
         reason,
-    }
+    })
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -29,7 +29,7 @@ pub struct Plan {
     pub configs: Vec<ConfigPlan>,
     /// Access control entries that would be added to the target, or removed.
     pub acls: Vec<AclPlan>,
-    /// Offsets of groups that would be committed on the target once the records are there.
+    /// Offsets of groups that would be committed once the records are there.
     pub groups: Vec<GroupPlan>,
     /// What would not be done, and why: a cluster does not take it, or does not tell.
     pub notes: Vec<String>,
@@ -76,15 +76,11 @@ impl Plan {
             Ok(plans) => {
                 self.topics.extend(topics::of_checkpoints(flow, target, plans.has_groups));
                 self.groups.extend(plans.groups);
-                for (group, partition, offset) in plans.returning {
-                    let offset = format!(
-                        "it reads the target, and would be followed on the source: {partition} at {offset}"
-                    );
-                    note(&group, &offset);
+                for (group, cluster) in plans.active {
+                    let text =
+                        format!("consumers read {cluster} with this group: it keeps its own place there");
+                    note(&group, &text);
                 }
-                plans.active.iter().for_each(|group| {
-                    note(group, &"consumers read the target with this group: it keeps its own place");
-                });
             }
             Err(error) => note("groups do not follow", &error),
         }
