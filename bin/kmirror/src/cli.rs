@@ -68,7 +68,7 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArguments {
-    /// The configuration file
+    /// The configuration: kmirror.yaml, MirrorMaker 2's .properties, or a resource of kind KafkaMirrorMaker2
     #[arg(short, long, env = "KMIRROR_CONFIG", value_name = "FILE")]
     pub(crate) config: PathBuf,
 }

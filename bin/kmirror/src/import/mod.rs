@@ -80,7 +80,9 @@ impl Imported {
 
     /// The same of what is in a file.
     pub(crate) fn read(name: &str, bytes: &[u8]) -> Option<Result<Imported, Failure>> {
-        if name.ends_with(".properties") || names_clusters(&properties::text_of(bytes)) {
+        // A document in YAML may hold lines of anything.
+        let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
+        if name.ends_with(".properties") || !is_yaml && names_clusters(&properties::text_of(bytes)) {
             return Some(of_properties(name, bytes));
         }
         let text = std::str::from_utf8(bytes).ok().filter(|text| text.contains("KafkaMirrorMaker"))?;
