@@ -14,6 +14,7 @@ on_both_kinds!(
     each_right_alone_is_missed,
     limits_are_found_that_would_be_in_the_way,
     what_would_park_is_found,
+    older_releases_are_looked_at_as_well,
 );
 
 fn missing_rights_are_printed_as_commands_that_give_them(stage: &Stage) {
@@ -192,6 +193,17 @@ fn what_would_park_is_found(stage: &Stage) {
     let back = format!("  - {{ source: west, target: east, topics: {{ include: [{topic:?}] }} }}\n");
     let circle = Kmirror::mirroring(source, target, &[topic], &back);
     circle.run(&["check"]).with_code(78).saying("it passes");
+}
+
+fn older_releases_are_looked_at_as_well(stage: &Stage) {
+    let (source, target) = (stage.older_cluster(), stage.older_cluster());
+    let topic = unique_topic("older");
+    source.produce(&[Workload::new(&topic).records(10)]);
+    source.commit("readers", &topic, 0, 5);
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "");
+    kmirror.run(&["check", "--deny-warnings"]).with_code(0);
+    kmirror.copy();
+    kmirror.run(&["check", "--deny-warnings"]).with_code(0);
 }
 
 /// Commands, each with the alias of its cluster.

@@ -128,8 +128,11 @@ impl Look<'_> {
             may_not.push(grown.and_then(|(_, grown)| grown.err()).is_some_and(|error| is_refused(&error)));
         }
         if needed.contains(&AclOperation::AlterConfigs) {
-            let altered = target.alter_topic_configs(&[(Arc::clone(&name), Vec::new())], true).await?;
-            let altered = altered.into_iter().next();
+            let altered = match target.alter_topic_configs(&[(Arc::clone(&name), Vec::new())], true).await {
+                // Before 2.3: nothing can be changed, nor asked.
+                Err(ClientError::Unsupported { .. }) => None,
+                altered => altered?.into_iter().next(),
+            };
             may_not
                 .push(altered.and_then(|(_, altered)| altered.err()).is_some_and(|error| is_refused(&error)));
         }
