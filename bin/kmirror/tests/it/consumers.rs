@@ -127,7 +127,7 @@ fn a_group_that_moved_keeps_its_place_on_both_sides(stage: &Stage) {
     let rests_at = |group: &str, here, away| {
         let expected = (Some(here), Some(away));
         await_that(&format!("{group} is at {expected:?}"), || places(group) == expected);
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(1));
         assert_eq!(places(group), expected, "it stays there");
     };
     for group in [&group, &deleted] {
@@ -149,7 +149,7 @@ fn a_group_that_moved_keeps_its_place_on_both_sides(stage: &Stage) {
     target.commit(&young, &there, 0, 30);
     rests_at(&young, 30, 30);
     source.delete_group(&deleted);
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(1));
     assert_eq!(places(&deleted), (None, Some(50)));
     assert_eq!(mirror.end("TERM"), Some(143));
 }
@@ -234,6 +234,35 @@ fn a_group_with_members_is_followed_and_one_with_members_on_the_target_is_left_a
         reading.terminate(Duration::from_secs(30)).unwrap();
         assert_eq!(mirror.end("TERM"), Some(143));
     }
+}
+
+/// For real Kafka alone, since it takes a consumer that stays.
+#[test]
+fn a_group_that_is_read_with_on_the_source_is_not_touched_there() {
+    let Some(kafka) = real_kafka("a_group_that_is_read_with_on_the_source_is_not_touched_there") else {
+        return;
+    };
+    let pair = kafka.pair().unwrap();
+    let (source, target) = (&pair.source, &pair.target);
+    let ([topic, other], group) = (["returns", "other"].map(unique_topic), unique_topic("group"));
+    source.produce(&[&topic, &other].map(|topic| Workload::new(topic).records(100))).unwrap();
+    source.set_group_offset(&group, &topic, 0, 50).unwrap();
+    let reads = ["verifiable-consumer", "--topic", &other, "--group-id", &group];
+    let consumer = source.start_tool(&reads, "").unwrap();
+    let at = |kafka: &KafkaEndpoint, topic: &str| {
+        let offsets = kafka.group_offsets(&group).unwrap().into_iter();
+        offsets.filter(|(name, ..)| name == topic).map(|(.., offset)| offset).next()
+    };
+    await_that("the consumer reads", || at(source, &other) == Some(100));
+    let mut mirror = both_ways(source.bootstrap_servers(), target.bootstrap_servers(), &topic).start();
+    let there = format!("east.{topic}");
+    await_that("the group has followed", || at(target, &there) == Some(50));
+    target.set_group_offset(&group, &there, 0, 80).unwrap();
+    mirror.says(&["consumers read this cluster with this group", &group]);
+    assert_eq!(at(source, &topic), Some(50), "its consumers say where it stands");
+    consumer.terminate(Duration::from_secs(30)).unwrap();
+    await_that("it returns when they have gone", || at(source, &topic) == Some(80));
+    assert_eq!(mirror.end("TERM"), Some(143));
 }
 
 fn groups_follow_and_go_back_only_where_they_were_reset(stage: &Stage) {
