@@ -71,10 +71,11 @@ impl TakeOver {
             };
         }
         let from = last.unwrap_or(bounds.source.log_start);
-        let mut place = self.search(&window, from, self.isolation, &bounds.source).await?;
-        if place == Place::Nowhere && self.isolation == Isolation::ReadCommitted {
+        let mut place = self.search(&window, last, self.isolation, &bounds.source).await?;
+        if !matches!(place, Place::At(_)) && self.isolation == Isolation::ReadCommitted {
             // Unless it was told otherwise MirrorMaker copies what was aborted as well.
-            place = self.search(&window, from, Isolation::ReadUncommitted, &bounds.source).await?;
+            let other = self.search(&window, last, Isolation::ReadUncommitted, &bounds.source).await?;
+            place = if matches!(other, Place::At(_)) { other } else { place };
         }
         let is_compacted = self.rules.is_cleaned();
         match place {
@@ -84,6 +85,12 @@ impl TakeOver {
                 &format!(
                     "the target's last {} records stand on the source at offset {offset} and at others",
                     window.len()
+                ),
+            )),
+            Place::Incomplete(offset) => Err(unexplained(
+                bounds,
+                &format!(
+                    "the target's last record is the source's at offset {offset}, and some before that may not be there"
                 ),
             )),
             // Had it copied anything behind that, it would have been found; and the record itself may be gone.
@@ -117,13 +124,14 @@ impl TakeOver {
     async fn search(
         &self,
         window: &[OwnedRecord],
-        from: i64,
+        said: Option<i64>,
         isolation: Isolation,
         bounds: &SourceBounds,
     ) -> Result<Place, TakeOverFailure> {
         let end = bounds.high_watermark;
+        let from = said.unwrap_or(bounds.log_start);
         let begin = self.begin_of_search(window.len(), from, isolation, bounds.log_start).await?;
-        let mut search = Search::new(window.to_vec(), from, self.rules);
+        let mut search = Search::new(window.to_vec(), said, self.rules);
         let mut reader = RangeReader::new(&self.source_client, &self.source, isolation, begin);
         while reader.position() < end && !search.is_over() {
             let Some(fetched) = reader.next().await? else { break };
