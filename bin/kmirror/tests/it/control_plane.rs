@@ -236,8 +236,8 @@ impl View {
     }
 }
 
-/// While records come in, each change reaches the target within the interval at which such things are looked at, and some more for a
-/// machine that has much else to do.
+/// While records come in, each change reaches the target at the interval at which such things are looked at, rather than at the longer
+/// one that applies else.
 fn what_changes_while_it_runs_arrives_within_its_interval(stage: &Stage) {
     let (source, target) = (stage.guarded_cluster(), stage.guarded_cluster());
     let [loaded, changed, vanishing, group] =
@@ -275,7 +275,7 @@ fn what_changes_while_it_runs_arrives_within_its_interval(stage: &Stage) {
     await_that("an entry was added", || target.acls() == [entry.as_str()]);
     await_that("the topic is deleted, after its time", || target.partitions(&vanishing).is_none());
     let arrived_in = begun.elapsed() - changed_in;
-    assert!(arrived_in < LONGEST_INTERVAL + SLACK, "{arrived_in:?}, and changing took {changed_in:?}");
+    assert!(arrived_in < DEFAULT_INTERVAL, "{arrived_in:?}, and changing took {changed_in:?}");
 
     load.stop();
     await_that("the load is copied", || source.end(&loaded, 0) == target.end(&loaded, 0));
@@ -284,6 +284,5 @@ fn what_changes_while_it_runs_arrives_within_its_interval(stage: &Stage) {
     kmirror.run(&["plan", "--exit-code"]).with_code(0);
 }
 
-/// Two seconds until a topic that is gone is deleted, and a second until it is seen that it is.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(3);
-const SLACK: Duration = Duration::from_secs(15);
+/// At which configurations are compared if nothing is said; access control lists wait twice as long.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
