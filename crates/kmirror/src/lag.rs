@@ -77,7 +77,13 @@ pub(crate) async fn of_flow(
     Ok(lags)
 }
 
-async fn age_ms(flow: &Flow, source: &Client, partition: &TopicPartition, position: i64) -> Option<i64> {
+/// How old the record at this source offset is, or the first one behind it.
+pub(crate) async fn age_ms(
+    flow: &Flow,
+    source: &Client,
+    partition: &TopicPartition,
+    position: i64,
+) -> Option<i64> {
     // One batch is enough, and always comes.
     let fetched = source.fetch_once(partition, position, 1, flow.isolation.for_client()).await.ok()?;
     let entry = split(fetched.records, position).next()?.ok()?;

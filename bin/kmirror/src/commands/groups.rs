@@ -7,6 +7,7 @@ use crate::cli::GroupsArguments;
 use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::output;
+use crate::status::seconds;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -22,6 +23,8 @@ struct Row<'a> {
     target_offset: Option<i64>,
     again: u64,
     missed: u64,
+    /// Of the first record that would be read again or missed.
+    age_seconds: Option<f64>,
 }
 
 /// Runs the command.
@@ -53,5 +56,6 @@ fn row<'a>(report: &'a GroupReport, partition: &'a GroupPartition) -> Row<'a> {
         target_offset: partition.target_offset,
         again: partition.again(),
         missed: partition.missed(),
+        age_seconds: partition.age_ms.map(seconds),
     }
 }

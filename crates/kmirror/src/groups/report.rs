@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use kmirror_client::{Client, ListedGroup};
+use kmirror_client::{Client, ListedGroup, TopicPartition};
 
 use super::follower::is_of_consumers;
 use crate::config::Flow;
 use crate::error::Error;
+use crate::lag;
 use crate::selection::Selected;
 use crate::state::lineages;
 
@@ -43,6 +44,9 @@ pub struct GroupPartition {
     pub wanted_offset: Option<i64>,
     /// The offset that it would read next on the target; `None` where it has committed nothing there.
     pub target_offset: Option<i64>,
+    /// How old the first record is that it would read again or miss, in milliseconds; `None` where there is none, or the source does not
+    /// hold it any more.
+    pub age_ms: Option<i64>,
 }
 
 impl GroupPartition {
@@ -85,30 +89,38 @@ pub(crate) async fn of_flow(
         let there: HashMap<_, _> = there.into_iter().collect();
         let partitions =
             committed.into_iter().filter(|(partition, _)| selected.topics.matches(&partition.topic));
-        let partitions = partitions.map(|(partition, committed)| {
+        let mut found = Vec::new();
+        for (partition, committed) in partitions {
             let target_topic = flow.naming.target_topic(&flow.source, &partition.topic);
-            let place = kmirror_client::TopicPartition::new(target_topic.as_str(), partition.partition);
-            let found = lineages.get(&(&*partition.topic, partition.partition));
-            GroupPartition {
+            let place = TopicPartition::new(target_topic.as_str(), partition.partition);
+            let lineage = lineages.get(&(&*partition.topic, partition.partition));
+            let lineage = lineage.and_then(|found| found.known(flow.offsets));
+            let lineage = lineage.filter(|lineage| lineage.knows(committed.offset));
+            let target_offset = there.get(&place).map(|there| there.offset);
+            let mut group = GroupPartition {
                 source_topic: partition.topic.to_string(),
                 target_topic,
                 partition: partition.partition,
                 source_offset: committed.offset,
-                wanted_offset: found
-                    .and_then(|found| found.known(flow.offsets))
-                    .filter(|lineage| lineage.knows(committed.offset))
-                    .map(|lineage| lineage.target_of(committed.offset)),
-                target_offset: there.get(&place).map(|there| there.offset),
+                wanted_offset: lineage.as_ref().map(|lineage| lineage.target_of(committed.offset)),
+                target_offset,
+                age_ms: None,
+            };
+            if let (Some(lineage), Some(there), 1..) =
+                (lineage, target_offset, group.again() + group.missed())
+            {
+                let first = committed.offset.min(lineage.source_of(there));
+                group.age_ms = lag::age_ms(flow, source, &partition, first).await;
             }
-        });
-        let partitions: Vec<_> = partitions.collect();
-        if !partitions.is_empty() {
+            found.push(group);
+        }
+        if !found.is_empty() {
             reports.push(GroupReport {
                 flow: flow.name(),
                 target_state: on_target.get(&id).and_then(|listed| listed.state.clone()),
                 source_state: listed.state,
                 group: id,
-                partitions,
+                partitions: found,
             });
         }
     }
