@@ -1,7 +1,5 @@
 //! How far the target is behind the source, by what both clusters say: it needs no process that runs, and learns nothing from one.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use kmirror_client::{Client, TopicPartition};
 use kmirror_codec::{Entry, split};
 
@@ -10,6 +8,7 @@ use crate::error::Error;
 use crate::park::Parked;
 use crate::plan::{PlanStep, partitions};
 use crate::selection::TopicMatcher;
+use crate::topics::compacted::now_ms;
 
 /// How far a partition of the target is behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +87,5 @@ pub(crate) async fn age_ms(
     let fetched = source.fetch_once(partition, position, 1, flow.isolation.for_client()).await.ok()?;
     let entry = split(fetched.records, position).next()?.ok()?;
     let Entry::Batch(batch) = entry else { return None };
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();
-    Some(i64::try_from(now_ms).ok()?.saturating_sub(batch.header().base_timestamp).max(0))
+    Some(now_ms().saturating_sub(batch.header().base_timestamp).max(0))
 }

@@ -20,6 +20,7 @@ on_both_kinds!(
     records_that_are_not_the_sources_are_left_alone,
     what_expired_since_a_position_is_not_taken_for_copied,
     a_group_says_where_another_mirror_stood,
+    an_open_transaction_of_another_mirror_is_waited_for,
 );
 
 /// A scene of which another mirror has copied the first records, and said that it has copied up to `position`, some time ago.
@@ -287,6 +288,18 @@ fn what_mirror_maker_has_filled_goes_on_where_it_was_killed() {
     for topic in [&plain, &transactional, &compacted] {
         mirror_maker.assert_copied_once(topic);
     }
+}
+
+/// It may still be committed, and then what is in it was copied.
+fn an_open_transaction_of_another_mirror_is_waited_for(stage: &Stage) {
+    let scene = half_copied(stage, "half-open", 79, "");
+    let open = timed(Workload::new(&scene.topic)).first(80).records(20).transactions(20);
+    let load = scene.target.start_load(&[open.records_per_second(5)]);
+    await_that("it is open", || scene.target_end() > 80);
+    scene.kmirror().copy();
+    load.stop();
+    assert_eq!(contents(scene.on_target()), contents(scene.on_source()), "each once, in order");
+    scene.kmirror().prove();
 }
 
 /// What Java finds on the target for a partition of a group of the source.

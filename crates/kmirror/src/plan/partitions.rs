@@ -13,6 +13,7 @@ use crate::predecessor::Positions;
 use crate::selection::TopicMatcher;
 use crate::state::record::SourceIdentity;
 use crate::state::store::{self, Recorded};
+use crate::takeover::ends;
 use crate::takeover::judge::{Situation, SourceBounds, Verdict};
 use crate::topics::{self, TopicPair};
 
@@ -316,11 +317,6 @@ async fn list(
     spec: OffsetSpec,
     isolation: Isolation,
 ) -> Result<HashMap<TopicPartition, i64>, Error> {
-    let asked: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let mut offsets = HashMap::new();
-    for (partition, listed) in client.list_offsets(&asked, isolation).await {
-        let listed = listed.map_err(|error| Error::cluster(client.alias(), error))?;
-        offsets.extend(listed.offset.map(|offset| (partition, offset)));
-    }
-    Ok(offsets)
+    let listed = ends::offsets(client, partitions, spec, isolation).await;
+    listed.map_err(|error| Error::cluster(client.alias(), error))
 }

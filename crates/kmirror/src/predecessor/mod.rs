@@ -110,14 +110,19 @@ async fn connect_offsets(
     let Some(found) = metadata.topic(topic).filter(|found| found.error.is_none()) else {
         return Ok(HashMap::new());
     };
+    let partitions = found.partitions.iter().map(|found| TopicPartition::new(topic, found.partition));
+    let partitions: Vec<_> = partitions.collect();
+    // With `exactly.once.source.support` positions are written in the transactions of the data.
+    let committed = Isolation::ReadCommitted;
+    let starts = ends::offsets(target, &partitions, OffsetSpec::Earliest, committed.for_client()).await?;
+    let ends = ends::offsets(target, &partitions, OffsetSpec::Latest, committed.for_client()).await?;
     let mut offsets = SourceOffsets::of(alias);
-    for partition in &found.partitions {
-        let partition = TopicPartition::new(topic, partition.partition);
-        // With `exactly.once.source.support` positions are written in the transactions of the data.
-        let committed = Isolation::ReadCommitted;
-        let start = ends::offset(target, &partition, OffsetSpec::Earliest, committed.for_client()).await?;
-        let end = ends::offset(target, &partition, OffsetSpec::Latest, committed.for_client()).await?;
-        let mut reader = RangeReader::new(target, &partition, committed, start);
+    for partition in &partitions {
+        let of = |offsets: &HashMap<_, i64>| offsets.get(partition).copied();
+        let (Some(start), Some(end)) = (of(&starts), of(&ends)) else {
+            return Err(TakeOverFailure::Again(format!("no offset for {partition}")).into());
+        };
+        let mut reader = RangeReader::new(target, partition, committed, start);
         while reader.position() < end {
             let Some(fetched) = reader.next().await? else { break };
             for record in decoded(fetched.pieces, [start, end]).map_err(TakeOverFailure::Park)? {

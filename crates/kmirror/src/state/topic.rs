@@ -143,9 +143,7 @@ impl StateTopic {
     }
 
     fn built(&self, records: &[(&TopicPartition, &PartitionRecord)]) -> Result<Batch, WriteError> {
-        let timestamp = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(-1, |since| i64::try_from(since.as_millis()).unwrap_or(-1));
+        let timestamp = compacted::now_ms();
         let not_built = |error| WriteError::Refused(self.not_built(&error), Vec::new());
         let mut builder = BatchBuilder::new(0);
         for (offset, (partition, record)) in records.iter().enumerate() {

@@ -39,6 +39,21 @@ pub(crate) async fn read(
         .collect()
 }
 
+/// One offset of each partition that has it.
+pub(crate) async fn offsets(
+    client: &Client,
+    partitions: &[TopicPartition],
+    spec: OffsetSpec,
+    isolation: Isolation,
+) -> Result<HashMap<TopicPartition, i64>, ClientError> {
+    let asked: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
+    let mut offsets = HashMap::new();
+    for (partition, listed) in client.list_offsets(&asked, isolation).await {
+        offsets.extend(listed?.offset.map(|offset| (partition, offset)));
+    }
+    Ok(offsets)
+}
+
 /// One offset of one partition.
 pub(crate) async fn offset(
     client: &Client,

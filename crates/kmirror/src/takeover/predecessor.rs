@@ -184,8 +184,8 @@ fn unexplained(bounds: &Bounds, problem: &str) -> TakeOverFailure {
     ))
 }
 
-/// How many offsets are read for the window at first.
-const WINDOW_STEP: i64 = 64;
+/// How many offsets are read for the window at first: records may be large, and many partitions are looked at at once.
+const WINDOW_STEP: i64 = 8;
 /// With as many records in a row a place is told from another, unless all of them are the same.
 const WINDOW_RECORDS_MAX: usize = 256;
 const WINDOW_BYTES_MAX: usize = 4 << 20;
