@@ -21,6 +21,7 @@ on_both_kinds!(
     what_expired_since_a_position_is_not_taken_for_copied,
     a_group_says_where_another_mirror_stood,
     an_open_transaction_of_another_mirror_is_waited_for,
+    positions_that_may_not_be_read_are_not_taken_for_none,
 );
 
 /// A scene of which another mirror has copied the first records, and said that it has copied up to `position`, some time ago.
@@ -300,6 +301,24 @@ fn an_open_transaction_of_another_mirror_is_waited_for(stage: &Stage) {
     load.stop();
     assert_eq!(contents(scene.on_target()), contents(scene.on_source()), "each once, in order");
     scene.kmirror().prove();
+}
+
+fn positions_that_may_not_be_read_are_not_taken_for_none(stage: &Stage) {
+    let all: (&[&str], _) = (
+        &["--operation", "All", "--topic", "open-", "--resource-pattern-type", "prefixed"],
+        "ALLOW ALL TOPIC PREFIXED open- User:ANONYMOUS *",
+    );
+    let (source, target) = (stage.cluster(), stage.closed_cluster(&[all]));
+    let (topic, state) = (unique_topic("open-orders"), unique_topic("open-state"));
+    source.produce(&[Workload::new(&topic).records(10)]);
+    let more = format!("    state_topic: {state}\n    takeover: {{ mm2: {{ offsets_topic: closed }} }}\n");
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], &more);
+    kmirror
+        .run(&["run", "--once"])
+        .with_code(77)
+        .saying("cannot read in \"closed\"")
+        .saying("READ and DESCRIBE");
+    assert_eq!(target.partitions(&topic), None, "nothing was copied");
 }
 
 /// What Java finds on the target for a partition of a group of the source.

@@ -7,14 +7,14 @@ pub(crate) mod place;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kmirror_client::{Client, ClientError, OffsetSpec, TopicPartition, Topics};
+use kmirror_client::{Client, ClientError, KafkaError, OffsetSpec, TopicPartition, Topics};
 use tracing::{debug, info, warn};
 
 use self::connect::SourceOffsets;
 use crate::config::{Flow, Isolation, Predecessor};
 use crate::error::Error;
 use crate::event::TakeOverFailure;
-use crate::park::ParkReason;
+use crate::park::{ParkReason, Parked};
 use crate::takeover::ends;
 use crate::takeover::read::{RangeReader, decoded};
 
@@ -107,9 +107,16 @@ async fn connect_offsets(
     alias: &str,
 ) -> Result<HashMap<TopicPartition, i64>, Unread> {
     let metadata = target.refresh_metadata(Topics::Named(vec![topic.into()])).await?;
-    let Some(found) = metadata.topic(topic).filter(|found| found.error.is_none()) else {
-        return Ok(HashMap::new());
-    };
+    let Some(found) = metadata.topic(topic) else { return Ok(HashMap::new()) };
+    match found.error {
+        None => {}
+        Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION) => return Ok(HashMap::new()),
+        Some(error) if error.is_authorization() => {
+            let message = format!("{error}; kmirror needs READ and DESCRIBE on the topic");
+            return Err(TakeOverFailure::Park(Parked::new(ParkReason::Unauthorized, message)).into());
+        }
+        Some(error) => return Err(TakeOverFailure::Again(error.to_string()).into()),
+    }
     let partitions = found.partitions.iter().map(|found| TopicPartition::new(topic, found.partition));
     let partitions: Vec<_> = partitions.collect();
     // With `exactly.once.source.support` positions are written in the transactions of the data.
@@ -144,7 +151,7 @@ impl Unread {
         let (reason, unauthorized) = match self {
             Unread::Call(error) => (error.to_string(), error.is_authorization()),
             Unread::Log(TakeOverFailure::Park(parked)) => {
-                (parked.to_string(), parked.reason == ParkReason::Unauthorized)
+                (parked.message, parked.reason == ParkReason::Unauthorized)
             }
             Unread::Log(TakeOverFailure::Again(cause)) => (cause, false),
         };
