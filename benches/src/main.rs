@@ -9,6 +9,8 @@ mod cpu;
 mod holes;
 mod measured;
 mod relay;
+mod results;
+mod statistics;
 
 use std::process::ExitCode;
 

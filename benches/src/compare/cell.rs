@@ -5,7 +5,8 @@ use std::error::Error;
 use kmirror_testkit::{KafkaEndpoint, Workload, unique_topic};
 
 /// A kind of topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Cell {
     /// Records of 1 KB that do not compress, in batches of 256 KiB: all cost is per byte.
     Raw,
@@ -18,7 +19,7 @@ pub(crate) enum Cell {
 }
 
 /// A topic that was written, and what it costs to carry it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Preloaded {
     #[serde(skip)]
     pub(crate) topic: String,

@@ -15,11 +15,12 @@ use kmirror_testkit::{ClusterPair, real_kafka, unique_topic};
 use self::cell::{Cell, Preloaded};
 use self::contender::{Contender, Copy};
 use self::race::race;
-use self::report::{Measurement, Report, Row};
+use self::report::{Measurement, Row};
 use crate::clusters;
 use crate::relay::calibrate;
+use crate::results::Results;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, serde::Serialize)]
 pub(crate) struct CompareArguments {
     /// What is copied.
     #[arg(long = "cell", value_enum, default_values_t = [Cell::Raw, Cell::Zstd, Cell::Lz4, Cell::Single])]
@@ -35,18 +36,22 @@ pub(crate) struct CompareArguments {
     rounds: u32,
     /// The program that is measured, and that verifies every copy.
     #[arg(long, default_value = "target/release/kmirror")]
+    #[serde(skip)]
     program: String,
     /// Another contender: `NAME=COMMAND` with {source}, {target}, {topic} and {target_topic}; it is ended once all is there.
     #[arg(long = "contender", value_name = "NAME=COMMAND", value_parser = Contender::given)]
+    #[serde(skip)]
     more: Vec<Contender>,
     /// Leaves MirrorMaker 2 out.
     #[arg(long)]
     without_mm2: bool,
     /// Two clusters that run already, instead of two that are started: bootstrap servers of the source and of the target.
     #[arg(long, num_args = 2, value_names = ["SOURCE", "TARGET"])]
+    #[serde(skip)]
     clusters: Option<Vec<String>>,
     /// Where the rows (JSON), the table (Markdown) and the plot (SVG) go, as NAME.json, NAME.md and NAME.svg.
     #[arg(long, default_value = "benches/results/compare")]
+    #[serde(skip)]
     out: PathBuf,
 }
 
@@ -55,7 +60,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Box<dyn Error>> {
     let _turn =
         real_kafka("compare").ok_or("Java and Maven are needed, for the workload and the clusters")?;
     let pair = clusters::pair(arguments.clusters.as_deref())?;
-    let mut report = Report::new(arguments.gigabytes, arguments.rounds);
+    let mut results = Results::new(clusters::release(arguments.clusters.as_deref()), arguments)?;
     for cell in &arguments.cells {
         let preloaded = cell.preload(&pair.source, arguments.partitions, arguments.gigabytes)?;
         eprintln!(
@@ -66,17 +71,11 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Box<dyn Error>> {
             preloaded.bytes_decoded as f64 / 1e9,
             preloaded.batch_bytes_mean
         );
-        report.rows.extend(compare(arguments, &pair, *cell, &preloaded)?);
+        results.rows.extend(compare(arguments, &pair, *cell, &preloaded)?);
         pair.source.delete_topic(&preloaded.topic)?;
     }
-    if let Some(folder) = arguments.out.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(arguments.out.with_extension("json"), serde_json::to_string_pretty(&report)?)?;
-    fs::write(arguments.out.with_extension("svg"), plot::bars(&report.summaries()))?;
-    let table = report.markdown();
-    fs::write(arguments.out.with_extension("md"), &table)?;
-    println!("{table}");
+    results.write(&arguments.out, &report::markdown(&results.rows))?;
+    fs::write(arguments.out.with_extension("svg"), plot::bars(&report::summaries(&results.rows)))?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use super::report::Summary;
 
 /// An SVG picture of CPU seconds per gigabyte on the wire.
 pub(crate) fn bars(summaries: &[Summary]) -> String {
-    let most = summaries.iter().map(|summary| summary.per_gigabyte).fold(LEAST * 10.0, f64::max);
+    let most = summaries.iter().map(|summary| summary.per_gigabyte.median).fold(LEAST * 10.0, f64::max);
     let length = |value: f64| BARS * (value.max(LEAST) / LEAST).log10() / (most / LEAST).log10();
     let mut body = String::new();
     let (mut y, mut cell) = (MARGIN, "");
@@ -23,7 +23,7 @@ pub(crate) fn bars(summaries: &[Summary]) -> String {
             y += LINE;
         }
         let color = if summary.contender == "kmirror" { "#0072b2" } else { "#bbbbbb" };
-        let end = length(summary.per_gigabyte);
+        let end = length(summary.per_gigabyte.median);
         let _ = writeln!(
             body,
             r#"<text x="{:.0}" y="{:.0}" text-anchor="end">{}</text><rect x="{NAMES:.0}" y="{:.0}" width="{end:.1}" height="{:.0}" fill="{color}"/><text x="{:.0}" y="{:.0}">{:.2}</text>"#,
@@ -34,7 +34,7 @@ pub(crate) fn bars(summaries: &[Summary]) -> String {
             LINE - 6.0,
             NAMES + end + 6.0,
             y + TEXT,
-            summary.per_gigabyte,
+            summary.per_gigabyte.median,
         );
         y += LINE;
     }

@@ -12,7 +12,7 @@ use super::contender::{Contender, Copy, folder};
 use crate::measured::{memory_peak, state_and_cpu};
 
 /// What a copy cost.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Cost {
     /// From the start of the process until everything had arrived.
     pub(crate) wall_seconds: f64,
