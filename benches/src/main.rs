@@ -5,9 +5,11 @@
 
 mod clusters;
 mod compare;
+mod contender;
 mod cpu;
 mod holes;
 mod measured;
+mod process;
 mod relay;
 mod results;
 mod statistics;

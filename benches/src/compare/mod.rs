@@ -1,7 +1,6 @@
 //! Contenders side by side: on the same clusters and the same topics, in turns (A B B A), each copy verified by its content.
 
 mod cell;
-mod contender;
 mod plot;
 mod race;
 mod report;
@@ -13,10 +12,10 @@ use std::path::PathBuf;
 use kmirror_testkit::{ClusterPair, real_kafka, unique_topic};
 
 use self::cell::{Cell, Preloaded};
-use self::contender::{Contender, Copy};
 use self::race::race;
 use self::report::{Measurement, Row};
 use crate::clusters;
+use crate::contender::{Contender, Copy};
 use crate::relay::calibrate;
 use crate::results::Results;
 
@@ -90,9 +89,10 @@ fn compare(
     let mut rows = Vec::new();
     for round in 0..arguments.rounds {
         for contender in &contenders {
-            let copy = Copy { pair, cell, preloaded, alias: unique_topic("copy") };
+            let copy =
+                Copy { pair, topics: &preloaded.topic, codec: cell.codec(), alias: unique_topic("copy") };
             let before = relay(preloaded.bytes)?;
-            let cost = race(contender, &copy, &arguments.program)?;
+            let cost = race(contender, &copy, preloaded, &arguments.program)?;
             let relay_cpu_seconds = f64::midpoint(before, relay(preloaded.bytes)?);
             let measurement = Measurement { cost, relay_cpu_seconds };
             eprintln!("  {:<22} {}", contender.name(), measurement.line(preloaded));

@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::fs;
-use std::process::{Child, Command};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kmirror_testkit::{KafkaEndpoint, LogOffset};
 
-use super::contender::{Contender, Copy, folder};
-use crate::measured::{memory_peak, state_and_cpu};
+use super::cell::Preloaded;
+use crate::contender::{Contender, Copy, folder};
+use crate::process::Process;
 
 /// What a copy cost.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -32,34 +32,41 @@ impl Cost {
 }
 
 /// Copies, verifies, and deletes the copy.
-pub(crate) fn race(contender: &Contender, copy: &Copy<'_>, program: &str) -> Result<Cost, Box<dyn Error>> {
+pub(crate) fn race(
+    contender: &Contender,
+    copy: &Copy<'_>,
+    preloaded: &Preloaded,
+    program: &str,
+) -> Result<Cost, Box<dyn Error>> {
     let mut process = Process::start(contender.command(copy, program)?)?;
-    let cost = follow(&mut process, copy);
+    let target_topic = copy.target_topic(&preloaded.topic);
+    let cost = follow(&mut process, &copy.pair.target, &target_topic, preloaded);
     process.end()?;
     let cost = cost.map_err(|error| format!("{}: {error}; see {}.log", contender.name(), copy.alias))?;
-    let verify = Command::new(program).arg("verify").arg("-c").arg(copy.kmirror_file()?).output()?;
-    if !verify.status.success() {
-        let said = String::from_utf8_lossy(&verify.stderr).into_owned();
-        return Err(format!("{}: the copy is not the source: {said}", contender.name()).into());
-    }
-    copy.pair.target.delete_topic(&copy.target_topic())?;
+    copy.verify(program).map_err(|error| format!("{}: {error}", contender.name()))?;
+    copy.pair.target.delete_topic(&target_topic)?;
     fs::remove_file(folder()?.join(format!("{}.log", copy.alias)))?;
     Ok(cost)
 }
 
-fn follow(process: &mut Process, copy: &Copy<'_>) -> Result<Cost, Box<dyn Error>> {
+fn follow(
+    process: &mut Process,
+    target: &KafkaEndpoint,
+    target_topic: &str,
+    preloaded: &Preloaded,
+) -> Result<Cost, Box<dyn Error>> {
     let mut first = None;
     loop {
         thread::sleep(INTERVAL);
-        let (elapsed, cpu) = (process.started.elapsed(), process.cpu()?);
-        let arrived = arrived(&copy.pair.target, &copy.target_topic(), copy.preloaded.partitions);
+        let (elapsed, cpu) = (process.elapsed(), process.cpu()?);
+        let arrived = arrived(target, target_topic, preloaded.partitions);
         if arrived > 0 && first.is_none() {
             first = Some((elapsed, cpu));
         }
-        if arrived >= copy.preloaded.records {
+        if arrived >= preloaded.records {
             let (first_elapsed, first_cpu) = first.unwrap_or((elapsed, cpu));
             return Ok(Cost {
-                wall_seconds: process.started.elapsed().as_secs_f64(),
+                wall_seconds: process.elapsed().as_secs_f64(),
                 first_record_seconds: first_elapsed.as_secs_f64(),
                 cpu_seconds: process.cpu()?.as_secs_f64(),
                 cpu_seconds_before_first: first_cpu.as_secs_f64(),
@@ -67,7 +74,7 @@ fn follow(process: &mut Process, copy: &Copy<'_>) -> Result<Cost, Box<dyn Error>
             });
         }
         if elapsed > PATIENCE {
-            return Err(format!("{arrived} of {} records within {PATIENCE:?}", copy.preloaded.records).into());
+            return Err(format!("{arrived} of {} records within {PATIENCE:?}", preloaded.records).into());
         }
     }
 }
@@ -81,54 +88,5 @@ fn arrived(target: &KafkaEndpoint, topic: &str, partitions: u32) -> u64 {
     (0..partitions).map(|partition| end(i32::try_from(partition).unwrap_or(0)).unsigned_abs()).sum()
 }
 
-/// A process and what Linux counts of it.
-struct Process {
-    child: Child,
-    started: Instant,
-}
-
-impl Process {
-    fn start(mut command: Command) -> Result<Process, Box<dyn Error>> {
-        let started = Instant::now();
-        let child = command.spawn().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
-        Ok(Process { child, started })
-    }
-
-    fn cpu(&mut self) -> Result<Duration, Box<dyn Error>> {
-        if let Some(status) = self.child.try_wait()? {
-            return Err(format!("it ended before everything had arrived: {status}").into());
-        }
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        Ok(state_and_cpu(&stat).ok_or("its statistics are odd")?.1)
-    }
-
-    fn memory_peak(&self) -> Result<u64, Box<dyn Error>> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        Ok(memory_peak(&status).ok_or("its memory is not known")?)
-    }
-
-    /// Asks it to end, and ends it where it does not.
-    fn end(mut self) -> Result<(), Box<dyn Error>> {
-        Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status()?;
-        let asked = Instant::now();
-        while self.child.try_wait()?.is_none() {
-            if asked.elapsed() > END_PATIENCE {
-                self.child.kill()?;
-            }
-            thread::sleep(INTERVAL);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Both fail harmlessly once it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 const INTERVAL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(600);
-const END_PATIENCE: Duration = Duration::from_secs(30);

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::cell::{Cell, Preloaded};
 use kmirror_testkit::ClusterPair;
 
 /// One of those that are compared.
@@ -20,19 +19,22 @@ pub(crate) enum Contender {
     Given(String, String),
 }
 
-/// One copy of one topic, under a name of its own.
+/// One copy of some topics, under a name of its own.
 #[derive(Debug)]
 pub(crate) struct Copy<'a> {
     pub(crate) pair: &'a ClusterPair,
-    pub(crate) cell: Cell,
-    pub(crate) preloaded: &'a Preloaded,
-    /// What the source is called in this copy: the target's topic begins with it.
+    /// A topic, or a regular expression that matches the whole names of several.
+    pub(crate) topics: &'a str,
+    /// In which a record-level mirror compresses.
+    pub(crate) codec: &'a str,
+    /// What the source is called in this copy: the target's topics begin with it.
     pub(crate) alias: String,
 }
 
 impl Copy<'_> {
-    pub(crate) fn target_topic(&self) -> String {
-        format!("{}.{}", self.alias, self.preloaded.topic)
+    /// What a topic is called on the target.
+    pub(crate) fn target_topic(&self, topic: &str) -> String {
+        format!("{}.{topic}", self.alias)
     }
 
     /// The file of kmirror, which also verifies what others have copied.
@@ -44,10 +46,21 @@ impl Copy<'_> {
              groups: {{ include: [] }}\n    acls: none\n    state_topic: __state_{alias}\n",
             servers(&self.alias, self.pair.source.bootstrap_servers()),
             servers("target", self.pair.target.bootstrap_servers()),
-            self.preloaded.topic,
+            self.topics,
             alias = self.alias,
         );
         self.write("yaml", &text)
+    }
+
+    /// Compares both sides by their content.
+    pub(crate) fn verify(&self, program: &str) -> Result<(), Box<dyn Error>> {
+        let verify = Command::new(program).arg("verify").arg("-c").arg(self.kmirror_file()?).output()?;
+        match verify.status.success() {
+            true => Ok(()),
+            false => {
+                Err(format!("the copy is not the source: {}", String::from_utf8_lossy(&verify.stderr)).into())
+            }
+        }
     }
 
     fn mm2_file(&self, more: &str) -> Result<PathBuf, Box<dyn Error>> {
@@ -58,8 +71,8 @@ impl Copy<'_> {
              target->{alias}.emit.heartbeats.enabled = false\n{ONE_NODE}{}",
             self.pair.source.bootstrap_servers(),
             self.pair.target.bootstrap_servers(),
-            self.preloaded.topic,
-            more.replace("ALIAS", alias).replace("CODEC", self.cell.codec()),
+            self.topics,
+            more.replace("ALIAS", alias).replace("CODEC", self.codec),
         );
         self.write("properties", &text)
     }
@@ -96,9 +109,7 @@ impl Contender {
                 command
             }
             Contender::Mm2Default => java(copy, &copy.mm2_file("")?, &["-Xms256M", "-Xmx2G"]),
-            Contender::Mm2Tuned => {
-                java(copy, &copy.mm2_file(TUNED)?, &["-Xms2G", "-Xmx4G", "-XX:+UseParallelGC"])
-            }
+            Contender::Mm2Tuned => java(copy, &copy.mm2_file(TUNED)?, &TUNED_JAVA),
             Contender::Given(_, text) => given(copy, text)?,
         };
         let log = File::create(folder()?.join(format!("{}.log", copy.alias)))?;
@@ -120,8 +131,8 @@ fn given(copy: &Copy<'_>, text: &str) -> Result<Command, Box<dyn Error>> {
     let filled = text
         .replace("{source}", copy.pair.source.bootstrap_servers())
         .replace("{target}", copy.pair.target.bootstrap_servers())
-        .replace("{topic}", &copy.preloaded.topic)
-        .replace("{target_topic}", &copy.target_topic());
+        .replace("{topic}", copy.topics)
+        .replace("{target_topic}", &copy.target_topic(copy.topics));
     let mut words = filled.split_ascii_whitespace();
     let mut command = Command::new(words.next().ok_or("the command is empty")?);
     command.args(words);
@@ -145,3 +156,4 @@ const TUNED: &str = "tasks.max = 4\noffset.lag.max = 10000\nALIAS.consumer.fetch
     target.producer.linger.ms = 100\ntarget.producer.buffer.memory = 134217728\ntarget.producer.send.buffer.bytes = -1\n\
     target.producer.max.request.size = 10485760\ntarget.producer.enable.idempotence = true\n\
     target.producer.max.in.flight.requests.per.connection = 5\ntarget.producer.compression.type = CODEC\n";
+const TUNED_JAVA: [&str; 3] = ["-Xms2G", "-Xmx4G", "-XX:+UseParallelGC"];
