@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use kmirror_testkit::ClusterPair;
 
+use crate::franz_go;
+
 /// One of those that are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
@@ -15,6 +17,8 @@ pub(crate) enum Contender {
     Mm2Default,
     /// MirrorMaker 2 with large fetches and batches, four tasks, and the codec of the source.
     Mm2Tuned,
+    /// A loop of poll and produce, compiled to this place.
+    FranzGo(PathBuf),
     /// Any program: `NAME=COMMAND` with `{source}`, `{target}`, `{topic}` and `{target_topic}`.
     Given(String, String),
 }
@@ -90,6 +94,7 @@ impl Contender {
             Contender::Kmirror => "kmirror",
             Contender::Mm2Default => "MirrorMaker 2",
             Contender::Mm2Tuned => "MirrorMaker 2, tuned",
+            Contender::FranzGo(_) => "franz-go loop",
             Contender::Given(name, _) => name,
         }
     }
@@ -110,6 +115,7 @@ impl Contender {
             }
             Contender::Mm2Default => java(copy, &copy.mm2_file("")?, &["-Xms256M", "-Xmx2G"]),
             Contender::Mm2Tuned => java(copy, &copy.mm2_file(TUNED)?, &TUNED_JAVA),
+            Contender::FranzGo(program) => franz_go::command(program, copy),
             Contender::Given(_, text) => given(copy, text)?,
         };
         let log = File::create(folder()?.join(format!("{}.log", copy.alias)))?;

@@ -7,6 +7,7 @@ mod clusters;
 mod compare;
 mod contender;
 mod cpu;
+mod franz_go;
 mod holes;
 mod measured;
 mod process;

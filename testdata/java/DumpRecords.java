@@ -1,4 +1,5 @@
 import java.io.PrintStream;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.time.Duration;
@@ -7,6 +8,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Properties;
 import java.util.StringJoiner;
+import java.util.concurrent.atomic.AtomicLong;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.PartitionInfo;
@@ -29,6 +31,7 @@ public final class DumpRecords {
     private static final int BYTES_SHOWN_MAX = 200;
     /** Without a single record or step forward for this long, the dump fails. */
     private static final long PATIENCE_MS = 30_000;
+    private static final int BUFFER_CHARACTERS = 1 << 20;
 
     public static void main(String[] arguments) throws Exception {
         List<String> topics = List.of(arguments).subList(2, arguments.length);
@@ -39,6 +42,16 @@ public final class DumpRecords {
     /** Prints the records of some topics, each line with a prefix. */
     static void dump(String bootstrapServers, String isolation, List<String> topics, String prefix, PrintStream to)
             throws Exception {
+        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(properties(bootstrapServers, isolation))) {
+            for (String topic : topics) {
+                for (int partition : partitions(consumer, topic)) {
+                    dump(consumer, new TopicPartition(topic, partition), prefix, to);
+                }
+            }
+        }
+    }
+
+    private static Properties properties(String bootstrapServers, String isolation) {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", bootstrapServers);
         properties.put("isolation.level", isolation);
@@ -50,27 +63,70 @@ public final class DumpRecords {
         properties.put("max.partition.fetch.bytes", "8388608");
         properties.put("key.deserializer", ByteArrayDeserializer.class.getName());
         properties.put("value.deserializer", ByteArrayDeserializer.class.getName());
-        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(properties)) {
-            for (String topic : topics) {
-                List<Integer> partitions = new ArrayList<>();
-                for (PartitionInfo partition : consumer.partitionsFor(topic)) {
-                    partitions.add(partition.partition());
-                }
-                if (partitions.isEmpty()) {
-                    throw new IllegalArgumentException("there is no topic " + topic);
-                }
-                partitions.sort(null);
-                for (int partition : partitions) {
-                    dump(consumer, new TopicPartition(topic, partition), prefix, to);
-                }
-            }
+        return properties;
+    }
+
+    private static List<Integer> partitions(KafkaConsumer<byte[], byte[]> consumer, String topic) {
+        List<Integer> partitions = new ArrayList<>();
+        for (PartitionInfo partition : consumer.partitionsFor(topic)) {
+            partitions.add(partition.partition());
         }
+        if (partitions.isEmpty()) {
+            throw new IllegalArgumentException("there is no topic " + topic);
+        }
+        partitions.sort(null);
+        return partitions;
     }
 
     private static void dump(
             KafkaConsumer<byte[], byte[]> consumer, TopicPartition partition, String prefix, PrintStream to)
             throws Exception {
         StringBuilder out = new StringBuilder();
+        read(consumer, partition, record -> {
+            print(record, out.append(prefix));
+            if (out.length() > BUFFER_CHARACTERS) {
+                to.print(out);
+                out.setLength(0);
+            }
+        });
+        to.print(out);
+    }
+
+    /**
+     * Prints one line for each partition of a topic, each with a prefix: partition, the number of committed records, and a
+     * digest of their timestamps, keys, headers and values in their order, whatever their offsets are.
+     */
+    static void digest(String bootstrapServers, String topic, String prefix, PrintStream to) throws Exception {
+        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(properties(bootstrapServers, "read_committed"))) {
+            for (int partition : partitions(consumer, topic)) {
+                MessageDigest digest = MessageDigest.getInstance("SHA-256");
+                AtomicLong records = new AtomicLong();
+                read(consumer, new TopicPartition(topic, partition), record -> {
+                    records.incrementAndGet();
+                    digest.update(ByteBuffer.allocate(Long.BYTES).putLong(record.timestamp()).array());
+                    update(digest, record.key());
+                    for (Header header : record.headers()) {
+                        update(digest, header.key().getBytes(StandardCharsets.UTF_8));
+                        update(digest, header.value());
+                    }
+                    update(digest, record.value());
+                });
+                to.println(prefix + partition + "\t" + records + "\t" + HexFormat.of().formatHex(digest.digest()));
+            }
+        }
+    }
+
+    /** The length before the bytes keeps what two neighbours hold apart. */
+    private static void update(MessageDigest digest, byte[] bytes) {
+        digest.update(ByteBuffer.allocate(Integer.BYTES).putInt(bytes == null ? -1 : bytes.length).array());
+        if (bytes != null) {
+            digest.update(bytes);
+        }
+    }
+
+    /** Reads a partition up to the end offset of now. */
+    private static void read(KafkaConsumer<byte[], byte[]> consumer, TopicPartition partition, Visitor visitor)
+            throws Exception {
         consumer.assign(List.of(partition));
         consumer.seekToBeginning(List.of(partition));
         long end = consumer.endOffsets(List.of(partition)).get(partition);
@@ -79,11 +135,9 @@ public final class DumpRecords {
         while (position < end) {
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(200))) {
                 if (record.offset() < end) {
-                    print(record, out.append(prefix));
+                    visitor.visit(record);
                 }
             }
-            to.print(out);
-            out.setLength(0);
             // Markers, aborted records and cleaned offsets move the position without a record.
             long next = consumer.position(partition);
             if (next > position) {
@@ -93,6 +147,10 @@ public final class DumpRecords {
             }
             position = next;
         }
+    }
+
+    private interface Visitor {
+        void visit(ConsumerRecord<byte[], byte[]> record) throws Exception;
     }
 
     static void print(ConsumerRecord<byte[], byte[]> record, StringBuilder out) throws Exception {

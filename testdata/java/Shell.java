@@ -91,6 +91,7 @@ public final class Shell {
         switch (words.get(0)) {
             case "workload" -> out.println("|" + new Workload(words.get(1)).run(bootstrapServers));
             case "dump" -> DumpRecords.dump(bootstrapServers, words.get(1), words.subList(2, words.size()), "|", out);
+            case "digest" -> DumpRecords.digest(bootstrapServers, words.get(1), "|", out);
             case "delete-topic" -> deleteTopic(words.get(1));
             case "delete-records" -> admin.deleteRecords(Map.of(
                     partition(words, 1), RecordsToDelete.beforeOffset(Long.parseLong(words.get(3))))).all().get();

@@ -14,10 +14,10 @@ use kmirror_testkit::{ClusterPair, real_kafka, unique_topic};
 use self::cell::{Cell, Preloaded};
 use self::race::race;
 use self::report::{Measurement, Row};
-use crate::clusters;
 use crate::contender::{Contender, Copy};
 use crate::relay::calibrate;
 use crate::results::Results;
+use crate::{clusters, franz_go};
 
 #[derive(clap::Args, serde::Serialize)]
 pub(crate) struct CompareArguments {
@@ -44,6 +44,9 @@ pub(crate) struct CompareArguments {
     /// Leaves MirrorMaker 2 out.
     #[arg(long)]
     without_mm2: bool,
+    /// Leaves the loop of franz-go out, for which `go` is needed.
+    #[arg(long)]
+    without_franz_go: bool,
     /// Two clusters that run already, instead of two that are started: bootstrap servers of the source and of the target.
     #[arg(long, num_args = 2, value_names = ["SOURCE", "TARGET"])]
     #[serde(skip)]
@@ -58,6 +61,7 @@ pub(crate) struct CompareArguments {
 pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Box<dyn Error>> {
     let _turn =
         real_kafka("compare").ok_or("Java and Maven are needed, for the workload and the clusters")?;
+    let contenders = contenders(arguments);
     let pair = clusters::pair(arguments.clusters.as_deref())?;
     let mut results = Results::new(clusters::release(arguments.clusters.as_deref()), arguments)?;
     for cell in &arguments.cells {
@@ -70,7 +74,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Box<dyn Error>> {
             preloaded.bytes_decoded as f64 / 1e9,
             preloaded.batch_bytes_mean
         );
-        results.rows.extend(compare(arguments, &pair, *cell, &preloaded)?);
+        results.rows.extend(compare(arguments, &contenders, &pair, *cell, &preloaded)?);
         pair.source.delete_topic(&preloaded.topic)?;
     }
     results.write(&arguments.out, &report::markdown(&results.rows))?;
@@ -81,11 +85,12 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Box<dyn Error>> {
 /// All copies of one topic. Each round turns the order round, so that what changes with time meets all alike.
 fn compare(
     arguments: &CompareArguments,
+    contenders: &[Contender],
     pair: &ClusterPair,
     cell: Cell,
     preloaded: &Preloaded,
 ) -> Result<Vec<Row>, Box<dyn Error>> {
-    let mut contenders = contenders(arguments);
+    let mut contenders = contenders.to_vec();
     let mut rows = Vec::new();
     for round in 0..arguments.rounds {
         for contender in &contenders {
@@ -114,6 +119,9 @@ fn contenders(arguments: &CompareArguments) -> Vec<Contender> {
     let mut contenders = vec![Contender::Kmirror];
     if !arguments.without_mm2 {
         contenders.extend([Contender::Mm2Tuned, Contender::Mm2Default]);
+    }
+    if !arguments.without_franz_go {
+        contenders.extend(franz_go::build().map(Contender::FranzGo));
     }
     contenders.extend(arguments.more.iter().cloned());
     contenders

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::records::parse_records;
+use crate::records::{PartitionDigest, parse_records};
 use crate::shell::Shell;
 use crate::workload::parse_produced;
 use crate::{
@@ -136,6 +136,19 @@ impl KafkaEndpoint {
         let mut command = vec!["dump", isolation.level()];
         command.extend(topics);
         parse_records(&self.shell(&command, PRODUCE_PATIENCE)?.join("\n"))
+    }
+
+    /// What the Java consumer sees of a topic's committed records, one digest for each partition: it tells whether two topics hold
+    /// the same records in the same order, whatever their offsets are, of which there may be millions.
+    ///
+    /// # Errors
+    /// As [`KafkaEndpoint::records`].
+    pub fn digests(&self, topic: &str) -> Result<Vec<PartitionDigest>, TestkitError> {
+        let lines = self.shell(&["digest", topic], PRODUCE_PATIENCE)?;
+        let parse = |line: String| {
+            PartitionDigest::parse(&line).ok_or(TestkitError::Output { program: "DumpRecords", line })
+        };
+        lines.into_iter().map(parse).collect()
     }
 
     /// What Kafka's console consumer prints for the first `count` records of a topic, one line each, sorted: partition,

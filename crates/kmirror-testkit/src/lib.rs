@@ -50,5 +50,5 @@ pub use librdkafka::{Librdkafka, librdkafka};
 pub use load::Load;
 pub use pair::{ClusterPair, RealKafka, real_kafka, unique_topic};
 pub use process::{RunningTool, ToolOutput};
-pub use records::{Isolation, PrintedRecord, compare_records, printed_bytes};
+pub use records::{Isolation, PartitionDigest, PrintedRecord, compare_records, printed_bytes};
 pub use workload::{Produced, Workload};

@@ -65,6 +65,29 @@ impl PrintedRecord {
     }
 }
 
+/// The committed records of a partition, without their offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionDigest {
+    /// Partition.
+    pub partition: i32,
+    /// How many there are.
+    pub records: u64,
+    /// A digest of their timestamps, keys, headers and values, in their order.
+    pub digest: String,
+}
+
+impl PartitionDigest {
+    pub(crate) fn parse(line: &str) -> Option<PartitionDigest> {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [partition, records, digest] = columns.as_slice() else { return None };
+        Some(PartitionDigest {
+            partition: partition.parse().ok()?,
+            records: records.parse().ok()?,
+            digest: (*digest).to_owned(),
+        })
+    }
+}
+
 /// Bytes as a [`PrintedRecord`] shows them, but for long ones, whose digest is another one.
 pub fn printed_bytes(bytes: Option<&[u8]>) -> String {
     let Some(bytes) = bytes else { return "null".to_owned() };

@@ -49,6 +49,11 @@ fn two_clusters_show_the_same_records_for_the_same_workload() {
     assert!(source.iter().any(|record| record.key != "null" && record.value == "null"));
     assert!(source.iter().any(|record| record.value.starts_with("sha256:")));
 
+    let digests = |topic: &String| pair.source.digests(topic).unwrap();
+    let counts: Vec<u64> = digests(&topics[3]).iter().map(|partition| partition.records).collect();
+    assert_eq!(counts, [100, 100, 100]);
+    assert_eq!(digests(&topics[3]), pair.target.digests(&topics[4]).unwrap());
+
     // The console consumer is a second pair of eyes.
     let lines = pair.source.console_consumer(&topics[3], 300).unwrap();
     assert_eq!(lines, pair.target.console_consumer(&topics[3], 300).unwrap());
@@ -60,6 +65,7 @@ fn two_clusters_show_the_same_records_for_the_same_workload() {
     let target = pair.target.records_of(&names, Isolation::ReadCommitted).unwrap();
     let difference = compare_records(&source, &target).unwrap_err().to_string();
     assert!(difference.contains("@100 "), "{difference}");
+    assert_ne!(digests(&topics[0]), pair.target.digests(&topics[0]).unwrap());
 }
 
 #[test]
