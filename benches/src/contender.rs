@@ -19,6 +19,8 @@ pub(crate) enum Contender {
     Mm2Tuned,
     /// A loop of poll and produce, compiled to this place.
     FranzGo(PathBuf),
+    /// MirrorMaker 2 with fetches that wait for nothing and batches that wait for 5 ms.
+    Mm2Latency,
     /// Any program: `NAME=COMMAND` with `{source}`, `{target}`, `{topic}` and `{target_topic}`.
     Given(String, String),
 }
@@ -95,6 +97,7 @@ impl Contender {
             Contender::Mm2Default => "MirrorMaker 2",
             Contender::Mm2Tuned => "MirrorMaker 2, tuned",
             Contender::FranzGo(_) => "franz-go loop",
+            Contender::Mm2Latency => "MirrorMaker 2, tuned for latency",
             Contender::Given(name, _) => name,
         }
     }
@@ -116,6 +119,7 @@ impl Contender {
             Contender::Mm2Default => java(copy, &copy.mm2_file("")?, &["-Xms256M", "-Xmx2G"]),
             Contender::Mm2Tuned => java(copy, &copy.mm2_file(TUNED)?, &TUNED_JAVA),
             Contender::FranzGo(program) => franz_go::command(program, copy),
+            Contender::Mm2Latency => java(copy, &copy.mm2_file(LATENCY)?, &TUNED_JAVA),
             Contender::Given(_, text) => given(copy, text)?,
         };
         let log = File::create(folder()?.join(format!("{}.log", copy.alias)))?;
@@ -160,6 +164,13 @@ const TUNED: &str = "tasks.max = 4\noffset.lag.max = 10000\nALIAS.consumer.fetch
     ALIAS.consumer.fetch.max.bytes = 104857600\nALIAS.consumer.max.partition.fetch.bytes = 10485760\n\
     ALIAS.consumer.max.poll.records = 10000\nALIAS.consumer.receive.buffer.bytes = -1\ntarget.producer.batch.size = 1048576\n\
     target.producer.linger.ms = 100\ntarget.producer.buffer.memory = 134217728\ntarget.producer.send.buffer.bytes = -1\n\
+    target.producer.max.request.size = 10485760\ntarget.producer.enable.idempotence = true\n\
+    target.producer.max.in.flight.requests.per.connection = 5\ntarget.producer.compression.type = CODEC\n";
+/// The same for records that come one by one; topics are looked for every 5 seconds, where the default is 600.
+const LATENCY: &str = "tasks.max = 4\noffset.lag.max = 10000\nrefresh.topics.interval.seconds = 5\n\
+    ALIAS.consumer.fetch.min.bytes = 1\nALIAS.consumer.max.partition.fetch.bytes = 10485760\n\
+    ALIAS.consumer.max.poll.records = 10000\nALIAS.consumer.receive.buffer.bytes = -1\ntarget.producer.batch.size = 1048576\n\
+    target.producer.linger.ms = 5\ntarget.producer.buffer.memory = 134217728\ntarget.producer.send.buffer.bytes = -1\n\
     target.producer.max.request.size = 10485760\ntarget.producer.enable.idempotence = true\n\
     target.producer.max.in.flight.requests.per.connection = 5\ntarget.producer.compression.type = CODEC\n";
 const TUNED_JAVA: [&str; 3] = ["-Xms2G", "-Xmx4G", "-XX:+UseParallelGC"];

@@ -9,11 +9,15 @@ mod contender;
 mod cpu;
 mod franz_go;
 mod holes;
+mod latency;
 mod measured;
+mod percentiles;
 mod process;
 mod relay;
 mod results;
+mod stage;
 mod statistics;
+mod traffic;
 
 use std::process::ExitCode;
 
@@ -34,6 +38,8 @@ enum Measurement {
     Cpu(cpu::CpuArguments),
     /// How fast logs with holes are copied: transactions of ten records, and a compacted log with few survivors.
     Holes(holes::HolesArguments),
+    /// How much later a record is on the target than on the source, at a fixed rate and at half of saturation.
+    Latency(latency::LatencyArguments),
     /// The relay's own process: reads, hashes and writes bytes between two sockets.
     #[command(hide = true)]
     Relay(relay::RelayArguments),
@@ -44,6 +50,7 @@ fn main() -> ExitCode {
         Measurement::Compare(arguments) => compare::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Cpu(arguments) => cpu::run(&arguments),
         Measurement::Holes(arguments) => holes::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Latency(arguments) => latency::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
