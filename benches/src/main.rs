@@ -16,6 +16,7 @@ mod process;
 mod relay;
 mod results;
 mod stage;
+mod start;
 mod statistics;
 mod traffic;
 
@@ -40,6 +41,8 @@ enum Measurement {
     Holes(holes::HolesArguments),
     /// How much later a record is on the target than on the source, at a fixed rate and at half of saturation.
     Latency(latency::LatencyArguments),
+    /// How soon records flow: after the start, after `kill -9`, and to a new topic.
+    Start(start::StartArguments),
     /// The relay's own process: reads, hashes and writes bytes between two sockets.
     #[command(hide = true)]
     Relay(relay::RelayArguments),
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Measurement::Cpu(arguments) => cpu::run(&arguments),
         Measurement::Holes(arguments) => holes::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Latency(arguments) => latency::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Start(arguments) => start::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
