@@ -16,6 +16,12 @@ pub struct ClusterConfig {
     pub connect_timeout: Duration,
     /// How long a request may go unanswered before its connection is given up (Java: `request.timeout.ms`). Default: 30 s.
     pub request_timeout: Duration,
+    /// What each socket may hold of what is sent, in bytes (Java: `send.buffer.bytes`). Default: none, the operating system's choice,
+    /// which grows as it is needed.
+    pub send_buffer_bytes: Option<usize>,
+    /// What each socket may hold of what is received, in bytes, and so what a broker may have on its way (Java:
+    /// `receive.buffer.bytes`). Default: none, the operating system's choice, which grows as it is needed.
+    pub receive_buffer_bytes: Option<usize>,
 }
 
 impl ClusterConfig {
@@ -26,6 +32,8 @@ impl ClusterConfig {
             client_id: "kmirror".to_owned(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
         }
     }
 
@@ -34,6 +42,8 @@ impl ClusterConfig {
         config.client_id = self.client_id.clone();
         config.connect_timeout = self.connect_timeout;
         config.request_timeout = self.request_timeout;
+        config.send_buffer_bytes = self.send_buffer_bytes;
+        config.receive_buffer_bytes = self.receive_buffer_bytes;
         config
     }
 }

@@ -8,7 +8,7 @@ use super::problem;
 use super::raw::RawCluster;
 use crate::exit::Failure;
 use crate::import::Properties;
-use crate::import::client_keys::{self, ClientKey, client_key};
+use crate::import::client_keys::{self, ClientKey, SOCKET_BUFFER_BYTES_MAX, client_key, socket_buffer};
 
 /// What the engine is told of a cluster. What kmirror.yaml says by its own keys wins over Kafka's.
 pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterConfig, Failure> {
@@ -34,6 +34,10 @@ pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterCon
                         .ok_or_else(|| wrong(format!("{value:?} is no number of milliseconds")))?;
                     config.request_timeout = std::time::Duration::from_millis(milliseconds.into());
                 }
+                "send.buffer.bytes" => config.send_buffer_bytes = socket_buffer(&value).map_err(wrong)?,
+                "receive.buffer.bytes" => {
+                    config.receive_buffer_bytes = socket_buffer(&value).map_err(wrong)?
+                }
                 "bootstrap.servers" => without_effect.push(format!("{name} (`bootstrap_servers` is set)")),
                 _ => without_effect
                     .push(format!("{name} (a flow says that: `isolation`, `start`, `commit_group`)")),
@@ -55,6 +59,17 @@ pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterCon
     }
     if let Some(timeout) = raw.request_timeout {
         config.request_timeout = timeout.0;
+    }
+    for (key, bytes, of_client) in [
+        ("send_buffer_bytes", raw.send_buffer_bytes, &mut config.send_buffer_bytes),
+        ("receive_buffer_bytes", raw.receive_buffer_bytes, &mut config.receive_buffer_bytes),
+    ] {
+        let Some(bytes) = bytes else { continue };
+        if !(1..=SOCKET_BUFFER_BYTES_MAX).contains(&bytes.0) {
+            let message = format!("clusters.{alias}.{key}: a socket's buffer has 1 byte to 1GiB");
+            return Err(Failure::configuration(message));
+        }
+        *of_client = Some(bytes.0);
     }
     Ok(config)
 }
@@ -114,5 +129,23 @@ mod tests {
         assert_eq!(found.bootstrap_servers, ["x:1"]);
         let found = config(&format!("{both}client_id: own\nrequest_timeout: 9s\n")).expect("known keys");
         assert_eq!((found.client_id.as_str(), found.request_timeout), ("own", Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn sizes_of_sockets_buffers_are_ours_or_kafkas() {
+        let buffers = |cluster: &str| {
+            let found = config(&format!("bootstrap_servers: x:1\n{cluster}"))?;
+            Ok::<_, Failure>((found.send_buffer_bytes, found.receive_buffer_bytes))
+        };
+        let kafkas = "properties: { send.buffer.bytes: 131072, receive.buffer.bytes: -1 }\n";
+        assert_eq!(buffers("").expect("none"), (None, None));
+        assert_eq!(buffers(kafkas).expect("Kafka's"), (Some(131_072), None));
+        let ours = format!("{kafkas}send_buffer_bytes: 1MiB\nreceive_buffer_bytes: 4096\n");
+        assert_eq!(buffers(&ours).expect("ours"), (Some(1 << 20), Some(4096)));
+        for wrong in
+            ["properties: { send.buffer.bytes: 0 }", "receive_buffer_bytes: 0", "send_buffer_bytes: 2GiB"]
+        {
+            assert!(buffers(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -32,6 +32,10 @@ pub(crate) struct RawCluster {
     pub(crate) client_id: Option<Text>,
     pub(crate) connect_timeout: Option<Interval>,
     pub(crate) request_timeout: Option<Interval>,
+    /// What each socket may hold of what is sent. The operating system's choice if not set.
+    pub(crate) send_buffer_bytes: Option<Bytes>,
+    /// The same of what is received.
+    pub(crate) receive_buffer_bytes: Option<Bytes>,
     #[schemars(with = "Option<serde_json::Value>")]
     pub(crate) tls: Option<IgnoredAny>,
     #[schemars(with = "Option<serde_json::Value>")]

@@ -48,10 +48,24 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         .chain(without_effect)
 }
 
-const USED: [&str; 6] = [
+/// A size as Kafka's clients are told it: -1 is the operating system's choice.
+pub(crate) fn socket_buffer(value: &str) -> Result<Option<usize>, String> {
+    match value.parse::<i64>().map(usize::try_from) {
+        Ok(Ok(bytes)) if (1..=SOCKET_BUFFER_BYTES_MAX).contains(&bytes) => Ok(Some(bytes)),
+        _ if value == "-1" => Ok(None),
+        _ => Err(format!("{value:?} is no size of a socket's buffer: bytes up to 1 GiB, or -1")),
+    }
+}
+
+/// No operating system gives as much; numbers above it are mistakes.
+pub(crate) const SOCKET_BUFFER_BYTES_MAX: usize = 1 << 30;
+
+const USED: [&str; 8] = [
     "bootstrap.servers",
     "client.id",
     "request.timeout.ms",
+    "send.buffer.bytes",
+    "receive.buffer.bytes",
     "isolation.level",
     "auto.offset.reset",
     "group.id",
@@ -143,8 +157,6 @@ const NO_EFFECT: [(&[&str], &str); 7] = [
             "metadata.max.idle.ms",
             "metadata.recovery.strategy",
             "metadata.recovery.rebootstrap.trigger.ms",
-            "receive.buffer.bytes",
-            "send.buffer.bytes",
             "socket.connection.setup.timeout.ms",
             "socket.connection.setup.timeout.max.ms",
         ],

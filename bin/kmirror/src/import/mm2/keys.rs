@@ -113,6 +113,8 @@ const CLUSTER_KEYS: &[(&str, &str)] = &[
     ("bootstrap.servers", "clusters.*.bootstrap_servers"),
     ("client.id", "clusters.*.client_id"),
     ("request.timeout.ms", "clusters.*.request_timeout"),
+    ("send.buffer.bytes", "clusters.*.send_buffer_bytes"),
+    ("receive.buffer.bytes", "clusters.*.receive_buffer_bytes"),
 ];
 /// Keys without a meaning here, by their beginning where it ends in `*`, and why.
 const IGNORED: &[(&str, &str)] = &[

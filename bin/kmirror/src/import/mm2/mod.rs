@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use self::keys::{without_meaning, without_prefix};
 use self::layers::{Pair, client_layers, consumer_layer, pairs};
-use super::client_keys;
+use super::client_keys::{self, socket_buffer};
 use super::patterns;
 use super::properties::Properties;
 use super::providers::{Providers, Translated};
@@ -139,7 +139,19 @@ impl Import<'_> {
             }
             cluster.insert("request_timeout".to_owned(), json!(format!("{}ms", timeout.text)));
         }
-        let properties = self.security(alias, flows)?;
+        let mut properties = self.security(alias, flows)?;
+        for (name, key) in SOCKET_BUFFERS {
+            let Some(size) = self.of_client(alias, flows, name) else { continue };
+            if size.has_placeholder {
+                // What is behind it may be -1, which only Kafka's key says.
+                properties.insert(name.to_owned(), json!(size.text));
+                continue;
+            }
+            let size = socket_buffer(&size.text).map_err(|problem| {
+                ImportError::at(&format!("{alias}.{name}"), format!("`{name}`: {problem}"))
+            })?;
+            cluster.extend(size.map(|size| (key.to_owned(), json!(size))));
+        }
         if !properties.is_empty() {
             cluster.insert("properties".to_owned(), Value::from(properties));
         }
@@ -511,6 +523,9 @@ const TOPICS_EXCLUDED: &str = "mm2.*\\.internal, .*\\.replica, __.*";
 /// `DefaultGroupFilter`.
 const GROUPS_EXCLUDED: &str = "console-consumer-.*, connect-.*, __.*";
 /// Those of `security.protocol`.
+/// Kafka's keys, and ours.
+const SOCKET_BUFFERS: [(&str, &str); 2] =
+    [("send.buffer.bytes", "send_buffer_bytes"), ("receive.buffer.bytes", "receive_buffer_bytes")];
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 /// The classes that a file may name, the one that kmirror does the work of, and what to do instead of another.
 const CLASSES: [(&str, &str, &str); 4] = [

@@ -65,6 +65,22 @@ fn every_pair_may_be_enabled_at_once() {
     assert_eq!((&flows[0]["acls"], &flows[1]["acls"]), (&json!("none"), &json!("safe")));
 }
 
+#[test]
+fn sizes_of_sockets_buffers_are_those_of_the_clients_of_a_cluster() {
+    let lines = "clusters = a, b\nbootstrap.servers = top:1\na->b.enabled = true\n\
+        a.consumer.receive.buffer.bytes = 65536\na.producer.send.buffer.bytes = -1\nb.producer.send.buffer.bytes = ${env:PATH}\n\
+        config.providers = env\nconfig.providers.env.class = org.apache.kafka.common.config.provider.EnvVarConfigProvider\n";
+    let clusters = imported(lines).expect("a flow").config["clusters"].clone();
+    assert_eq!(
+        (&clusters["a"]["receive_buffer_bytes"], &clusters["a"]["send_buffer_bytes"]),
+        (&json!(65536), &Value::Null)
+    );
+    assert_eq!(clusters["b"]["properties"]["send.buffer.bytes"], "${env:PATH}");
+    let wrong = lines.replace("65536", "much");
+    let error = imported(&wrong).expect_err("no size");
+    assert!(error.to_string().contains("receive.buffer.bytes"), "{error}");
+}
+
 /// The three forms, and what stands behind all of them: the first that is there counts.
 #[test]
 fn keys_of_a_flow_win_over_those_of_a_cluster_and_both_over_those_of_all() {
