@@ -2,7 +2,9 @@
 
 use std::error::Error;
 
-use kmirror_testkit::{ClusterPair, KafkaCluster, KafkaEndpoint, KafkaJars, KafkaRelease};
+use kmirror_testkit::{
+    ClusterPair, KafkaCluster, KafkaClusterBuilder, KafkaEndpoint, KafkaJars, KafkaRelease,
+};
 
 /// Those at these addresses, source and target, or two of one node each that are started and whose code is compiled as in earnest.
 pub(crate) fn pair(addresses: Option<&[String]>) -> Result<ClusterPair, Box<dyn Error>> {
@@ -11,11 +13,17 @@ pub(crate) fn pair(addresses: Option<&[String]>) -> Result<ClusterPair, Box<dyn 
         let endpoint = |servers: &String| KafkaEndpoint::new(jars.clone(), servers);
         return Ok(ClusterPair::at(endpoint(source), endpoint(target)));
     }
-    let start = || {
-        let builder = KafkaCluster::builder(RELEASE);
-        builder.java_option("-Xmx1g").java_option("-XX:TieredStopAtLevel=4").start()
-    };
-    Ok(ClusterPair::of(start()?, start()?))
+    Ok(ClusterPair::of(builder().start()?, builder().start()?))
+}
+
+/// One node whose code is compiled as in earnest.
+pub(crate) fn builder() -> KafkaClusterBuilder {
+    let builder = KafkaCluster::builder(RELEASE);
+    // The cleaner is to take all keys in at once.
+    let builder = builder.property("log.cleaner.dedupe.buffer.size", "134217728");
+    // Kafka's default: the testkit's own would have the target clean while it is copied to.
+    let builder = builder.property("log.cleaner.backoff.ms", "15000");
+    builder.java_option("-Xmx1g").java_option("-XX:TieredStopAtLevel=4")
 }
 
 /// What [`pair`] starts; nobody knows what others have started.

@@ -74,7 +74,7 @@ impl Copy<'_> {
         let text = format!(
             "clusters = {alias}, target\n{alias}.bootstrap.servers = {}\ntarget.bootstrap.servers = {}\n\
              {alias}->target.enabled = true\n{alias}->target.topics = {}\ntarget->{alias}.enabled = false\n\
-             target->{alias}.emit.heartbeats.enabled = false\n{ONE_NODE}{}",
+             target->{alias}.emit.heartbeats.enabled = false\n{alias}.consumer.isolation.level = read_committed\n{ONE_NODE}{}",
             self.pair.source.bootstrap_servers(),
             self.pair.target.bootstrap_servers(),
             self.topics,
@@ -100,6 +100,11 @@ impl Contender {
             Contender::Mm2Latency => "MirrorMaker 2, tuned for latency",
             Contender::Given(name, _) => name,
         }
+    }
+
+    /// Whether a record is copied to the offset that it has, also behind a hole.
+    pub(crate) fn keeps_offsets(&self) -> bool {
+        *self == Contender::Kmirror
     }
 
     /// A program of the command line.

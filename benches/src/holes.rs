@@ -4,12 +4,11 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use kmirror_testkit::{ClusterPair, KafkaCluster, KafkaRelease, Workload, real_kafka, unique_topic};
+use kmirror_testkit::{ClusterPair, Workload, real_kafka, unique_topic};
 
 use crate::measured::measure;
+use crate::{cleaner, clusters};
 
 #[derive(clap::Args)]
 pub(crate) struct HolesArguments {
@@ -40,15 +39,7 @@ pub(crate) struct HolesArguments {
 /// Preloads each workload, then copies it with `kmirror run --once`.
 pub(crate) fn run(arguments: &HolesArguments) -> Result<(), Box<dyn Error>> {
     let _turn = real_kafka("holes").ok_or("Java and Maven are needed, for the workload and the clusters")?;
-    let start = || {
-        let builder = KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
-        // The cleaner is to take all keys in at once.
-        let builder = builder.property("log.cleaner.dedupe.buffer.size", "134217728");
-        // Kafka's default: the testkit's own would have the target clean while it is copied to.
-        let builder = builder.property("log.cleaner.backoff.ms", "15000");
-        builder.java_option("-Xmx1g").java_option("-XX:TieredStopAtLevel=4").start()
-    };
-    let pair = ClusterPair::of(start()?, start()?);
+    let pair = clusters::pair(None)?;
     if arguments.transactions > 0 {
         transactions(arguments, &pair)?;
     }
@@ -91,7 +82,7 @@ fn compacted(arguments: &HolesArguments, pair: &ClusterPair) -> Result<(), Box<d
         "compacted:     {} records written; the cleaner begins",
         produced.iter().map(|one| one.records).sum::<u64>()
     );
-    compact(pair, &topic, survivors)?;
+    cleaner::compact(pair, &topic, 1, |now, _| now < survivors * SURVIVOR_BYTES_MAX)?;
     for number in 1..=arguments.copies {
         let seconds = copy(arguments, pair, &topic, number)?;
         println!(
@@ -102,44 +93,6 @@ fn compacted(arguments: &HolesArguments, pair: &ClusterPair) -> Result<(), Box<d
         );
     }
     Ok(())
-}
-
-/// Lets the cleaner through the whole topic, and waits until it has nothing more to do.
-fn compact(pair: &ClusterPair, topic: &str, survivors: u64) -> Result<(), Box<dyn Error>> {
-    let policy = "cleanup.policy=compact,min.cleanable.dirty.ratio=0.01";
-    let alter = ["configs", "--alter", "--topic", topic, "--add-config", policy];
-    pair.source.tool(&alter)?.success()?;
-    let (source, _) = pair.clusters().ok_or("the clusters are not ours")?;
-    let folder = source.node(1)?.log_dir().join(format!("{topic}-0"));
-    let deadline = Instant::now() + CLEANER_PATIENCE;
-    let mut before = 0;
-    loop {
-        thread::sleep(Duration::from_secs(3));
-        let now = log_bytes(&folder)?;
-        if now == before && now < survivors * SURVIVOR_BYTES_MAX {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Err(format!("the cleaner left {now} bytes in {}", folder.display()).into());
-        }
-        before = now;
-    }
-    // The target is to clean as any topic does, not all the time.
-    let usual = ["configs", "--alter", "--topic", topic, "--delete-config", "min.cleanable.dirty.ratio"];
-    pair.source.tool(&usual)?.success()?;
-    Ok(())
-}
-
-fn log_bytes(folder: &Path) -> Result<u64, Box<dyn Error>> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "log") {
-            // The cleaner removes files between the listing and this.
-            bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        }
-    }
-    Ok(bytes)
 }
 
 /// The seconds from the start to the end of the program.
@@ -176,4 +129,3 @@ const TRANSACTION_RECORDS: u64 = 10;
 const FIRST_TIMESTAMP: i64 = 1_700_000_000_000;
 /// More than a survivor takes with its share of a batch, far less than what it stood among.
 const SURVIVOR_BYTES_MAX: u64 = 280;
-const CLEANER_PATIENCE: Duration = Duration::from_secs(600);

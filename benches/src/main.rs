@@ -3,6 +3,7 @@
 //! Numbers from different machines or hours say little on their own, so each measurement also runs something fixed and
 //! simple beside kmirror, in the same minute, and prints the ratio.
 
+mod cleaner;
 mod clusters;
 mod compare;
 mod contender;
@@ -10,15 +11,16 @@ mod cpu;
 mod franz_go;
 mod holes;
 mod latency;
+mod load;
 mod measured;
 mod percentiles;
 mod process;
 mod relay;
 mod results;
 mod stage;
-mod start;
 mod statistics;
 mod traffic;
+mod wan;
 
 use std::process::ExitCode;
 
@@ -41,8 +43,8 @@ enum Measurement {
     Holes(holes::HolesArguments),
     /// How much later a record is on the target than on the source, at a fixed rate and at half of saturation.
     Latency(latency::LatencyArguments),
-    /// How soon records flow: after the start, after `kill -9`, and to a new topic.
-    Start(start::StartArguments),
+    /// How much of a long and narrow link is used, with the mirror at either end of it.
+    Wan(wan::WanArguments),
     /// The relay's own process: reads, hashes and writes bytes between two sockets.
     #[command(hide = true)]
     Relay(relay::RelayArguments),
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
         Measurement::Cpu(arguments) => cpu::run(&arguments),
         Measurement::Holes(arguments) => holes::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Latency(arguments) => latency::run(&arguments).map(|()| ExitCode::SUCCESS),
-        Measurement::Start(arguments) => start::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Wan(arguments) => wan::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

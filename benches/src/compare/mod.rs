@@ -1,8 +1,8 @@
 //! Contenders side by side: on the same clusters and the same topics, in turns (A B B A), each copy verified by its content.
 
-mod cell;
+pub(crate) mod cell;
 mod plot;
-mod race;
+pub(crate) mod race;
 mod report;
 
 use std::error::Error;
@@ -22,7 +22,7 @@ use crate::{clusters, franz_go};
 #[derive(clap::Args, serde::Serialize)]
 pub(crate) struct CompareArguments {
     /// What is copied.
-    #[arg(long = "cell", value_enum, default_values_t = [Cell::Raw, Cell::Zstd, Cell::Lz4, Cell::Single])]
+    #[arg(long = "cell", value_enum, default_values_t = Cell::ALL)]
     cells: Vec<Cell>,
     /// Gigabytes (10^9 bytes) on the wire in each topic.
     #[arg(long, default_value_t = 1.0)]
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Box<dyn Error>> {
     let pair = clusters::pair(arguments.clusters.as_deref())?;
     let mut results = Results::new(clusters::release(arguments.clusters.as_deref()), arguments)?;
     for cell in &arguments.cells {
-        let preloaded = cell.preload(&pair.source, arguments.partitions, arguments.gigabytes)?;
+        let preloaded = cell.preload(&pair, arguments.partitions, arguments.gigabytes)?;
         eprintln!(
             "{}: {} records, {:.3} GB on the wire, {:.3} GB decoded, batches of {} bytes",
             cell.name(),

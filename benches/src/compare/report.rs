@@ -139,9 +139,11 @@ mod tests {
                 topic: String::new(),
                 partitions: 1,
                 records: 10,
+                offsets: 10,
                 bytes: 2_000_000_000,
                 bytes_decoded: 4_000_000_000,
                 batch_bytes_mean: 1,
+                digests: None,
             },
             measurement: Measurement {
                 cost: Cost {

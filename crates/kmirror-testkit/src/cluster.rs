@@ -36,6 +36,7 @@ pub struct KafkaClusterBuilder {
     properties: Vec<(String, String)>,
     java_options: Vec<String>,
     has_authorizer: bool,
+    far_port: Option<u16>,
 }
 
 /// One node of a cluster. Its data outlives its process, until the cluster is dropped.
@@ -43,6 +44,7 @@ pub struct KafkaClusterBuilder {
 pub struct KafkaNode {
     node_id: usize,
     address: SocketAddr,
+    far_address: Option<SocketAddr>,
     folder: PathBuf,
     java_options: Vec<String>,
     process: Mutex<Option<Child>>,
@@ -57,6 +59,7 @@ impl KafkaCluster {
             properties: Vec::new(),
             java_options: Vec::new(),
             has_authorizer: false,
+            far_port: None,
         }
     }
 
@@ -140,6 +143,14 @@ impl KafkaClusterBuilder {
         self
     }
 
+    /// Gives a cluster of one node a second listener ([`KafkaNode::far_address`]) whose clients are told to come to this port of
+    /// 127.0.0.1: there is a proxy that leads them to it, so that all their connections go through it.
+    #[must_use]
+    pub fn far_listener(mut self, advertised_port: u16) -> KafkaClusterBuilder {
+        self.far_port = Some(advertised_port);
+        self
+    }
+
     /// Starts all nodes and waits until each of them knows all of them to be alive.
     ///
     /// # Errors
@@ -173,12 +184,19 @@ impl KafkaClusterBuilder {
             let folder = folder.join(format!("node-{node_id}"));
             fs::create_dir_all(&folder).map_err(TestkitError::file(&folder))?;
             let mut properties = self.server_properties();
+            let (mut listener, mut advertised, mut far_address) = (String::new(), String::new(), None);
+            if let Some(far_port) = self.far_port {
+                let port = free_port()?;
+                listener = format!(",FAR://127.0.0.1:{port}");
+                advertised = format!(",FAR://127.0.0.1:{far_port}");
+                far_address = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            }
             let _ = write!(
                 properties,
                 "node.id={node_id}\n\
                  controller.quorum.voters={}\n\
-                 listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
-                 advertised.listeners=PLAINTEXT://127.0.0.1:{broker}\n\
+                 listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{listener}\n\
+                 advertised.listeners=PLAINTEXT://127.0.0.1:{broker}{advertised}\n\
                  log.dirs={}\n",
                 voters.join(","),
                 folder.join(LOG_DIR).display(),
@@ -196,6 +214,7 @@ impl KafkaClusterBuilder {
             nodes.push(KafkaNode {
                 node_id,
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, *broker)),
+                far_address,
                 folder,
                 java_options: self.java_options.clone(),
                 process: Mutex::new(None),
@@ -211,7 +230,7 @@ impl KafkaClusterBuilder {
         let in_sync = self.nodes / 2 + 1;
         format!(
             "process.roles=broker,controller\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAR:PLAINTEXT\n\
              controller.listener.names=CONTROLLER\n\
              default.replication.factor={replicas}\n\
              min.insync.replicas={in_sync}\n\
@@ -261,6 +280,11 @@ impl KafkaNode {
     /// The address of its client listener.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of its second listener, if it has one: where a proxy leads to.
+    pub fn far_address(&self) -> Option<SocketAddr> {
+        self.far_address
     }
 
     /// The folder with the node's partitions, for `dump-log` and for damage done on purpose.
