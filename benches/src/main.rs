@@ -18,6 +18,7 @@ mod process;
 mod relay;
 mod results;
 mod stage;
+mod start;
 mod statistics;
 mod traffic;
 mod wan;
@@ -45,6 +46,8 @@ enum Measurement {
     Latency(latency::LatencyArguments),
     /// How much of a long and narrow link is used, with the mirror at either end of it.
     Wan(wan::WanArguments),
+    /// How soon records flow: after the start, after `kill -9`, and to a new topic.
+    Start(start::StartArguments),
     /// The relay's own process: reads, hashes and writes bytes between two sockets.
     #[command(hide = true)]
     Relay(relay::RelayArguments),
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Measurement::Holes(arguments) => holes::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Latency(arguments) => latency::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Wan(arguments) => wan::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Start(arguments) => start::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -15,7 +15,7 @@ pub(crate) struct StageArguments {
     pub(crate) program: String,
     /// Leaves MirrorMaker 2 out.
     #[arg(long)]
-    without_mm2: bool,
+    pub(crate) without_mm2: bool,
     /// Two clusters of one node each that run already, instead of two that are started: bootstrap servers of the source and of the target.
     #[arg(long, num_args = 2, value_names = ["SOURCE", "TARGET"])]
     pub(crate) clusters: Option<Vec<String>>,

@@ -46,6 +46,12 @@ impl Arrivals {
         Arrivals { reader: Reader::start(bootstrap_servers, clock, stream, name, note), seen }
     }
 
+    /// Whether a record has arrived that was scheduled at this time or later.
+    pub(crate) fn has_since(&self, scheduled: u64) -> bool {
+        let times = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        times.last().is_some_and(|times| times.scheduled >= scheduled)
+    }
+
     pub(crate) fn end(self) -> Result<Seen, Box<dyn Error>> {
         let out_of_order = self.reader.stop()?;
         let times = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
@@ -57,6 +63,12 @@ impl Seen {
     /// From the scheduled time to the arrival, of the records from this number on.
     pub(crate) fn latencies(&self, first: u64) -> impl Iterator<Item = u64> {
         self.from(first).map(|times| times.arrived.saturating_sub(times.scheduled))
+    }
+
+    /// When the first record arrived of those that were scheduled at this time or later.
+    pub(crate) fn first_since(&self, scheduled: u64) -> Option<u64> {
+        let since = self.times.iter().filter(|times| times.arrived > 0 && times.scheduled >= scheduled);
+        since.map(|times| times.arrived).min()
     }
 
     fn from(&self, first: u64) -> impl Iterator<Item = &Times> {
@@ -82,6 +94,10 @@ mod tests {
         };
         let (source, target) = (seen(&[(0, 5), (10, 12), (20, 29)]), seen(&[(0, 9), (10, 20), (20, 30)]));
         assert_eq!(added(&source, &target, 1).collect::<Vec<_>>(), [8, 1]);
+        assert_eq!(
+            [0, 5, 15, 25].map(|since| source.first_since(since)),
+            [Some(5), Some(12), Some(29), None]
+        );
         assert_eq!(target.latencies(0).collect::<Vec<_>>(), [9, 10, 10]);
     }
 }
