@@ -45,17 +45,8 @@ impl Copy<'_> {
 
     /// The file of kmirror, which also verifies what others have copied.
     pub(crate) fn kmirror_file(&self) -> Result<PathBuf, Box<dyn Error>> {
-        let servers =
-            |name: &str, servers: &str| format!("  {name}: {{ bootstrap_servers: \"{servers}\" }}\n");
-        let text = format!(
-            "clusters:\n{}{}flows:\n  - source: {alias}\n    target: target\n    topics: {{ include: [\"{}\"] }}\n    naming: prefixed\n    \
-             groups: {{ include: [] }}\n    acls: none\n    state_topic: __state_{alias}\n",
-            servers(&self.alias, self.pair.source.bootstrap_servers()),
-            servers("target", self.pair.target.bootstrap_servers()),
-            self.topics,
-            alias = self.alias,
-        );
-        self.write("yaml", &text)
+        let (source, target) = (self.pair.source.bootstrap_servers(), self.pair.target.bootstrap_servers());
+        self.write("yaml", &kmirror_configuration(&self.alias, source, target, self.topics))
     }
 
     /// Compares both sides by their content.
@@ -88,6 +79,17 @@ impl Copy<'_> {
         fs::write(&path, text)?;
         Ok(path)
     }
+}
+
+/// A flow that copies nothing but topics, from a source of this alias.
+pub(crate) fn kmirror_configuration(alias: &str, source: &str, target: &str, topics: &str) -> String {
+    let servers = |name: &str, servers: &str| format!("  {name}: {{ bootstrap_servers: \"{servers}\" }}\n");
+    format!(
+        "clusters:\n{}{}flows:\n  - source: {alias}\n    target: target\n    topics: {{ include: [\"{topics}\"] }}\n    naming: prefixed\n    \
+         groups: {{ include: [] }}\n    acls: none\n    state_topic: __state_{alias}\n",
+        servers(alias, source),
+        servers("target", target),
+    )
 }
 
 impl Contender {

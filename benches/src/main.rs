@@ -13,6 +13,7 @@ mod holes;
 mod latency;
 mod load;
 mod measured;
+mod null;
 mod percentiles;
 mod process;
 mod relay;
@@ -48,6 +49,11 @@ enum Measurement {
     Wan(wan::WanArguments),
     /// How soon records flow: after the start, after `kill -9`, and to a new topic.
     Start(start::StartArguments),
+    /// The mirror alone: between clusters that answer out of what was prepared and store nothing, beside a bare relay.
+    Null(null::NullArguments),
+    /// Two such clusters, in a process of their own.
+    #[command(hide = true)]
+    Canned(null::brokers::Canned),
     /// The relay's own process: reads, hashes and writes bytes between two sockets.
     #[command(hide = true)]
     Relay(relay::RelayArguments),
@@ -61,6 +67,8 @@ fn main() -> ExitCode {
         Measurement::Latency(arguments) => latency::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Wan(arguments) => wan::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Start(arguments) => start::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Null(arguments) => null::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Canned(arguments) => null::brokers::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

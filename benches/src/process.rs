@@ -1,6 +1,6 @@
 use std::error::Error;
 use std::fs;
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdin, ChildStdout, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,11 @@ impl Process {
         let started = Instant::now();
         let child = command.spawn().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
         Ok(Process { child, started })
+    }
+
+    /// Its standard input and output, where they were to be piped; once.
+    pub(crate) fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        Some((self.child.stdin.take()?, self.child.stdout.take()?))
     }
 
     /// Since its start.

@@ -122,7 +122,7 @@ impl Cell {
         }
     }
 
-    fn load(self, topic: &str, partitions: u32) -> Load {
+    pub(crate) fn load(self, topic: &str, partitions: u32) -> Load {
         let workload = Workload::new(topic).keys(100_000);
         let (workload, shape, batch_bytes) = match self {
             Cell::Raw => (workload.value_bytes(1_000, 1_000), Shape::AsTheyAre, 256 << 10),
@@ -160,7 +160,7 @@ impl Cell {
     }
 
     /// Batches of one record are a hundred times the work of large ones, and holes are filled one by one.
-    fn divisor(self) -> f64 {
+    pub(crate) fn divisor(self) -> f64 {
         match self {
             Cell::Single => 20.0,
             Cell::Transactions | Cell::Upserts => 5.0,

@@ -60,6 +60,21 @@ impl Load {
         })
     }
 
+    /// Its first batches, as many as are needed for so many bytes.
+    pub(crate) fn batches(&self, bytes: usize) -> Result<Vec<Batch>, BatchError> {
+        let (per_batch, mut workspace) = (self.records_per_batch()?, Workspace::new());
+        let (mut batches, mut sum) = (Vec::new(), 0);
+        for first in (0..).step_by(usize::try_from(per_batch).unwrap_or(usize::MAX)) {
+            if sum >= bytes {
+                break;
+            }
+            let (batch, _) = self.batch(first, per_batch, &mut workspace)?;
+            sum += batch.bytes().len();
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
     /// Starts with a guess and corrects it twice, since more records compress better.
     fn records_per_batch(&self) -> Result<u64, BatchError> {
         let mut count = 64;

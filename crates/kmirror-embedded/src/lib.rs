@@ -21,6 +21,12 @@
 //! nothing with any client: a defect of a client cannot certify itself. What goes wrong on purpose is said by [`Fault`]s, and by the
 //! methods of [`EmbeddedCluster`] that move leaders, stop brokers, truncate logs or advance the clock.
 //!
+//! # Canned
+//!
+//! To see what a client costs alone, a topic can do without a log ([`EmbeddedCluster::create_canned_topic`],
+//! [`EmbeddedCluster::expect_canned_topic`]): one repeats [`CannedBatches`] that were prepared once, another takes exactly these, checks
+//! what needs no record to be read, compares the bytes, and stores nothing. All else of the cluster is as it is.
+//!
 //! # Judged itself
 //!
 //! These cases are put to this cluster and to a real one of release 4.3, which must answer alike (`tests/it/conformance/`); those of
@@ -39,6 +45,7 @@
 
 mod admin;
 mod api;
+mod canned;
 mod cluster;
 mod coordinator;
 mod fault;
@@ -61,6 +68,7 @@ pub use fault::{Fault, FaultKind};
 pub use groups::GroupView;
 pub use kafka_protocol::ResponseError;
 pub use kafka_protocol::messages::ApiKey;
+pub use log::canned::{CannedBatches, Taken};
 pub use profile::Profile;
 pub use records::{Isolation, LogRecord};
 pub use security::acl::{Acl, Operation, Pattern, ResourceType};

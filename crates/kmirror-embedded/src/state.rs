@@ -35,6 +35,8 @@ pub(crate) struct State {
     advanced: Duration,
     /// The most bytes that a partition may hold: older batches go.
     pub(crate) partition_bytes_max: Option<usize>,
+    /// The logs that partitions of some topics begin with: those that store nothing.
+    pub(crate) canned: BTreeMap<String, PartitionLog>,
     /// Who may connect; everybody, if there is nobody here.
     pub(crate) users: Users,
     pub(crate) authorizer: Authorizer,
@@ -83,6 +85,7 @@ impl State {
             faults: Faults::default(),
             advanced: Duration::ZERO,
             partition_bytes_max: None,
+            canned: BTreeMap::new(),
             users: Users::default(),
             authorizer: Authorizer::default(),
         }
@@ -159,7 +162,7 @@ impl State {
         let id =
             Uuid::from_u128(u128::from(crate::random_bits()) << 64 | u128::from(crate::random_bits()) >> 1);
         let partitions =
-            (0..partitions).map(|number| self.new_partition(number, replication_factor)).collect();
+            (0..partitions).map(|number| self.new_partition(name, number, replication_factor)).collect();
         self.topics.insert(name.to_owned(), Topic { id, configs, partitions });
         Ok(id)
     }
@@ -175,14 +178,14 @@ impl State {
         let Some(topic) = self.topics.get(name) else { return };
         let replication_factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
         let added: Vec<_> = (topic.partitions.len()..count)
-            .map(|number| self.new_partition(number, replication_factor))
+            .map(|number| self.new_partition(name, number, replication_factor))
             .collect();
         if let Some(topic) = self.topics.get_mut(name) {
             topic.partitions.extend(added);
         }
     }
 
-    fn new_partition(&self, number: usize, replication_factor: usize) -> Partition {
+    fn new_partition(&self, topic: &str, number: usize, replication_factor: usize) -> Partition {
         let ids = self.brokers.keys().copied().cycle().skip(number % self.brokers.len());
         let replicas: Vec<_> = ids.take(replication_factor).collect();
         let is_up = |id: &&i32| self.brokers.get(id).is_some_and(|broker| broker.is_up);
@@ -190,7 +193,7 @@ impl State {
             leader: replicas.iter().find(is_up).copied(),
             replicas,
             leader_epoch: 0,
-            log: PartitionLog::default(),
+            log: self.canned.get(topic).cloned().unwrap_or_default(),
             holds_replication: false,
         }
     }

@@ -428,7 +428,9 @@ impl Request {
 
     /// The answer as a frame. ApiVersions is answered with the oldest header, so that clients of any age understand it.
     fn frame<R: Encodable + HeaderVersion>(&self, version: i16, response: &R) -> Reply {
-        let mut frame = BytesMut::new();
+        // Answers with records are large: growing would copy them again.
+        let mut frame =
+            BytesMut::with_capacity(response.compute_size(version).unwrap_or(0) + FRAME_HEADER_BYTES);
         frame.put_i32(0);
         let header = ResponseHeader::default().with_correlation_id(self.correlation_id);
         let header_version = if self.api == ApiKey::ApiVersions { 0 } else { R::header_version(version) };
@@ -464,5 +466,7 @@ pub(crate) fn text(text: impl Into<String>) -> StrBytes {
     StrBytes::from_string(text.into())
 }
 
+/// Length, correlation id and tagged fields.
+const FRAME_HEADER_BYTES: usize = 16;
 /// Key, version and correlation id.
 const HEADER_BYTES_MIN: usize = 8;

@@ -1,6 +1,7 @@
 //! The log of one partition, as its leader keeps it.
 
 pub(crate) mod batch;
+pub(crate) mod canned;
 pub(crate) mod cleaner;
 pub(crate) mod compression;
 pub(crate) mod epochs;

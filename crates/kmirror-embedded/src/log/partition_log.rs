@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 
 use super::batch::{self, HEADER_BYTES, Header};
+use super::canned::Canned;
 use super::cleaner::Cleaning;
 use super::epochs::Epochs;
 use super::producers::{Producers, Sequenced};
@@ -23,6 +24,8 @@ pub(crate) struct PartitionLog {
     pub(crate) producers: Producers,
     aborted: Vec<Aborted>,
     bytes: usize,
+    /// What it does instead of storing.
+    pub(crate) canned: Option<Canned>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,8 +115,10 @@ impl PartitionLog {
         rules: &Rules,
         origin: Origin,
     ) -> Result<AppendedAt, Refused> {
-        let Valid { mut header, payload } =
-            validator::validate(records, origin.version, rules, origin.now_ms)?;
+        let Valid { mut header, payload } = match &self.canned {
+            None => validator::validate(records, origin.version, rules, origin.now_ms)?,
+            Some(_) => validator::validate_unread(records, origin.version, rules)?,
+        };
         let append_time = if rules.takes_append_time { origin.now_ms } else { -1 };
         if header.producer_id >= 0 {
             let judged = self.producers.judge(&header);
@@ -126,8 +131,17 @@ impl PartitionLog {
             }
         }
         (header.base_offset, header.leader_epoch) = (self.end, origin.leader_epoch);
+        if self.canned.as_mut().is_some_and(|canned| !canned.take(&header, &payload)) {
+            return Err(Refused::new(
+                ResponseError::CorruptMessage,
+                format!("It is not what is expected at offset {}", self.end),
+            ));
+        }
         if header.producer_id >= 0 {
             self.producers.append(&header);
+        }
+        if self.canned.is_some() {
+            return Ok(AppendedAt { append_time, ..self.advance(&header) });
         }
         // What the client sent is kept byte for byte where only the leader's fields differ.
         let sent = Header::parse(records);
@@ -185,12 +199,18 @@ impl PartitionLog {
     }
 
     fn push(&mut self, header: Header, bytes: Bytes) -> AppendedAt {
-        self.epochs.assign(header.leader_epoch, header.base_offset);
+        let at = self.advance(&header);
         self.bytes += bytes.len();
-        let (base_offset, next_offset) = (header.base_offset, header.last_offset() + 1);
+        let AppendedAt { base_offset, next_offset, .. } = at;
         self.batches.push(Stored { base_offset, next_offset, max_timestamp: header.max_timestamp, bytes });
-        self.end = next_offset;
-        AppendedAt { base_offset, next_offset, append_time: -1 }
+        at
+    }
+
+    /// Moves the end behind a batch.
+    fn advance(&mut self, header: &Header) -> AppendedAt {
+        self.epochs.assign(header.leader_epoch, header.base_offset);
+        self.end = header.last_offset() + 1;
+        AppendedAt { base_offset: header.base_offset, next_offset: self.end, append_time: -1 }
     }
 
     fn out_of_order(&self, error: ResponseError, header: &Header) -> Refused {
@@ -212,6 +232,10 @@ impl PartitionLog {
 
     /// Reads batches from the one that holds `offset` on, below `end`. At least one whole batch where `whole_first`, however large.
     pub(crate) fn read(&self, offset: i64, end: i64, bytes_max: usize, whole_first: bool) -> LogRead {
+        if let Some(Canned::Repeats(batches)) = &self.canned {
+            let records = batches.read(offset, end, bytes_max, whole_first);
+            return LogRead { records, aborted: Vec::new() };
+        }
         let from = self.batches.partition_point(|stored| stored.next_offset <= offset);
         let mut records = BytesMut::new();
         let mut upper = offset;
@@ -254,6 +278,11 @@ impl PartitionLog {
     /// A log without records that begins here.
     pub(crate) fn beginning_at(offset: i64) -> PartitionLog {
         PartitionLog { start: offset, end: offset, high_watermark: offset, ..PartitionLog::default() }
+    }
+
+    /// A log that stores nothing and ends here.
+    pub(crate) fn canned(canned: Canned, end: i64) -> PartitionLog {
+        PartitionLog { canned: Some(canned), end, high_watermark: end, ..PartitionLog::default() }
     }
 
     /// Changes a byte of the last batch, as a failing disk does. Nothing happens to an empty log.

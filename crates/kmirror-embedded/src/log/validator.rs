@@ -30,6 +30,16 @@ pub(crate) struct Valid {
 
 /// Validates what a Produce request holds for a partition.
 pub(crate) fn validate(records: &Bytes, version: i16, rules: &Rules, now_ms: i64) -> Result<Valid, Refused> {
+    let Valid { header, payload } = validate_unread(records, version, rules)?;
+    let decoded = compression::decompress(header.codec(), &payload)
+        .and_then(|payload| batch::records(payload, header.records_count))
+        .ok_or_else(|| invalid("Found invalid record count or structure in the batch"))?;
+    validate_records(&header, &decoded, rules, now_ms)?;
+    write(header, payload, decoded, rules, now_ms)
+}
+
+/// Validates it as far as its records need not be read.
+pub(crate) fn validate_unread(records: &Bytes, version: i16, rules: &Rules) -> Result<Valid, Refused> {
     let header = one_batch(records, version)?;
     if header.base_offset != 0 {
         return Err(invalid(format!(
@@ -54,12 +64,7 @@ pub(crate) fn validate(records: &Bytes, version: i16, rules: &Rules, now_ms: i64
         ));
     }
     validate_header(&header, rules)?;
-    let payload = records.slice(HEADER_BYTES..);
-    let decoded = compression::decompress(header.codec(), &payload)
-        .and_then(|payload| batch::records(payload, header.records_count))
-        .ok_or_else(|| invalid("Found invalid record count or structure in the batch"))?;
-    validate_records(&header, &decoded, rules, now_ms)?;
-    write(header, payload, decoded, rules, now_ms)
+    Ok(Valid { header, payload: records.slice(HEADER_BYTES..) })
 }
 
 /// The request must hold one whole batch of format 2.

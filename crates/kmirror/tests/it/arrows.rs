@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     // It judges with its own eyes: a defect of codec or client must not certify itself.
     ("kmirror-embedded", &["kafka-protocol"]),
     ("kmirror-testkit", &[]),
-    ("kmirror-bench", &["kmirror", "kmirror-client", "kmirror-codec", "kmirror-testkit"]),
+    ("kmirror-bench", &["kmirror", "kmirror-client", "kmirror-codec", "kmirror-embedded", "kmirror-testkit"]),
 ];
 /// Beside their arrows, tests may use these.
 const FOR_TESTS: [&str; 2] = ["kmirror-embedded", "kmirror-testkit"];
