@@ -9,6 +9,7 @@ mod compare;
 mod contender;
 mod cpu;
 mod franz_go;
+mod full;
 mod holes;
 mod latency;
 mod load;
@@ -16,6 +17,7 @@ mod measured;
 mod null;
 mod percentiles;
 mod process;
+mod readme;
 mod relay;
 mod results;
 mod stage;
@@ -26,7 +28,7 @@ mod wan;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(name = "kmirror-bench", about = "Measurements of kmirror, each a command that anyone can repeat.")]
@@ -54,6 +56,10 @@ enum Measurement {
     /// Two such clusters, in a process of their own.
     #[command(hide = true)]
     Canned(null::brokers::Canned),
+    /// All measurements one after the other, with standard parameters.
+    Full(full::FullArguments),
+    /// Writes the section of README.md that shows the results in benches/results.
+    Readme,
     /// The relay's own process: reads, hashes and writes bytes between two sockets.
     #[command(hide = true)]
     Relay(relay::RelayArguments),
@@ -69,6 +75,8 @@ fn main() -> ExitCode {
         Measurement::Start(arguments) => start::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Null(arguments) => null::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Canned(arguments) => null::brokers::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Full(arguments) => full::run(&arguments, &Arguments::command()),
+        Measurement::Readme => readme::run().map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

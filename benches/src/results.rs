@@ -23,6 +23,9 @@ pub(crate) struct Results<Row> {
     pub(crate) environment: Environment,
     /// The arguments of the measurement, those that were not given too.
     pub(crate) configuration: serde_json::Value,
+    /// What it comes to, each in a sentence: the lines of the text that begin with `- `.
+    #[serde(default)]
+    pub(crate) findings: Vec<String>,
     /// Everything that was measured, in the order in which it was.
     pub(crate) rows: Vec<Row>,
 }
@@ -53,7 +56,8 @@ impl<Row> Results<Row> {
         configuration: &impl Serialize,
     ) -> Result<Results<Row>, Box<dyn Error>> {
         let environment = Environment::of_this_run(kafka);
-        Ok(Results { environment, configuration: serde_json::to_value(configuration)?, rows: Vec::new() })
+        let configuration = serde_json::to_value(configuration)?;
+        Ok(Results { environment, configuration, findings: Vec::new(), rows: Vec::new() })
     }
 }
 
@@ -63,7 +67,12 @@ impl<Row: Serialize> Results<Row> {
         if let Some(folder) = out.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut document = serde_json::to_string_pretty(self)?;
+        let mut document = serde_json::to_value(self)?;
+        let findings: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("- ")).collect();
+        if let Some(document) = document.as_object_mut() {
+            document.insert("findings".to_owned(), findings.into());
+        }
+        let mut document = serde_json::to_string_pretty(&document)?;
         document.push('\n');
         fs::write(out.with_extension("json"), document)?;
         let text = format!("{}\n\n{}\n", self.environment.sentence(), text.trim_end());
@@ -75,7 +84,6 @@ impl<Row: Serialize> Results<Row> {
 
 impl<Row: DeserializeOwned> Results<Row> {
     /// What an earlier run has written to `out`.json; nothing if there was none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for what renders results"))]
     pub(crate) fn read(out: &Path) -> Result<Option<Results<Row>>, Box<dyn Error>> {
         let path = out.with_extension("json");
         if !path.exists() {
@@ -123,6 +131,12 @@ impl Environment {
         }
         format!("{text}. `{command}`")
     }
+}
+
+/// A figure beside the least that is wanted of it.
+pub(crate) fn at_least(of: &str, figure: f64, least: f64, unit: &str) -> String {
+    let verdict = if figure >= least { "reached" } else { "missed" };
+    format!("{of}: {figure:.2} {unit}; the goal is at least {least} {unit}: {verdict}")
 }
 
 /// A table in Markdown.
@@ -190,11 +204,12 @@ mod tests {
         assert!(Results::<u64>::read(&out).unwrap().is_none());
         let mut results = Results::new(Some(KafkaRelease::KAFKA_4_3), &("eight", 8)).unwrap();
         results.rows.extend([1_u64, 2]);
-        results.write(&out, "A table.\n\n").unwrap();
+        results.write(&out, "A table.\n\n- one\n- two\n").unwrap();
         let read = Results::<u64>::read(&out).unwrap().unwrap();
         assert_eq!((read.rows, read.configuration), (vec![1, 2], serde_json::json!(["eight", 8])));
+        assert_eq!(read.findings, ["one", "two"]);
         let text = fs::read_to_string(out.with_extension("md")).unwrap();
-        assert!(text.contains("Kafka 4.3.1") && text.ends_with("`\n\nA table.\n"), "{text}");
+        assert!(text.contains("Kafka 4.3.1") && text.ends_with("`\n\nA table.\n\n- one\n- two\n"), "{text}");
         fs::write(out.with_extension("json"), "{}").unwrap();
         assert!(Results::<u64>::read(&out).unwrap_err().to_string().contains("missing field"));
         fs::remove_dir_all(folder).unwrap();

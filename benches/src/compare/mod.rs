@@ -3,7 +3,7 @@
 pub(crate) mod cell;
 mod plot;
 pub(crate) mod race;
-mod report;
+pub(crate) mod report;
 
 use std::error::Error;
 use std::fs;

@@ -1,8 +1,11 @@
 //! What was measured: every row, and what they say together.
 
-use super::cell::Preloaded;
+use std::fmt::Write as _;
+
+use super::cell::{Cell, Preloaded};
 use super::race::Cost;
-use crate::results::table;
+use crate::results::{at_least, table};
+use crate::stage::Goal;
 use crate::statistics::{Spread, median};
 
 /// One copy.
@@ -30,14 +33,14 @@ pub(crate) struct Summary {
     pub(crate) contender: String,
     /// CPU seconds of the copying for each gigabyte on the wire.
     pub(crate) per_gigabyte: Spread,
-    per_gigabyte_decoded: f64,
+    pub(crate) per_gigabyte_decoded: f64,
     /// Times the CPU of the relay.
-    relays: f64,
+    pub(crate) relays: f64,
     /// Times the CPU of kmirror.
-    kmirrors: f64,
-    megabytes_per_second: f64,
-    mebibytes: f64,
-    first_record_seconds: f64,
+    pub(crate) kmirrors: f64,
+    pub(crate) megabytes_per_second: f64,
+    pub(crate) mebibytes: f64,
+    pub(crate) first_record_seconds: f64,
 }
 
 impl Measurement {
@@ -120,10 +123,43 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
     });
     format!(
         "One node on each side; medians (least–most). CPU seconds of the copying process after its first record; every copy was \
-         verified by its content.\n\n{}",
-        table(&columns, lines)
+         verified by its content.\n\n{}\n{}",
+        table(&columns, lines),
+        findings(rows)
     )
 }
+
+/// What is wanted of kmirror, beside what was found.
+fn findings(rows: &[Row]) -> String {
+    let summaries = summaries(rows);
+    let of = |cell: Cell, contender: &str| {
+        summaries.iter().find(|summary| summary.cell == cell.name() && summary.contender == contender)
+    };
+    let mut lines = String::new();
+    let mut line = |cell: Cell, text: String| {
+        let _ = writeln!(lines, "- {}: {text}", cell.name());
+    };
+    if let Some(kmirror) = of(Cell::Raw, "kmirror") {
+        line(Cell::Raw, RELAYS.beside(kmirror.relays));
+    }
+    for (cell, contender, least) in RATIOS {
+        if let Some(other) = of(cell, contender) {
+            line(cell, at_least(&format!("CPU of {contender}"), other.kmirrors, least, "times kmirror's"));
+        }
+    }
+    lines
+}
+
+const RELAYS: Goal = Goal { of: "CPU of kmirror", most: 1.3, unit: "times the relay's" };
+/// How many times the CPU of kmirror others are to need.
+const RATIOS: [(Cell, &str, f64); 6] = [
+    (Cell::Zstd, "MirrorMaker 2, tuned", 25.0),
+    (Cell::Lz4, "MirrorMaker 2, tuned", 25.0),
+    (Cell::Single, "MirrorMaker 2, tuned", 8.0),
+    (Cell::Raw, "franz-go loop", 5.0),
+    (Cell::Zstd, "franz-go loop", 5.0),
+    (Cell::Lz4, "franz-go loop", 5.0),
+];
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 mod link;
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::thread;
@@ -16,7 +17,7 @@ use crate::compare::cell::{Cell, Preloaded};
 use crate::compare::race::arrived;
 use crate::contender::{Contender, Copy};
 use crate::process::Process;
-use crate::results::{Results, table};
+use crate::results::{Results, at_least, table};
 use crate::statistics::{Spread, median};
 
 #[derive(clap::Args, serde::Serialize)]
@@ -76,9 +77,9 @@ pub(crate) struct Row {
     pub(crate) round: u32,
     /// Of the topic's batches on the wire of the source.
     pub(crate) bytes: u64,
-    /// Between the first records on the target and all of them.
+    /// From when a twentieth had gone over the link until all was on the target.
     pub(crate) seconds: f64,
-    /// As much of the bytes as arrived in these seconds, for each of them.
+    /// As much of the bytes as went over the link in these seconds, for each of them.
     pub(crate) bytes_per_second: f64,
     /// Those that carried more than a hundredth of what went over the link.
     pub(crate) connections: usize,
@@ -169,7 +170,8 @@ impl Crossing<'_> {
         let crossing = copy(&crossed, unique_topic("far"));
         let target_topic = crossing.target_topic(&preloaded.topic);
         let mut process = Process::start(self.contender.command(&crossing, &arguments.program)?)?;
-        let speed = follow(&mut process, &ends.pair.target, &target_topic, preloaded);
+        let carried = || far.link.carried(direction).iter().sum();
+        let speed = follow(&mut process, &ends.pair.target, &target_topic, preloaded, carried);
         let carried = far.link.carried(direction);
         process.end()?;
         let (seconds, share) = speed.map_err(|error| format!("{}: {error}", self.contender.name()))?;
@@ -219,29 +221,31 @@ fn start_far(conditions: Conditions) -> Result<(KafkaCluster, Far), Box<dyn Erro
     Ok((cluster, Far { link: Link::start(listener, broker, conditions)?, endpoint }))
 }
 
-/// The seconds from the first records on the target to the last, and which share of all came in these.
+/// The seconds from when a twentieth had gone over the link, since by then everybody has started, until all was on the target; and
+/// which share of what went over it went in these.
 fn follow(
     process: &mut Process,
     target: &KafkaEndpoint,
     topic: &str,
     preloaded: &Preloaded,
+    carried: impl Fn() -> u64,
 ) -> Result<(f64, f64), Box<dyn Error>> {
-    let mut first = None;
+    let mut began = None;
     loop {
         thread::sleep(INTERVAL);
         process.cpu()?;
+        if began.is_none() && carried() * 20 >= preloaded.bytes {
+            began = Some((process.elapsed(), carried()));
+        }
         let arrived = arrived(target, topic, preloaded.partitions);
         let elapsed = process.elapsed();
-        match first {
-            None if arrived > 0 => first = Some((elapsed, arrived)),
-            Some((since, before)) if arrived >= preloaded.records => {
-                let share = arrived.saturating_sub(before) as f64 / preloaded.records as f64;
-                return Ok(((elapsed - since).as_secs_f64(), share));
-            }
-            _ if elapsed > PATIENCE => {
-                return Err(format!("{arrived} of {} records within {PATIENCE:?}", preloaded.records).into());
-            }
-            _ => (),
+        if arrived >= preloaded.records {
+            let (since, before) = began.ok_or("all was there before anything went over the link")?;
+            let share = 1.0 - before as f64 / carried() as f64;
+            return Ok(((elapsed - since).as_secs_f64(), share));
+        }
+        if elapsed > PATIENCE {
+            return Err(format!("{arrived} of {} records within {PATIENCE:?}", preloaded.records).into());
         }
     }
 }
@@ -256,7 +260,8 @@ impl Row {
     fn line(&self) -> String {
         let Row { near, rtt_ms, cell, contender, seconds, connections, .. } = self;
         format!(
-            "near {near:?}, {rtt_ms} ms, {cell}: {contender}: {:.2} MB/s in {seconds:.1} s by {connections} connections, {:.0} % of {:.2} MB/s",
+            "near the {}, {rtt_ms} ms, {cell}: {contender}: {:.2} MB/s in {seconds:.1} s by {connections} connections, {:.0} % of {:.2} MB/s",
+            near.name(),
             self.bytes_per_second / 1e6,
             self.share() * 100.0,
             self.ceiling() / 1e6,
@@ -286,7 +291,7 @@ fn markdown(rows: &[Row]) -> String {
             rows.iter().filter(|row| is_alike(kind, row)).map(value).collect::<Vec<f64>>()
         };
         vec![
-            format!("{:?}", kind.near).to_lowercase(),
+            kind.near.name().to_owned(),
             format!("{} ms", kind.rtt_ms),
             kind.cell.clone(),
             kind.contender.clone(),
@@ -300,9 +305,36 @@ fn markdown(rows: &[Row]) -> String {
         "A proxy delays each direction by half a round trip, shares the link's bandwidth among all connections, and lets each of them have a \
          window of bytes unacknowledged; it loses nothing and starts at full speed. What they allow is the link's bandwidth, or a window in \
          each round trip for each connection that carried more than 1 % of the data. Bytes are the source's; every copy was verified by its \
-         content.\n\n{}",
-        table(&columns, lines)
+         content.\n\n{}\n{}",
+        table(&columns, lines),
+        findings(rows)
     )
+}
+
+/// What is wanted of kmirror at 100 ms, beside what was found.
+fn findings(rows: &[Row]) -> String {
+    let mut lines = String::new();
+    for near in [Near::Source, Near::Target] {
+        let of = |row: &&Row| row.near == near && row.rtt_ms == 100 && row.contender == "kmirror";
+        let all: Vec<&Row> = rows.iter().filter(of).collect();
+        if all.is_empty() {
+            continue;
+        }
+        let share = median(all.iter().map(|row| row.share() * 100.0));
+        let link = median(all.iter().map(|row| row.bytes_per_second / row.link_bytes_per_second * 100.0));
+        let what = format!("mirror near the {}, 100 ms: of what its connections allow", near.name());
+        let _ = writeln!(lines, "- {} ({link:.0} % of the link)", at_least(&what, share, 90.0, "%"));
+    }
+    lines
+}
+
+impl Near {
+    fn name(self) -> &'static str {
+        match self {
+            Near::Source => "source",
+            Near::Target => "target",
+        }
+    }
 }
 
 fn is_alike(one: &Row, other: &Row) -> bool {
