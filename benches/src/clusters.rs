@@ -8,12 +8,20 @@ use kmirror_testkit::{
 
 /// Those at these addresses, source and target, or two of one node each that are started and whose code is compiled as in earnest.
 pub(crate) fn pair(addresses: Option<&[String]>) -> Result<ClusterPair, Box<dyn Error>> {
+    pair_with(addresses, |builder| builder)
+}
+
+/// The same; those that are started are to be like this.
+pub(crate) fn pair_with(
+    addresses: Option<&[String]>,
+    like: impl Fn(KafkaClusterBuilder) -> KafkaClusterBuilder,
+) -> Result<ClusterPair, Box<dyn Error>> {
     if let Some([source, target]) = addresses {
         let jars = KafkaJars::resolve(RELEASE)?;
         let endpoint = |servers: &String| KafkaEndpoint::new(jars.clone(), servers);
         return Ok(ClusterPair::at(endpoint(source), endpoint(target)));
     }
-    Ok(ClusterPair::of(builder().start()?, builder().start()?))
+    Ok(ClusterPair::of(like(builder()).start()?, like(builder()).start()?))
 }
 
 /// One node whose code is compiled as in earnest.

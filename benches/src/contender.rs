@@ -35,6 +35,8 @@ pub(crate) struct Copy<'a> {
     pub(crate) codec: &'a str,
     /// What the source is called in this copy: the target's topics begin with it.
     pub(crate) alias: String,
+    /// More lines of the flow in kmirror's file.
+    pub(crate) kmirror_keys: String,
 }
 
 impl Copy<'_> {
@@ -46,7 +48,8 @@ impl Copy<'_> {
     /// The file of kmirror, which also verifies what others have copied.
     pub(crate) fn kmirror_file(&self) -> Result<PathBuf, Box<dyn Error>> {
         let (source, target) = (self.pair.source.bootstrap_servers(), self.pair.target.bootstrap_servers());
-        self.write("yaml", &kmirror_configuration(&self.alias, source, target, self.topics))
+        let text = kmirror_configuration(&self.alias, source, target, self.topics) + &self.kmirror_keys;
+        self.write("yaml", &text)
     }
 
     /// Compares both sides by their content.

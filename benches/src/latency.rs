@@ -74,21 +74,41 @@ pub(crate) fn run(arguments: &LatencyArguments) -> Result<(), Box<dyn Error>> {
     let _turn = real_kafka("latency").ok_or("Java and Maven are needed, for the clusters")?;
     let pair = clusters::pair(arguments.stage.clusters.as_deref())?;
     let mut results = Results::new(clusters::release(arguments.stage.clusters.as_deref()), arguments)?;
+    // The brokers' code is compiled while they run, and whoever comes first would pay for it.
+    let warm_up = Load { rate: *arguments.rates.first().unwrap_or(&1_000), seconds: 0, saturation: None };
+    measure(arguments, &pair, &Contender::Kmirror, 0, &warm_up)?;
+    let load = |rate, saturation| Load { rate, seconds: arguments.seconds, saturation };
     let mut contenders = arguments.stage.contenders();
     for round in 0..arguments.rounds {
         for contender in &contenders {
             for rate in &arguments.rates {
-                results.rows.push(measure(arguments, &pair, contender, round, *rate, None)?);
+                results.rows.push(shown(measure(arguments, &pair, contender, round, &load(*rate, None))?));
             }
             if arguments.half_of_saturation {
                 let saturation = saturation(arguments, &pair, contender)?;
                 let rate = (saturation / 2).max(1);
-                results.rows.push(measure(arguments, &pair, contender, round, rate, Some(saturation))?);
+                results.rows.push(shown(measure(
+                    arguments,
+                    &pair,
+                    contender,
+                    round,
+                    &load(rate, Some(saturation)),
+                )?));
             }
         }
         contenders.reverse();
     }
     results.write(&arguments.out, &text(arguments, &results.rows))
+}
+
+/// What is written.
+struct Load {
+    /// Records in each second.
+    rate: u64,
+    /// For how long arrivals count.
+    seconds: u64,
+    /// The rate at which the contender is saturated, where it was measured.
+    saturation: Option<u64>,
 }
 
 /// A mirror that copies a new topic, with a reader on each side and one record in each partition.
@@ -167,15 +187,15 @@ fn measure(
     pair: &ClusterPair,
     contender: &Contender,
     round: u32,
-    rate: u64,
-    saturation: Option<u64>,
+    load: &Load,
 ) -> Result<Row, Box<dyn Error>> {
+    let Load { rate, seconds, saturation } = *load;
     let topic = unique_topic("latency");
     let run = Run::start(arguments, pair, contender, &topic)?;
     // The mirror is there once it has copied a record of each partition; what is written before would be a backlog.
     let first = u64::from(arguments.partitions);
     let counted = first + rate * arguments.warm_up_seconds;
-    let end = counted + rate * arguments.seconds;
+    let end = counted + rate * seconds;
     run.write(Pace::Rate(rate), 0..first).wait()?;
     run.wait(first)?;
     run.write(Pace::Rate(rate), first..end).wait()?;
@@ -198,8 +218,12 @@ fn measure(
         target: Percentiles::of(target.latencies(counted))?,
         added: Percentiles::of(added(&source, &target, counted))?,
     };
-    eprintln!("  {:<22} {rate} records/s: added {}", row.contender, row.added.text());
     Ok(row)
+}
+
+fn shown(row: Row) -> Row {
+    eprintln!("  {:<22} {} records/s: added {}", row.contender, row.rate, row.added.text());
+    row
 }
 
 fn text(arguments: &LatencyArguments, rows: &[Row]) -> String {

@@ -3,6 +3,7 @@
 //! Numbers from different machines or hours say little on their own, so each measurement also runs something fixed and
 //! simple beside kmirror, in the same minute, and prints the ratio.
 
+mod catch_up;
 mod cleaner;
 mod clusters;
 mod compare;
@@ -15,12 +16,14 @@ mod latency;
 mod load;
 mod measured;
 mod null;
+mod partitions;
 mod percentiles;
 mod process;
 mod readme;
 mod relay;
 mod results;
 mod stage;
+mod stalled;
 mod start;
 mod statistics;
 mod traffic;
@@ -49,6 +52,12 @@ enum Measurement {
     Latency(latency::LatencyArguments),
     /// How much of a long and narrow link is used, with the mirror at either end of it.
     Wan(wan::WanArguments),
+    /// How fast a mirror catches up with a backlog, and how late a canary beside it is.
+    CatchUp(catch_up::CatchUpArguments),
+    /// The memory of kmirror while the target stands still.
+    Stalled(stalled::StalledArguments),
+    /// What 10 to 10,000 partitions cost, idle and at a fixed rate.
+    Partitions(partitions::PartitionsArguments),
     /// How soon records flow: after the start, after `kill -9`, and to a new topic.
     Start(start::StartArguments),
     /// The mirror alone: between clusters that answer out of what was prepared and store nothing, beside a bare relay.
@@ -72,6 +81,9 @@ fn main() -> ExitCode {
         Measurement::Holes(arguments) => holes::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Latency(arguments) => latency::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Wan(arguments) => wan::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Partitions(arguments) => partitions::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::CatchUp(arguments) => catch_up::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Stalled(arguments) => stalled::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Start(arguments) => start::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Null(arguments) => null::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Canned(arguments) => null::brokers::run(&arguments).map(|()| ExitCode::SUCCESS),

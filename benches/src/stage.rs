@@ -1,12 +1,16 @@
 //! What the measurements of a running mirror have in common.
 
 use std::error::Error;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use kmirror_client::TopicPartition;
 use kmirror_testkit::{ClusterPair, unique_topic};
 use serde::Serialize;
 
 use crate::contender::{Contender, Copy};
 use crate::process::Process;
+use crate::traffic::{Asker, partitions_of};
 
 #[derive(Clone, Debug, clap::Args, Serialize)]
 pub(crate) struct StageArguments {
@@ -33,13 +37,53 @@ impl StageArguments {
 
 /// A copy of some topics under a name of its own, as records-level mirrors do it without a codec.
 pub(crate) fn copy<'a>(pair: &'a ClusterPair, topics: &'a str) -> Copy<'a> {
-    Copy { pair, topics, codec: "none", alias: unique_topic("copy") }
+    Copy { pair, topics, codec: "none", alias: unique_topic("copy"), kmirror_keys: String::new() }
 }
 
 /// Ends a mirror, and compares what it has copied with the source.
 pub(crate) fn end_and_verify(process: Process, copy: &Copy<'_>, program: &str) -> Result<(), Box<dyn Error>> {
     process.end()?;
     copy.verify(program)
+}
+
+/// The copies on the target, seen from there.
+pub(crate) struct Target {
+    asker: Asker,
+    partitions: Vec<TopicPartition>,
+}
+
+impl Target {
+    pub(crate) fn of(copy: &Copy<'_>, topics: &[(impl AsRef<str>, u32)]) -> Result<Target, Box<dyn Error>> {
+        let partitions = topics
+            .iter()
+            .flat_map(|(topic, count)| partitions_of(&copy.target_topic(topic.as_ref()), *count));
+        let asker = Asker::connect(copy.pair.target.bootstrap_servers())?;
+        Ok(Target { asker, partitions: partitions.collect() })
+    }
+
+    /// How many records are there; nothing where a partition is not.
+    pub(crate) fn records(&self) -> Option<u64> {
+        self.asker.readable(&self.partitions)
+    }
+
+    /// Returns the time since the start of the mirror once so many records are there.
+    pub(crate) fn wait_for(&self, records: u64, mirror: &mut Process) -> Result<Duration, Box<dyn Error>> {
+        // Who asks for many offsets all the time would be what is measured.
+        let interval = LOOK_INTERVAL + LOOK_INTERVAL_PER_PARTITION * u32::try_from(self.partitions.len())?;
+        let began = Instant::now();
+        loop {
+            let seen = self.records();
+            if seen.is_some_and(|seen| seen >= records) {
+                return Ok(mirror.elapsed());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(format!("{seen:?} of {records} records within {PATIENCE:?}").into());
+            }
+            // An error if it has ended.
+            mirror.cpu()?;
+            thread::sleep(interval);
+        }
+    }
 }
 
 /// What is wanted of kmirror: at most this.
@@ -58,6 +102,10 @@ impl Goal {
         format!("{of}: {figure:.2} {unit}; the goal is at most {most} {unit}: {verdict}")
     }
 }
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const LOOK_INTERVAL_PER_PARTITION: Duration = Duration::from_micros(50);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {

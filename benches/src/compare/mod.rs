@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use kmirror_testkit::{ClusterPair, real_kafka, unique_topic};
 
-use self::cell::{Cell, Preloaded};
+pub(crate) use self::cell::{Cell, Preloaded};
 use self::race::race;
 use self::report::{Measurement, Row};
 use crate::contender::{Contender, Copy};
@@ -94,8 +94,13 @@ fn compare(
     let mut rows = Vec::new();
     for round in 0..arguments.rounds {
         for contender in &contenders {
-            let copy =
-                Copy { pair, topics: &preloaded.topic, codec: cell.codec(), alias: unique_topic("copy") };
+            let copy = Copy {
+                pair,
+                topics: &preloaded.topic,
+                codec: cell.codec(),
+                alias: unique_topic("copy"),
+                kmirror_keys: String::new(),
+            };
             let before = relay(preloaded.bytes)?;
             let cost = race(contender, &copy, preloaded, &arguments.program)?;
             let relay_cpu_seconds = f64::midpoint(before, relay(preloaded.bytes)?);

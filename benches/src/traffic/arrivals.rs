@@ -71,6 +71,11 @@ impl Seen {
         since.map(|times| times.arrived).min()
     }
 
+    /// The number of the first record that was scheduled at this time or later.
+    pub(crate) fn number_at(&self, scheduled: u64) -> u64 {
+        self.times.partition_point(|times| times.scheduled < scheduled) as u64
+    }
+
     fn from(&self, first: u64) -> impl Iterator<Item = &Times> {
         self.times.iter().skip(usize::try_from(first).unwrap_or(usize::MAX))
     }
@@ -98,6 +103,7 @@ mod tests {
             [0, 5, 15, 25].map(|since| source.first_since(since)),
             [Some(5), Some(12), Some(29), None]
         );
+        assert_eq!([0, 5, 20, 25].map(|since| source.number_at(since)), [0, 1, 2, 3]);
         assert_eq!(target.latencies(0).collect::<Vec<_>>(), [9, 10, 10]);
     }
 }

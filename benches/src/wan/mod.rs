@@ -166,7 +166,13 @@ impl Crossing<'_> {
         };
         far.link.set(conditions);
         let crossed = ClusterPair::at(crossed.0.clone(), crossed.1.clone());
-        let copy = |pair, alias| Copy { pair, topics: &preloaded.topic, codec: self.cell.codec(), alias };
+        let copy = |pair, alias| Copy {
+            pair,
+            topics: &preloaded.topic,
+            codec: self.cell.codec(),
+            alias,
+            kmirror_keys: String::new(),
+        };
         let crossing = copy(&crossed, unique_topic("far"));
         let target_topic = crossing.target_topic(&preloaded.topic);
         let mut process = Process::start(self.contender.command(&crossing, &arguments.program)?)?;
