@@ -48,7 +48,7 @@ fn line(name: &str, took: Duration, succeeded: bool) -> String {
 
 /// Together less than 45 minutes on two cores.
 const PARTS: [Part; 9] = [
-    Part { name: "null", full: "", quick: "--gigabytes 0.2 --rounds 1 --cell raw" },
+    Part { name: "null", full: "--gigabytes 2 --rounds 2", quick: "--gigabytes 0.2 --rounds 1 --cell raw" },
     Part {
         name: "compare",
         full: "--gigabytes 0.2 --rounds 2",
@@ -56,17 +56,29 @@ const PARTS: [Part; 9] = [
     },
     Part {
         name: "holes",
-        full: "--offsets 5000000 --verify",
+        full: "--offsets 2000000 --copies 2 --verify",
         quick: "--transactions 200 --offsets 200000 --copies 1 --verify",
     },
-    Part { name: "latency", full: "--half-of-saturation", quick: "--seconds 5 --warm-up-seconds 5" },
-    Part { name: "start", full: "", quick: "" },
-    Part { name: "partitions", full: "", quick: "" },
-    Part { name: "catch-up", full: "", quick: "" },
-    Part { name: "stalled", full: "", quick: "" },
+    Part {
+        name: "latency",
+        full: "--half-of-saturation --seconds 30 --warm-up-seconds 15",
+        quick: "--seconds 5 --warm-up-seconds 5 --without-mm2",
+    },
+    Part { name: "start", full: "--rounds 3", quick: "--rounds 1 --without-mm2" },
+    Part {
+        name: "partitions",
+        full: "--idle-seconds 20 --seconds 20",
+        quick: "--partitions 10,100 --idle-seconds 5 --seconds 5 --without-mm2",
+    },
+    Part {
+        name: "catch-up",
+        full: "--gigabytes 1 --rounds 1",
+        quick: "--gigabytes 0.1 --rounds 1 --without-mm2",
+    },
+    Part { name: "stalled", full: "--gigabytes 1", quick: "--gigabytes 0.2 --seconds 10" },
     Part {
         name: "wan",
-        full: "--cell raw --megabytes 8",
+        full: "--cell raw --megabytes 10",
         quick: "--cell raw --megabytes 4 --rtt-ms 50 --without-mm2",
     },
 ];

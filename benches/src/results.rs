@@ -56,7 +56,8 @@ impl<Row> Results<Row> {
         configuration: &impl Serialize,
     ) -> Result<Results<Row>, Box<dyn Error>> {
         let environment = Environment::of_this_run(kafka);
-        let configuration = serde_json::to_value(configuration)?;
+        let mut configuration = serde_json::to_value(configuration)?;
+        hide_places(&mut configuration, &here());
         Ok(Results { environment, configuration, findings: Vec::new(), rows: Vec::new() })
     }
 }
@@ -96,7 +97,7 @@ impl<Row: DeserializeOwned> Results<Row> {
 
 impl Environment {
     fn of_this_run(kafka: Option<KafkaRelease>) -> Environment {
-        let here = std::env::current_dir().unwrap_or_default().display().to_string();
+        let here = here();
         let arguments: Vec<String> =
             std::env::args().skip(1).map(|argument| without_places(&argument, &here)).collect();
         Environment {
@@ -147,6 +148,21 @@ pub(crate) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>
         text.push_str(&line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
     }
     text
+}
+
+/// The folder in which the command was given.
+fn here() -> String {
+    std::env::current_dir().unwrap_or_default().display().to_string()
+}
+
+/// The same as [`without_places`] of every text in a value.
+fn hide_places(value: &mut serde_json::Value, here: &str) {
+    match value {
+        serde_json::Value::String(text) => *text = without_places(text, here),
+        serde_json::Value::Array(values) => values.iter_mut().for_each(|value| hide_places(value, here)),
+        serde_json::Value::Object(values) => values.values_mut().for_each(|value| hide_places(value, here)),
+        _ => (),
+    }
 }
 
 /// An argument as another machine may read it: relative to where the command was given, or the last name alone.
@@ -234,6 +250,9 @@ mod tests {
         ] {
             assert_eq!(without_places(given, "/a/b"), shown);
         }
+        let mut value = serde_json::json!({ "program": ["/a/b/x", "/a/bc/y"], "rounds": 1 });
+        hide_places(&mut value, "/a/b");
+        assert_eq!(value, serde_json::json!({ "program": ["x", "…/y"], "rounds": 1 }));
     }
 
     #[test]
