@@ -11,6 +11,7 @@ mod contender;
 mod cpu;
 mod franz_go;
 mod full;
+mod guard;
 mod holes;
 mod latency;
 mod load;
@@ -46,6 +47,11 @@ enum Measurement {
     Compare(compare::CompareArguments),
     /// CPU seconds per gigabyte on the wire and peak memory of `kmirror run --once`, beside a bare relay.
     Cpu(cpu::CpuArguments),
+    /// Instructions of the steps of a copy, beside those that are expected; needs valgrind.
+    Guard(guard::GuardArguments),
+    /// What is counted.
+    #[command(hide = true)]
+    Count,
     /// How fast logs with holes are copied: transactions of ten records, and a compacted log with few survivors.
     Holes(holes::HolesArguments),
     /// How much later a record is on the target than on the source, at a fixed rate and at half of saturation.
@@ -78,6 +84,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().measurement {
         Measurement::Compare(arguments) => compare::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Cpu(arguments) => cpu::run(&arguments),
+        Measurement::Guard(arguments) => guard::run(&arguments),
+        Measurement::Count => guard::count().map(|()| ExitCode::SUCCESS),
         Measurement::Holes(arguments) => holes::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Latency(arguments) => latency::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Wan(arguments) => wan::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -201,7 +201,7 @@ fn commit() -> Option<String> {
 }
 
 /// The first line that a tool prints, if there is such a tool, it succeeds, and it prints any.
-fn said(program: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let output =
         Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     let text =

@@ -112,6 +112,14 @@ impl ProduceRequest {
         Ok(ProduceTopics::new(&partitions))
     }
 
+    /// Encodes the request as a connection does, without one: for measurements. How long it is.
+    #[doc(hidden)]
+    pub fn encoded_bytes(self, version: i16) -> Result<i32, ClientError> {
+        let mut frame = RequestFrame { framing: vec![0; 4], payloads: Vec::new() };
+        self.encode(version, &mut frame)?;
+        frame.length().ok_or_else(|| ClientError::invalid_request(API, "the request is larger than 2 GiB"))
+    }
+
     fn sorted_partitions(self) -> Result<Vec<ProducePartition>, ClientError> {
         let mut partitions = self.partitions;
         partitions.sort_by(|one, other| key(one).cmp(&key(other)));
