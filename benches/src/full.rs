@@ -73,9 +73,9 @@ const PARTS: [Part; 9] = [
     Part {
         name: "catch-up",
         full: "--gigabytes 1 --rounds 1",
-        quick: "--gigabytes 0.1 --rounds 1 --without-mm2",
+        quick: "--gigabytes 0.3 --rounds 1 --without-mm2",
     },
-    Part { name: "stalled", full: "--gigabytes 1", quick: "--gigabytes 0.2 --seconds 10" },
+    Part { name: "stalled", full: "--gigabytes 1", quick: "--gigabytes 0.5 --seconds 10" },
     Part {
         name: "wan",
         full: "--cell raw --megabytes 10",
