@@ -152,7 +152,7 @@ mod tests {
                 "preloaded": { "partitions": 1, "records": 1, "offsets": 1, "bytes": 1_000_000_000,
                     "bytes_decoded": 1_000_000_000, "batch_bytes_mean": 1 },
                 "measurement": { "wall_seconds": 3.0, "first_record_seconds": 0.25, "cpu_seconds": cpu_seconds,
-                    "cpu_seconds_before_first": 0.5, "memory_bytes_max": 4 << 20, "relay_cpu_seconds": 0.25 },
+                    "cpu_seconds_before_first": 0.5, "share_at_first": 0.0, "memory_bytes_max": 4 << 20, "relay_cpu_seconds": 0.25 },
             })
         };
         let document = |name: &str, findings: &[&str], rows: &[serde_json::Value]| {

@@ -21,13 +21,29 @@ pub(crate) struct Cost {
     pub(crate) cpu_seconds: f64,
     /// Of these, what came before the first record: a virtual machine starts and compiles then.
     pub(crate) cpu_seconds_before_first: f64,
+    /// What had arrived when the first record was seen, as a share of all: who is fast is far by then.
+    pub(crate) share_at_first: f64,
     pub(crate) memory_bytes_max: u64,
 }
 
 impl Cost {
-    /// What the copying itself cost.
+    /// What the copying itself cost, as if everything had come after the first record. Where little was left then, all of it counts, the
+    /// start too.
     pub(crate) fn cpu_seconds_copying(&self) -> f64 {
-        self.cpu_seconds - self.cpu_seconds_before_first
+        let share = 1.0 - self.share_at_first;
+        match share < SHARE_MIN {
+            true => self.cpu_seconds,
+            false => (self.cpu_seconds - self.cpu_seconds_before_first) / share,
+        }
+    }
+
+    /// How long it took, in the same way.
+    pub(crate) fn seconds_copying(&self) -> f64 {
+        let share = 1.0 - self.share_at_first;
+        match share < SHARE_MIN {
+            true => self.wall_seconds,
+            false => (self.wall_seconds - self.first_record_seconds) / share,
+        }
     }
 }
 
@@ -82,15 +98,16 @@ fn follow(
         let (elapsed, cpu) = (process.elapsed(), process.cpu()?);
         let arrived = arrived(target, target_topic, partitions);
         if arrived > 0 && first.is_none() {
-            first = Some((elapsed, cpu));
+            first = Some((elapsed, cpu, arrived));
         }
         if arrived >= wanted {
-            let (first_elapsed, first_cpu) = first.unwrap_or((elapsed, cpu));
+            let (first_elapsed, first_cpu, at_first) = first.unwrap_or((elapsed, cpu, arrived));
             return Ok(Cost {
                 wall_seconds: process.elapsed().as_secs_f64(),
                 first_record_seconds: first_elapsed.as_secs_f64(),
                 cpu_seconds: process.cpu()?.as_secs_f64(),
                 cpu_seconds_before_first: first_cpu.as_secs_f64(),
+                share_at_first: at_first as f64 / arrived as f64,
                 memory_bytes_max: process.memory_peak()?,
             });
         }
@@ -109,5 +126,28 @@ pub(crate) fn arrived(target: &KafkaEndpoint, topic: &str, partitions: u32) -> u
     (0..partitions).map(|partition| end(i32::try_from(partition).unwrap_or(0)).unsigned_abs()).sum()
 }
 
+/// Less than this would be extrapolated too far.
+const SHARE_MIN: f64 = 0.25;
 const INTERVAL: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_had_arrived_at_first_is_no_gift() {
+        let cost = |share_at_first| Cost {
+            wall_seconds: 5.0,
+            first_record_seconds: 3.0,
+            cpu_seconds: 2.0,
+            cpu_seconds_before_first: 1.0,
+            memory_bytes_max: 1,
+            share_at_first,
+        };
+        let copying = |share| (cost(share).cpu_seconds_copying(), cost(share).seconds_copying());
+        assert_eq!(copying(0.0), (1.0, 2.0));
+        assert_eq!(copying(0.5), (2.0, 4.0));
+        assert_eq!(copying(0.9), (2.0, 5.0));
+    }
+}
