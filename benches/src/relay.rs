@@ -1,5 +1,6 @@
 use std::error::Error;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
@@ -14,12 +15,16 @@ pub(crate) struct RelayArguments {
 
 /// Measures the least that any mirror must do: a process of its own that reads `bytes` from one socket of this machine,
 /// hashes them, and writes them to another.
+///
+/// They come from a file by sendfile, as a broker sends its segments: bytes that no core has touched lately cost whoever
+/// reads them more than a buffer that is sent again and again.
 pub(crate) fn calibrate(bytes: u64) -> Result<Measured, Box<dyn Error>> {
+    let segment = segment()?;
     let source = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let target = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("relay").arg(source.local_addr()?.to_string()).arg(target.local_addr()?.to_string());
-    let feeder = thread::spawn(move || feed(&source, bytes));
+    let feeder = thread::spawn(move || feed(&source, segment, bytes));
     let sink = thread::spawn(move || swallow(&target));
     let measured = measure(&mut command)?;
     if !measured.status.success() {
@@ -53,20 +58,33 @@ pub(crate) fn run(arguments: &RelayArguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn feed(listener: &TcpListener, bytes: u64) -> std::io::Result<()> {
+/// Sends the file again and again. `io::copy` from a file to a socket is sendfile on Linux.
+fn feed(listener: &TcpListener, mut segment: File, bytes: u64) -> io::Result<()> {
     let (mut stream, _) = listener.accept()?;
-    let buffer: Vec<u8> =
-        (0..BUFFER_BYTES).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     let mut left = bytes;
     while left > 0 {
-        let length = usize::try_from(left).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);
-        stream.write_all(buffer.get(..length).unwrap_or_default())?;
-        left -= length as u64;
+        segment.rewind()?;
+        left -= io::copy(&mut Read::by_ref(&mut segment).take(left), &mut stream)?;
     }
     Ok(())
 }
 
-fn swallow(listener: &TcpListener) -> std::io::Result<u64> {
+/// A file that is larger than any cache of a processor; it stays for the next calibration.
+fn segment() -> Result<File, Box<dyn Error>> {
+    let path = crate::contender::folder()?.join("segment");
+    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == SEGMENT_BYTES) {
+        return Ok(File::open(path)?);
+    }
+    let block: Vec<u8> =
+        (0..BUFFER_BYTES).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let mut file = File::create(&path)?;
+    for _ in 0..SEGMENT_BYTES / BUFFER_BYTES as u64 {
+        file.write_all(&block)?;
+    }
+    Ok(File::open(path)?)
+}
+
+fn swallow(listener: &TcpListener) -> io::Result<u64> {
     let (mut stream, _) = listener.accept()?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut bytes = 0;
@@ -79,3 +97,4 @@ fn swallow(listener: &TcpListener) -> std::io::Result<u64> {
 }
 
 const BUFFER_BYTES: usize = 1 << 20;
+const SEGMENT_BYTES: u64 = 512 << 20;
