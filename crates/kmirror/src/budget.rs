@@ -3,9 +3,11 @@
 //! A permit is taken before a fetch is sent, trimmed when the length of the response is known, and given back when the last
 //! slice of the response is dropped, which is after its batches were acknowledged. So a stalled target stops the fetchers,
 //! and costs no more than the budget.
+//!
+//! The memory itself stays here between two responses: pages that were never touched cost more than what is read into them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kmirror_client::FrameOwner;
 use tokio::sync::Notify;
@@ -22,6 +24,8 @@ struct Inner {
     /// standing still for ever.
     available_bytes: AtomicI64,
     freed: Notify,
+    /// Buffers that no response uses now, the one that was used last at the end.
+    idle: Mutex<Vec<Vec<u8>>>,
 }
 
 /// Bytes taken from a budget. Dropping it gives them back.
@@ -34,7 +38,7 @@ pub(crate) struct Permit {
 impl Budget {
     pub(crate) fn new(bytes_max: usize) -> Budget {
         let available_bytes = AtomicI64::new(signed(bytes_max));
-        Budget { inner: Arc::new(Inner { available_bytes, freed: Notify::new() }) }
+        Budget { inner: Arc::new(Inner { available_bytes, freed: Notify::new(), idle: Mutex::default() }) }
     }
 
     /// Waits until `bytes` are free and takes them.
@@ -67,6 +71,42 @@ impl FrameOwner for Permit {
         self.bytes = bytes;
         self.inner.freed.notify_waiters();
     }
+
+    fn buffer(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        self.inner.idle_buffer(bytes)
+    }
+
+    fn give_back(&mut self, buffer: Vec<u8>) {
+        self.inner.keep(buffer);
+    }
+}
+
+impl Inner {
+    /// The buffer that was used last, of those that suit: what is left over of a large one would not be accounted for.
+    fn idle_buffer(&self, bytes: usize) -> Option<Vec<u8>> {
+        if bytes < KEPT_BYTES_MIN {
+            return None;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let suiting = idle.iter().rposition(|buffer| (bytes..=2 * bytes).contains(&buffer.capacity()))?;
+        Some(idle.remove(suiting))
+    }
+
+    fn keep(&self, buffer: Vec<u8>) {
+        if buffer.capacity() < KEPT_BYTES_MIN {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(buffer);
+        let mut kept_bytes: usize = idle.iter().map(Vec::capacity).sum();
+        let forgotten = idle.iter().take_while(|buffer| {
+            let is_over = kept_bytes > KEPT_BYTES_MAX;
+            kept_bytes -= buffer.capacity();
+            is_over
+        });
+        let forgotten = forgotten.count();
+        idle.drain(..forgotten);
+    }
 }
 
 impl Drop for Permit {
@@ -75,6 +115,11 @@ impl Drop for Permit {
         self.inner.freed.notify_waiters();
     }
 }
+
+/// Smaller buffers cost the allocator nothing that is worth a search.
+const KEPT_BYTES_MIN: usize = 64 << 10;
+/// What an idle flow keeps at most. Enough for the responses that are read while others are written.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
@@ -111,5 +156,32 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(permit);
         waiting.await.expect("woken by the drop");
+    }
+
+    #[test]
+    fn buffers_are_used_again_where_they_suit() {
+        let inner = Budget::new(100 << 20).inner;
+        inner.keep(Vec::with_capacity(1_000)); // too small to be worth it
+        for megabytes in [1, 4, 2] {
+            inner.keep(Vec::with_capacity(megabytes << 20));
+        }
+        let mut capacity = |bytes| inner.idle_buffer(bytes).map(|buffer| buffer.capacity() >> 20);
+        assert_eq!(capacity(500), None);
+        assert_eq!(capacity(5 << 20), None, "none is that large");
+        assert_eq!(capacity(1 << 20), Some(2), "the last of those that suit");
+        assert_eq!(capacity(1 << 20), Some(1));
+        assert_eq!(capacity(1 << 20), None, "the one that is left is four times as large");
+        assert_eq!(capacity(4 << 20), Some(4));
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound() {
+        let inner = Budget::new(100 << 20).inner;
+        for _ in 0..20 {
+            inner.keep(Vec::with_capacity(3 << 20));
+        }
+        assert_eq!(inner.idle.lock().unwrap().len(), 5);
+        inner.keep(Vec::with_capacity(30 << 20));
+        assert!(inner.idle.lock().unwrap().is_empty());
     }
 }

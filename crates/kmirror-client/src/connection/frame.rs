@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::FrameOwner;
@@ -95,7 +95,7 @@ pub(super) struct FrameReader {
 }
 
 struct Body {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     remaining: usize,
     owner: Option<Box<dyn FrameOwner>>,
 }
@@ -152,11 +152,18 @@ impl FrameReader {
         expected_bytes: usize,
         mut owner: Option<Box<dyn FrameOwner>>,
     ) {
-        if let Some(owner) = &mut owner {
+        let provided = owner.as_mut().and_then(|owner| {
             owner.frame_bytes(length);
-        }
-        let reserved = length.min(expected_bytes.max(RESERVED_BYTES_MAX));
-        self.body = Some(Body { buffer: BytesMut::with_capacity(reserved), remaining: length, owner });
+            owner.buffer(length)
+        });
+        let buffer = match provided {
+            Some(mut buffer) if buffer.capacity() >= length => {
+                buffer.clear();
+                buffer
+            }
+            _ => Vec::with_capacity(length.min(expected_bytes.max(RESERVED_BYTES_MAX))),
+        };
+        self.body = Some(Body { buffer, remaining: length, owner });
     }
 
     async fn advance_length(&mut self, read: &mut (impl AsyncRead + Unpin)) -> Result<Progress, FrameError> {
@@ -196,7 +203,7 @@ impl Body {
     async fn read_some(&mut self, read: &mut (impl AsyncRead + Unpin)) -> Result<(), FrameError> {
         if self.buffer.len() == self.buffer.capacity() {
             let grown = self.buffer.len().max(RESERVED_BYTES_MAX);
-            self.buffer.reserve(self.remaining.min(grown));
+            self.buffer.reserve_exact(self.remaining.min(grown));
         }
         let limit = u64::try_from(self.remaining).unwrap_or(u64::MAX);
         match read.take(limit).read_buf(&mut self.buffer).await.map_err(FrameError::Io)? {
@@ -210,15 +217,21 @@ impl Body {
 
     fn freeze(self) -> Bytes {
         match self.owner {
-            None => self.buffer.freeze(),
-            Some(owner) => Bytes::from_owner(OwnedFrame { buffer: self.buffer, _owner: owner }),
+            None => self.buffer.into(),
+            Some(owner) => Bytes::from_owner(OwnedFrame { buffer: self.buffer, owner }),
         }
     }
 }
 
 struct OwnedFrame {
-    buffer: BytesMut,
-    _owner: Box<dyn FrameOwner>,
+    buffer: Vec<u8>,
+    owner: Box<dyn FrameOwner>,
+}
+
+impl Drop for OwnedFrame {
+    fn drop(&mut self) {
+        self.owner.give_back(std::mem::take(&mut self.buffer));
+    }
 }
 
 impl AsRef<[u8]> for OwnedFrame {

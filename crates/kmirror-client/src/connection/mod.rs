@@ -40,13 +40,25 @@ struct Inner {
     versions: ApiVersions,
 }
 
-/// Accounts for the memory of one response.
+/// Accounts for the memory of one response, and may provide it.
 ///
 /// Lives exactly as long as the response's buffer, which all slices of it share: dropped when the last slice is dropped,
 /// or with the request when no response came.
 pub trait FrameOwner: Send + Sync + 'static {
     /// Called once the length of the response is known, before its memory is taken.
     fn frame_bytes(&mut self, bytes: usize);
+
+    /// A buffer for `bytes`, whose content does not matter; memory that was written to before costs no page faults. `None`,
+    /// or one that is too small: another one is allocated.
+    fn buffer(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        let _ = bytes;
+        None
+    }
+
+    /// Takes the response's buffer back, when its last slice is dropped.
+    fn give_back(&mut self, buffer: Vec<u8>) {
+        drop(buffer);
+    }
 }
 
 /// A fetch in flight. Resolves to the response; dropping it discards the response.

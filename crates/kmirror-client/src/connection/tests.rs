@@ -272,6 +272,42 @@ async fn the_socket_closes_with_the_last_handle() {
     assert_eq!(peer.0.read(&mut [0; 1]).await.unwrap(), 0);
 }
 
+/// An owner's memory is read into, unless it is too small, and comes back with the last slice.
+#[tokio::test]
+async fn a_buffer_of_the_owner_is_used_and_given_back() {
+    for (capacity, is_used) in [(4, false), (12, true), (100, true)] {
+        let (link, mut peer) = link();
+        let lent = Lent { buffer: Some(vec![7; capacity]), returned: Arc::default() };
+        let address = lent.buffer.as_ref().map(|buffer| buffer.as_ptr().addr());
+        let returned = lent.returned.clone();
+        let pending = submit_owned(&link, Some(Box::new(lent))).await.unwrap();
+        peer.answer_next(0).await;
+        pending.await.unwrap();
+        let returned = returned.lock().unwrap().take().expect("given back");
+        assert_eq!(Some(returned.as_ptr().addr()) == address, is_used, "{capacity}");
+        assert_eq!(returned[4..], empty_response(0), "overwritten, whatever it held");
+    }
+}
+
+struct Lent {
+    buffer: Option<Vec<u8>>,
+    returned: Arc<Mutex<Option<Vec<u8>>>>,
+}
+
+impl FrameOwner for Lent {
+    fn frame_bytes(&mut self, bytes: usize) {
+        assert_eq!(bytes, 12);
+    }
+
+    fn buffer(&mut self, _: usize) -> Option<Vec<u8>> {
+        self.buffer.take()
+    }
+
+    fn give_back(&mut self, buffer: Vec<u8>) {
+        *self.returned.lock().unwrap() = Some(buffer);
+    }
+}
+
 #[derive(Clone, Default)]
 struct Watched {
     bytes: Arc<AtomicUsize>,
