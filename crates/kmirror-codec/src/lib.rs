@@ -18,6 +18,7 @@ mod header;
 mod legacy;
 mod limits;
 mod marker;
+mod merge;
 mod plan;
 mod record;
 mod rewrite;
@@ -33,6 +34,7 @@ pub use header::{Attributes, BATCH_HEADER_BYTES, BatchHeader, Compression, Times
 pub use legacy::LegacyBatch;
 pub use limits::Limits;
 pub use marker::{Marker, parse_marker};
+pub use merge::Merge;
 pub use plan::{GapReason, HoleFill, Plan, PlanContext, RewriteReason, Timestamps, plan};
 pub use record::{Headers, RecordRef, Records};
 pub use rewrite::{RewriteRequest, Rewritten, rewrite};

@@ -78,8 +78,10 @@ pub struct FlowStatus {
     pub has_looked: bool,
     /// Records appended since the start, repeats in cleaned holes included.
     pub records: u64,
-    /// Bytes of batches appended since the start, headers included, as they went over the wire.
+    /// Bytes of batches appended since the start, headers included; of those that were merged as they came.
     pub bytes: u64,
+    /// Tiny batches of the source that were merged into larger ones since the start.
+    pub merged_batches: u64,
     /// Offsets filled with control markers since the start.
     pub marker_offsets: u64,
     /// Offsets that hold no record, by why: they became markers. Holes filled with repeats are not among them.
@@ -139,6 +141,7 @@ pub(crate) struct FlowCounters {
     pub(crate) records: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) marker_offsets: AtomicU64,
+    pub(crate) merged_batches: AtomicU64,
     control_offsets: AtomicU64,
     aborted_offsets: AtomicU64,
     cleaned_offsets: AtomicU64,

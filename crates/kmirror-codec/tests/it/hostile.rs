@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use kmirror_codec::{
-    Batch, Entry, HoleFill, Limits, PlanContext, Records, RewriteRequest, Stamp, Timestamps, Workspace,
-    decompress, parse_marker, plan, rewrite, split, stamp,
+    Batch, Entry, HoleFill, Limits, Merge, PlanContext, Records, RewriteRequest, Stamp, Timestamps,
+    Workspace, decompress, parse_marker, plan, rewrite, split, stamp,
 };
 
 use crate::golden;
@@ -68,6 +68,10 @@ fn exercise_batch(batch: &Batch, workspace: &mut Workspace) {
         if let Ok(pieces) = rewrite(&batch, &request, workspace) {
             assert!(pieces.len() < 100_000);
         }
+    }
+    let mut merge = Merge::new(10_000);
+    if merge.push(&batch) {
+        merge.finish().unwrap().verify_crc().unwrap();
     }
 }
 

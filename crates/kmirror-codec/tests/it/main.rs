@@ -5,6 +5,7 @@ mod golden;
 mod hostile;
 mod legacy;
 mod marker;
+mod merge;
 mod records;
 mod rewrite;
 mod split;

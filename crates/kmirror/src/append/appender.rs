@@ -217,6 +217,7 @@ impl Appender {
             // It may have more, for the next request: a request takes one batch per partition.
             self.ready.push(key);
             bytes += outgoing.header.len() + outgoing.payload.len();
+            self.context.counters.merged_batches.fetch_add(outgoing.merged as u64, Ordering::Relaxed);
             sent.push(Sent { key, generation: partition.generation, target: partition.target.clone() });
             request.partitions.push(ProducePartition {
                 topic: Arc::clone(&partition.target.topic),

@@ -398,9 +398,11 @@ impl World {
             token: self.log.token() + 1 + self.random.below(256) as i32,
         };
         *self.owners_of_token.entry(start.token).or_default() += 1;
+        // Owners that merge meet such that do not, or less: a repeat by one is none of the other's.
+        let merged_bytes_max = [0, 200, 1 << 20][self.random.below(3) as usize];
         let owner = &mut self.owners[index];
         owner.next = found.position;
-        owner.state = Some(AppendState::new(7, start));
+        owner.state = Some(AppendState::new(7, start).merging(merged_bytes_max));
     }
 
     fn send(&mut self, index: usize) {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kmirror_codec::{BATCH_HEADER_BYTES, Batch, Stamp, stamp};
+use kmirror_codec::{BATCH_HEADER_BYTES, Batch, Merge, Stamp, stamp};
 
 use super::sequence::Sequence;
 use crate::item::Item;
@@ -52,6 +52,8 @@ pub(crate) struct AppendState {
     next_sequence: Option<Sequence>,
     /// How many batches may be in flight.
     window: usize,
+    /// The largest batch that is made of several that wait; none is where it is 0.
+    merged_bytes_max: usize,
     token: i32,
     /// Whether a marker with our token is in the log: it fences every earlier owner.
     fenced: bool,
@@ -116,8 +118,18 @@ enum Fill {
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 enum Queued {
-    Batch { batch: Batch, _held: Option<Bytes>, sequence: Option<Sequence> },
-    Gap { first: i64, end: i64 },
+    Batch {
+        batch: Batch,
+        _held: Option<Bytes>,
+        /// What left the fetcher for it: more than its own bytes where it was merged.
+        weight_bytes: usize,
+        is_merged: bool,
+        sequence: Option<Sequence>,
+    },
+    Gap {
+        first: i64,
+        end: i64,
+    },
 }
 
 /// One batch, ready for a Produce request.
@@ -125,6 +137,8 @@ enum Queued {
 pub(crate) struct Outgoing {
     pub(crate) header: [u8; BATCH_HEADER_BYTES],
     pub(crate) payload: Bytes,
+    /// How many batches of the source were merged just now to make it.
+    pub(crate) merged: usize,
 }
 
 /// What filling a hole asks of the appender.
@@ -174,6 +188,8 @@ pub(crate) enum TakeOverCause {
     LeaderUnknown(String),
     /// The next hole is long enough to make up for one that came out too long.
     CanMakeUp,
+    /// A batch was refused that was merged from several: only one of them may be at fault.
+    MergedRefused,
 }
 
 /// What an answer led to.
@@ -211,6 +227,7 @@ impl AppendState {
             began_at: start.position,
             next_sequence: start.next_sequence,
             window: 1,
+            merged_bytes_max: 0,
             token: start.token,
             fenced: false,
             fill: Fill::Idle,
@@ -219,6 +236,12 @@ impl AppendState {
             attempt: 0,
             retry_at: None,
         }
+    }
+
+    /// Lets tiny batches that wait be merged, where the target takes batches of up to `batch_bytes_max`.
+    pub(crate) fn merging(mut self, batch_bytes_max: usize) -> AppendState {
+        self.merged_bytes_max = batch_bytes_max.min(MERGED_BYTES_MAX);
+        self
     }
 
     /// Queues an item. Items are contiguous; anything else is a defect of ours, and must not reach the log.
@@ -237,7 +260,14 @@ impl AppendState {
         self.next_item = item.end();
         match item {
             Item::Batch { batch, held } => {
-                self.queue.push_back(Queued::Batch { batch, _held: held, sequence: None });
+                let weight_bytes = batch.bytes().len();
+                self.queue.push_back(Queued::Batch {
+                    batch,
+                    _held: held,
+                    weight_bytes,
+                    is_merged: false,
+                    sequence: None,
+                });
             }
             Item::Gap { first, end, .. } => self.push_gap(first, end),
         }
@@ -250,6 +280,7 @@ impl AppendState {
         {
             return None;
         }
+        let merged = self.merge_waiting();
         let next_sequence = self.next_sequence;
         let Some(Queued::Batch { batch, sequence, .. }) = self.queue.get_mut(self.sent) else { return None };
         let header = batch.header();
@@ -258,10 +289,42 @@ impl AppendState {
         });
         let identity =
             Stamp { producer_id: self.producer_id, producer_epoch: 0, base_sequence: base_sequence.value() };
-        let outgoing = Outgoing { header: stamp(batch, &identity), payload: batch.payload() };
+        let outgoing = Outgoing { header: stamp(batch, &identity), payload: batch.payload(), merged };
         self.next_sequence = Some(base_sequence.plus(header.records_count));
         self.sent += 1;
         Some(outgoing)
+    }
+
+    /// Makes one batch of the tiny ones that are next, where several wait: on its way a batch costs as much as some
+    /// kilobytes. Says how many it took. What was sent once stays as it is, for the broker knows a repeat by its extent.
+    fn merge_waiting(&mut self) -> usize {
+        let mut merge = Merge::new(self.merged_bytes_max);
+        let (mut count, mut merged_weight_bytes) = (0, 0);
+        for queued in self.queue.range(self.sent..) {
+            let Queued::Batch { batch, weight_bytes, sequence: None, .. } = queued else { break };
+            let is_alone = count == 0 && !self.is_tiny(self.sent + 1);
+            if is_alone || *weight_bytes > TINY_BYTES_MAX || !merge.push(batch) {
+                break;
+            }
+            count += 1;
+            merged_weight_bytes += weight_bytes;
+        }
+        if count < 2 {
+            return 0;
+        }
+        let Some(batch) = merge.finish() else { return 0 };
+        self.queue.drain(self.sent + 1..self.sent + count);
+        if let Some(queued) = self.queue.get_mut(self.sent) {
+            // What it was made from is given back to the budget: what was merged is bounded by what may be in flight.
+            let weight_bytes = merged_weight_bytes;
+            *queued = Queued::Batch { batch, _held: None, weight_bytes, is_merged: true, sequence: None };
+        }
+        count
+    }
+
+    fn is_tiny(&self, index: usize) -> bool {
+        let Some(Queued::Batch { weight_bytes, .. }) = self.queue.get(index) else { return false };
+        *weight_bytes <= TINY_BYTES_MAX
     }
 
     /// What filling the hole at the front needs now. Each demand is made once; its answer comes by `on_markers` or
@@ -314,19 +377,25 @@ impl AppendState {
             },
             Err(Refusal::Again(_)) => Failure::Again,
             Err(Refusal::TakeOver(cause)) => Failure::TakeOver(cause),
-            Err(Refusal::Park(parked)) => Failure::Park(self.with_offsets(parked)),
+            Err(Refusal::Park(parked)) => self.refused(parked),
         };
         self.failure = Some(failure);
         self.answered = 1;
         self.settle(now)
     }
 
-    /// Says which offsets the oldest batch in flight holds: one of its records was refused.
-    fn with_offsets(&self, parked: Parked) -> Parked {
-        let Some(Queued::Batch { batch, .. }) = self.queue.front() else { return parked };
+    /// The oldest batch in flight was refused for good. Says which offsets it holds. One that was merged is sent in its parts
+    /// instead, for what comes before the part that is refused is good.
+    fn refused(&self, parked: Parked) -> Failure {
+        let Some(Queued::Batch { batch, is_merged, .. }) = self.queue.front() else {
+            return Failure::Park(parked);
+        };
+        if *is_merged && parked.reason != ParkReason::TooLarge {
+            return Failure::TakeOver(TakeOverCause::MergedRefused);
+        }
         let header = batch.header();
         let range = format!("source offsets [{}, {}): ", header.base_offset, header.next_offset());
-        Parked::new(parked.reason, range + &parked.message)
+        Failure::Park(Parked::new(parked.reason, range + &parked.message))
     }
 
     /// Whether the oldest batch in flight was appended at another offset than the expected one.
@@ -464,13 +533,15 @@ impl AppendState {
     }
 
     fn acknowledge(&mut self) -> Outcome {
-        let Some(Queued::Batch { batch, .. }) = self.queue.pop_front() else { return Outcome::Going };
+        let Some(Queued::Batch { batch, weight_bytes, .. }) = self.queue.pop_front() else {
+            return Outcome::Going;
+        };
         let header = *batch.header();
         self.sent = self.sent.saturating_sub(1);
         self.acknowledged = header.next_offset();
         self.window = IN_FLIGHT_MAX;
         self.attempt = 0;
-        Outcome::Acknowledged { records: header.records_count as u64, bytes: batch.bytes().len() as u64 }
+        Outcome::Acknowledged { records: header.records_count as u64, bytes: weight_bytes as u64 }
     }
 
     /// After a failure: once nothing is in flight any more, does what the failure asks for.
@@ -514,6 +585,10 @@ fn backoff(attempt: u32) -> Duration {
 /// one of these is recognised. Before the first success it is one: a partition without state for the producer takes any
 /// first sequence, so a later batch could get in before a failed earlier one.
 const IN_FLIGHT_MAX: usize = 5;
+/// A batch of this size costs about as much to be merged as to be sent by itself.
+const TINY_BYTES_MAX: usize = 4 << 10;
+/// Large enough that the bytes are what costs.
+const MERGED_BYTES_MAX: usize = 256 << 10;
 /// About half a second of a broker's time; a longer hole is filled by several requests.
 const MARKERS_PER_REQUEST_MAX: u32 = 10_000;
 const REST_INTERVAL_MIN: Duration = Duration::from_millis(5);
@@ -524,6 +599,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 8;
 
+#[cfg(test)]
+mod merge_tests;
 #[cfg(test)]
 mod snapshot;
 #[cfg(test)]

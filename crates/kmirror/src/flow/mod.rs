@@ -105,6 +105,7 @@ impl FlowShared {
             has_looked: self.has_looked.load(Ordering::Relaxed),
             records: self.counters.records.load(Ordering::Relaxed),
             bytes: self.counters.bytes.load(Ordering::Relaxed),
+            merged_batches: self.counters.merged_batches.load(Ordering::Relaxed),
             marker_offsets: self.counters.marker_offsets.load(Ordering::Relaxed),
             gap_offsets: self.counters.gap_offsets(),
             partitions: partitions.iter().map(Published::status).collect(),

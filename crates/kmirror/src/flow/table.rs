@@ -50,6 +50,8 @@ pub(crate) struct Entry {
     pub(crate) standby: Standby,
     /// A marker token that the target refused.
     pub(crate) token_refused: i32,
+    /// Whether tiny batches that wait are merged: not after a merged one was refused, until the partition is parked for it.
+    pub(crate) merges: bool,
     /// Take-overs in a row that led to no progress, and where the partition stood at the last.
     pub(crate) attempts: u32,
     pub(crate) attempted_at: i64,

@@ -198,6 +198,12 @@ impl Supervisor {
                 }
                 self.take_over(key);
             }
+            TakeOverCause::MergedRefused => {
+                if let Some(entry) = self.table.get(key) {
+                    entry.merges = false;
+                }
+                self.take_over(key);
+            }
             TakeOverCause::OutOfOrder | TakeOverCause::Overtaken | TakeOverCause::Fenced { .. } => {
                 if let Some(entry) = self.table.get(key) {
                     entry.reads_state = true;

@@ -221,6 +221,7 @@ impl Supervisor {
         entry.parked_at = parked.reason.may_pass().then(Instant::now);
         entry.gauge.set_state(PartitionState::Parked(parked));
         entry.returned = None;
+        entry.merges = true;
         let topic = Arc::clone(&entry.target.topic);
         if let Some(held) = self.held.get_mut(&topic) {
             let done = held.parked(key);

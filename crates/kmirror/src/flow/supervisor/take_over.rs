@@ -141,7 +141,8 @@ impl Supervisor {
             return self.set_waiting(key, "the target partition has no leader");
         };
         let queue = Arc::<QueueGauge>::default();
-        let mut append = AppendState::new(data_producer_id, taken.append);
+        let merged_bytes_max = if entry.merges { entry.rules.batches.batch_bytes_max } else { 0 };
+        let mut append = AppendState::new(data_producer_id, taken.append).merging(merged_bytes_max);
         let mut position = taken.append.position;
         if let Some(lost) = taken.expired {
             warn!(partition = %entry.source, first = lost.first, end = lost.end,

@@ -73,6 +73,7 @@ impl Supervisor {
             returned: None,
             standby: Standby::default(),
             token_refused: 0,
+            merges: true,
             attempts: 0,
             attempted_at: -1,
         })
