@@ -41,7 +41,6 @@ impl Screen {
 pub(crate) struct FlowsProgress {
     screen: Screen,
     flows: HashMap<String, FlowProgress>,
-    last_line: Instant,
 }
 
 struct FlowProgress {
@@ -55,10 +54,15 @@ struct FlowProgress {
 
 impl FlowsProgress {
     pub(crate) fn new(screen: &Screen) -> FlowsProgress {
-        FlowsProgress { screen: screen.clone(), flows: HashMap::new(), last_line: Instant::now() }
+        FlowsProgress { screen: screen.clone(), flows: HashMap::new() }
     }
 
-    /// Draws the bars, or prints a line for each flow when it is time.
+    /// How often to show something. To look at every partition is work, so nobody should without a need.
+    pub(crate) fn interval(&self) -> Duration {
+        if self.screen.is_terminal { BARS_INTERVAL } else { LINE_INTERVAL }
+    }
+
+    /// Draws the bars, or prints a line for each flow.
     pub(crate) fn show(&mut self, statuses: &[FlowStatus]) {
         // What a reload has stopped has no bar any more.
         self.flows.retain(|name, flow| {
@@ -68,16 +72,12 @@ impl FlowsProgress {
             }
             is_there
         });
-        let line_is_due = !self.screen.is_terminal && self.last_line.elapsed() >= LINE_INTERVAL;
-        if line_is_due {
-            self.last_line = Instant::now();
-        }
         for status in statuses {
             let screen = &self.screen;
             let flow = self.flows.entry(status.name.clone()).or_insert_with(|| FlowProgress::new(screen));
             if screen.is_terminal {
                 flow.draw(status);
-            } else if line_is_due {
+            } else {
                 eprintln!("{}", flow.line(status));
             }
         }
@@ -91,8 +91,12 @@ impl FlowsProgress {
         for status in statuses {
             let parked = status.parked().count();
             let parked = if parked > 0 { format!(", {parked} parked") } else { String::new() };
+            let merged = match status.merged_batches {
+                0 => String::new(),
+                count => format!(" ({} tiny batches merged)", HumanCount(count)),
+            };
             eprintln!(
-                "{}: {} records, {}, {} offsets filled with markers, {} partitions{parked}, lag {}, {:.1} s",
+                "{}: {} records, {}{merged}, {} offsets filled with markers, {} partitions{parked}, lag {}, {:.1} s",
                 status.name,
                 HumanCount(status.records),
                 HumanBytes(status.bytes),
@@ -162,5 +166,6 @@ impl FlowProgress {
     }
 }
 
+const BARS_INTERVAL: Duration = Duration::from_millis(200);
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 const RATE_INTERVAL: Duration = Duration::from_millis(500);

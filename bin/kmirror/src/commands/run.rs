@@ -74,7 +74,8 @@ async fn serve(server: Option<Server>, live: Arc<Live>) {
 }
 
 async fn show(handle: &MirrorHandle, progress: &mut FlowsProgress) {
-    let mut tick = tokio::time::interval(SHOW_INTERVAL);
+    let interval = progress.interval();
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
     loop {
         tick.tick().await;
         progress.show(&handle.status());
@@ -99,6 +100,5 @@ fn verdict(flows: &[FlowStatus]) -> Code {
     code
 }
 
-const SHOW_INTERVAL: Duration = Duration::from_millis(200);
 /// A clean stop takes at most this long; then it is a hard one, which loses nothing either.
 const SHUT_DOWN_MAX: Duration = Duration::from_secs(4);

@@ -22,6 +22,8 @@ use crate::ids::{Isolation, TopicId, TopicPartition, to_wire};
 pub struct FetchSession {
     settings: FetchSettings,
     partitions: BTreeMap<TopicPartition, Entry>,
+    /// Those that the broker's session may not know as they are: thousands of idle ones are not looked at for every request.
+    changed: BTreeSet<TopicPartition>,
     /// In the broker's session, and to be taken out of it.
     forgotten: BTreeSet<(TopicPartition, TopicId)>,
     topics_by_id: HashMap<TopicId, Arc<str>>,
@@ -100,6 +102,7 @@ impl FetchSession {
         Self {
             settings,
             partitions: BTreeMap::new(),
+            changed: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             topics_by_id: HashMap::new(),
             topics_by_name: HashSet::new(),
@@ -120,6 +123,7 @@ impl FetchSession {
     pub fn set(&mut self, partition: TopicPartition, position: FetchPosition) {
         self.topics_by_name.insert(partition.topic.clone());
         self.topics_by_id.insert(position.topic_id, partition.topic.clone());
+        self.changed.insert(partition.clone());
         // The broker forgets after it adds, so what is back must not be forgotten.
         let uses_topic_ids = self.uses_topic_ids;
         self.forgotten.retain(|(forgotten, id)| {
@@ -147,6 +151,7 @@ impl FetchSession {
     pub fn pause(&mut self, partition: &TopicPartition) {
         if let Some(entry) = self.partitions.get_mut(partition) {
             entry.paused = true;
+            self.changed.insert(partition.clone());
             if let Some(sent) = entry.sent {
                 self.forgotten.insert((partition.clone(), sent.topic_id));
             }
@@ -188,8 +193,7 @@ impl FetchSession {
         if self.in_flight.is_some() {
             self.reset();
         }
-        let mut fetched = self.partitions.values().filter(|entry| !entry.paused);
-        let uses_topic_ids = version_max >= 13 && fetched.all(|entry| !entry.position.topic_id.is_none());
+        let uses_topic_ids = version_max >= 13 && self.knows_topic_ids();
         if uses_topic_ids != self.uses_topic_ids {
             self.restart();
             self.uses_topic_ids = uses_topic_ids;
@@ -288,9 +292,20 @@ impl FetchSession {
         Ok(())
     }
 
+    /// Whether the ids of all topics to fetch are known. In a session by ids those are that did not change.
+    fn knows_topic_ids(&self) -> bool {
+        let is_known = |entry: &Entry| entry.paused || !entry.position.topic_id.is_none();
+        if self.uses_topic_ids && self.session_epoch != 0 {
+            self.changed.iter().filter_map(|partition| self.partitions.get(partition)).all(is_known)
+        } else {
+            self.partitions.values().all(is_known)
+        }
+    }
+
     /// All partitions, beginning behind the one that was served last.
     fn choose_all(&mut self) -> Vec<TopicPartition> {
         self.forgotten.clear();
+        self.changed.clear();
         self.topics_by_id.clear();
         self.topics_by_name.clear();
         let mut chosen = Vec::with_capacity(self.partitions.len());
@@ -312,12 +327,13 @@ impl FetchSession {
     /// The partitions that the broker's session does not know as they are.
     fn choose_changed(&mut self) -> Vec<TopicPartition> {
         let mut chosen = Vec::new();
-        for (partition, entry) in &mut self.partitions {
+        for partition in std::mem::take(&mut self.changed) {
+            let Some(entry) = self.partitions.get_mut(&partition) else { continue };
             if entry.paused {
                 entry.sent = None;
             } else if entry.sent != Some(entry.position) {
                 entry.sent = Some(entry.position);
-                chosen.push(partition.clone());
+                chosen.push(partition);
             }
         }
         chosen
