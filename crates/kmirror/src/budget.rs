@@ -77,7 +77,8 @@ impl FrameOwner for Permit {
     }
 
     fn give_back(&mut self, buffer: Vec<u8>) {
-        self.inner.keep(buffer);
+        // The permit goes with it, so its bytes are free.
+        self.inner.keep(buffer, self.bytes);
     }
 }
 
@@ -88,19 +89,30 @@ impl Inner {
             return None;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let suiting = idle.iter().rposition(|buffer| (bytes..=2 * bytes).contains(&buffer.capacity()))?;
-        Some(idle.remove(suiting))
+        let suiting = idle.iter().rposition(|buffer| (bytes..=2 * bytes).contains(&buffer.capacity()));
+        if suiting.is_none() {
+            self.forget_some(&mut idle, 0); // for another one is allocated now
+        }
+        Some(idle.remove(suiting?))
     }
 
-    fn keep(&self, buffer: Vec<u8>) {
+    fn keep(&self, buffer: Vec<u8>, freed_bytes: i64) {
         if buffer.capacity() < KEPT_BYTES_MIN {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push(buffer);
+        self.forget_some(&mut idle, freed_bytes);
+    }
+
+    /// Buffers are kept out of what nobody has taken: they are part of the budget.
+    fn forget_some(&self, idle: &mut Vec<Vec<u8>>, freed_bytes: i64) {
+        let free = self.available_bytes.load(Ordering::Acquire) + freed_bytes;
+        let free = usize::try_from(free).unwrap_or(0);
+        let kept_bytes_max = free.min(KEPT_BYTES_MAX);
         let mut kept_bytes: usize = idle.iter().map(Vec::capacity).sum();
         let forgotten = idle.iter().take_while(|buffer| {
-            let is_over = kept_bytes > KEPT_BYTES_MAX;
+            let is_over = kept_bytes > kept_bytes_max;
             kept_bytes -= buffer.capacity();
             is_over
         });
@@ -161,11 +173,11 @@ mod tests {
     #[test]
     fn buffers_are_used_again_where_they_suit() {
         let inner = Budget::new(100 << 20).inner;
-        inner.keep(Vec::with_capacity(1_000)); // too small to be worth it
+        inner.keep(Vec::with_capacity(1_000), 0); // too small to be worth it
         for megabytes in [1, 4, 2] {
-            inner.keep(Vec::with_capacity(megabytes << 20));
+            inner.keep(Vec::with_capacity(megabytes << 20), 0);
         }
-        let mut capacity = |bytes| inner.idle_buffer(bytes).map(|buffer| buffer.capacity() >> 20);
+        let capacity = |bytes| inner.idle_buffer(bytes).map(|buffer| buffer.capacity() >> 20);
         assert_eq!(capacity(500), None);
         assert_eq!(capacity(5 << 20), None, "none is that large");
         assert_eq!(capacity(1 << 20), Some(2), "the last of those that suit");
@@ -178,10 +190,20 @@ mod tests {
     fn what_is_kept_has_a_bound() {
         let inner = Budget::new(100 << 20).inner;
         for _ in 0..20 {
-            inner.keep(Vec::with_capacity(3 << 20));
+            inner.keep(Vec::with_capacity(3 << 20), 0);
         }
         assert_eq!(inner.idle.lock().unwrap().len(), 5);
-        inner.keep(Vec::with_capacity(30 << 20));
+        inner.keep(Vec::with_capacity(30 << 20), 0);
         assert!(inner.idle.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_part_of_the_budget() {
+        let budget = Budget::new(10 << 20);
+        (0..4).for_each(|_| budget.inner.keep(Vec::with_capacity(2 << 20), 0));
+        let permit = budget.acquire(7 << 20).await;
+        assert!(budget.inner.idle_buffer(7 << 20).is_none(), "none is that large");
+        assert_eq!(budget.inner.idle.lock().unwrap().len(), 1, "and 3 MiB are left");
+        drop(permit);
     }
 }
