@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kafka_protocol::messages::MetadataRequest;
 use tokio::sync::OnceCell;
@@ -162,6 +163,13 @@ impl Client {
             Ok(opened) => opened.cloned(),
             Err(_) => Err(ClientError::Timeout { address: slot.address.clone(), during: "connect", waited }),
         }
+    }
+
+    /// How long the network takes to `broker` and back: the best of the connections that are open. `None` where none is.
+    pub fn round_trip(&self, broker: BrokerId) -> Option<Duration> {
+        let connections = lock(&self.0.connections);
+        let open = connections.iter().filter(|((of, _), _)| *of == broker);
+        open.filter_map(|(_, slot)| slot.connection.get()).map(Connection::round_trip).min()
     }
 
     /// The slot of a connection that is fit for use, or that can be opened. `None` when the metadata has no such broker.

@@ -1,5 +1,6 @@
 //! What a mirror is told: clusters and flows, as structs that are valid once built. Reading files is the caller's job.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use crate::selection::{GroupSelection, TopicSelection};
@@ -406,11 +407,18 @@ pub struct Flow {
     pub state_replication_factor: i16,
     /// Memory for fetched bytes that are not acknowledged yet. Default: 48 MiB; each source broker needs a fetch's worth.
     pub buffer_bytes_max: usize,
-    /// The most that one fetch asks for (Java: `fetch.max.bytes`). Default: 8 MiB, less where the budget is small.
+    /// The most that one fetch asks for (Java: `fetch.max.bytes`). Default: 2 MiB, less where the budget is small: what is
+    /// read is still in the processor's cache when it is written.
     pub fetch_bytes_max: usize,
     /// The most that one fetch asks for per partition (Java: `max.partition.fetch.bytes`). Default: 1 MiB.
     pub partition_fetch_bytes_max: usize,
-    /// How often both clusters are asked for new topics, partitions and leaders. Default: 3 s.
+    /// How many connections the bytes of a broker's partitions travel on, in each direction; a partition stays on one. Default,
+    /// `None`: one, and with brokers that are far one for every five milliseconds of round trip, up to sixteen. A broker's socket
+    /// buffers hold 100 KiB unless it is told otherwise (`socket.receive.buffer.bytes`, `socket.send.buffer.bytes`), and no
+    /// connection carries more than that in a round trip.
+    pub connections: Option<NonZeroU16>,
+    /// How often both clusters are asked for new topics, partitions and leaders. Default: 1 s. Where an answer takes long, because there
+    /// are many partitions, at most ten times as long, so that asking costs little.
     pub metadata_refresh_interval: Duration,
     /// How often a partition is tried again that is parked for a limit or a permission. Default: 30 s.
     pub parked_retry_interval: Duration,
@@ -443,9 +451,10 @@ impl Flow {
             state_topic: "__kmirror_state".to_owned(),
             state_replication_factor: -1,
             buffer_bytes_max: 48 << 20,
-            fetch_bytes_max: 8 << 20,
+            fetch_bytes_max: 2 << 20,
             partition_fetch_bytes_max: 1 << 20,
-            metadata_refresh_interval: Duration::from_secs(3),
+            connections: None,
+            metadata_refresh_interval: Duration::from_secs(1),
             parked_retry_interval: Duration::from_secs(30),
         }
     }

@@ -252,6 +252,7 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     if let Some(buffer) = raw.buffer {
         flow.buffer_bytes_max = buffer.0;
     }
+    flow.connections = raw.connections;
     if let Some(interval) = raw.metadata_refresh_interval {
         flow.metadata_refresh_interval = interval.0;
     }

@@ -1,6 +1,7 @@
 //! The configuration file as it is written. Unknown keys are errors: a key that is misspelt must not be ignored.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -98,6 +99,8 @@ pub(crate) struct RawFlow {
     pub(crate) on_group_reset: OnGroupResetWord,
     /// Memory for fetched bytes that are not acknowledged yet.
     pub(crate) buffer: Option<Bytes>,
+    /// Connections to each broker in each direction; without it one, and more to brokers that are far.
+    pub(crate) connections: Option<NonZeroU16>,
     pub(crate) metadata_refresh_interval: Option<Interval>,
 }
 

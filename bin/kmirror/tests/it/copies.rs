@@ -1,6 +1,6 @@
 //! Topics of every kind between clusters of every release.
 
-use kmirror_testkit::{Isolation, Workload, real_kafka, unique_topic};
+use kmirror_testkit::{Isolation, Workload, compare_records, real_kafka, unique_topic};
 
 use crate::kmirror::Kmirror;
 use crate::stage::{AnyCluster, Stage, on_both_kinds};
@@ -11,6 +11,7 @@ on_both_kinds!(
     copies_between_releases_both_ways,
     goes_on_where_an_earlier_run_stopped,
     read_uncommitted_copies_aborted_records_too,
+    tiny_batches_travel_together_and_partitions_on_several_connections,
     verify_names_a_record_that_differs,
 );
 
@@ -60,6 +61,21 @@ fn a_console_consumer_prints_the_same_lines() {
     let expected = pair.source.console_consumer(&topic, 400).unwrap();
     assert_eq!(expected.len(), 400);
     assert_eq!(pair.target.console_consumer(&topic, 400).unwrap(), expected);
+}
+
+fn tiny_batches_travel_together_and_partitions_on_several_connections(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let topic = unique_topic("tiny");
+    let workload = Workload::new(&topic).partitions(5).batch_bytes(1).linger_ms(0);
+    let workload = workload.value_bytes(0, 300).keys(50).null_key_every(7).tombstone_every(11).headers();
+    let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "    connections: 3\n");
+    for first in [0, 2_000] {
+        source.produce(&[workload.clone().first(first).records(2_000)]);
+        kmirror.run(&["run", "--once"]).with_code(0).saying(" tiny batches merged)");
+        kmirror.prove();
+        let read = |cluster: &AnyCluster| cluster.records(&topic, Isolation::ReadCommitted);
+        compare_records(&read(&source), &read(&target)).unwrap();
+    }
 }
 
 fn goes_on_where_an_earlier_run_stopped(stage: &Stage) {

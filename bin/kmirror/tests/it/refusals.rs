@@ -11,6 +11,7 @@ on_both_kinds!(
     a_batch_above_the_targets_limit_is_divided,
     a_timestamp_that_the_target_does_not_take_parks_until_it_does,
     a_record_without_a_key_parks_on_a_target_that_was_made_compacted,
+    a_record_without_a_key_among_tiny_batches_parks_alone,
     a_batch_that_is_damaged_on_the_sources_disk_parks_the_partition,
 );
 
@@ -77,6 +78,23 @@ fn a_record_without_a_key_parks_on_a_target_that_was_made_compacted(stage: &Stag
     scene.target.alter_topic(&scene.topic, &[("cleanup.policy", "delete")]);
     scene.await_copied();
     drop(mirror);
+    scene.copies();
+}
+
+fn a_record_without_a_key_among_tiny_batches_parks_alone(stage: &Stage) {
+    let scene = Scene::new(stage, "keyless-tiny", "topic_configs: { follow: false }");
+    let write = |records, keys| {
+        scene.write_with(|workload| workload.records(records).keys(keys).batch_bytes(1).linger_ms(0));
+    };
+    write(100, 10_000);
+    scene.copies();
+    scene.target.alter_topic(&scene.topic, &[("cleanup.policy", "compact")]);
+    write(30, 10_000);
+    write(1, 0);
+    write(30, 10_000);
+    scene.parks_after_writing("Rejected", &["source offsets [130, 131)", "cleanup.policy"]);
+    assert_eq!(scene.target_end(), 130, "what is before it is copied");
+    scene.target.alter_topic(&scene.topic, &[("cleanup.policy", "delete")]);
     scene.copies();
 }
 

@@ -251,7 +251,7 @@ struct Driver {
 
 impl Driver {
     async fn run(mut self, stream: Stream, mut outgoing: mpsc::Receiver<Outgoing>) {
-        let Stream { mut read, mut write } = stream;
+        let Stream { mut read, mut write, .. } = stream;
         // Holds a waiter from just before its request is written.
         let (announce, mut announced) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
         let address = self.address.clone();

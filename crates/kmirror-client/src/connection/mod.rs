@@ -12,6 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::time::timeout;
 
@@ -38,6 +39,7 @@ pub struct Connection(Arc<Inner>);
 struct Inner {
     link: Link,
     versions: ApiVersions,
+    round_trip: Duration,
 }
 
 /// Accounts for the memory of one response, and may provide it.
@@ -91,14 +93,20 @@ impl Connection {
     }
 
     async fn over(stream: Stream, address: Arc<str>, config: &ClientConfig) -> Result<Self, ClientError> {
+        let round_trip = stream.round_trip;
         let link = Link::new(stream, address, config);
         let versions = ApiVersions::ask(&link).await?;
-        Ok(Self(Arc::new(Inner { link, versions })))
+        Ok(Self(Arc::new(Inner { link, versions, round_trip })))
     }
 
     /// The broker's address, `host:port`.
     pub fn address(&self) -> &str {
         self.0.link.address()
+    }
+
+    /// How long the network took there and back when the connection was made.
+    pub fn round_trip(&self) -> Duration {
+        self.0.round_trip
     }
 
     /// Why this connection can no longer be used, if so.

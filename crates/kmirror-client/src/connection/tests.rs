@@ -1,5 +1,6 @@
 //! A scripted broker on the other end of a duplex pipe.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 

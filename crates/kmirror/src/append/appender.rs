@@ -1,4 +1,4 @@
-//! The task that appends to the partitions that one target broker leads. It moves bytes and asks each partition's
+//! The task that appends to partitions that one target broker leads, over one connection. It moves bytes and asks each partition's
 //! [`AppendState`] what comes next; it decides nothing about a log.
 
 use std::cmp::Reverse;
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kmirror_client::{
-    BrokerId, Client, ClientError, Connection, Lane, PartitionResults, PendingProduce, ProducePartition,
+    Client, ClientError, Connection, Lane, PartitionResults, PendingProduce, ProducePartition,
     ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicPartition, TxnMarker,
 };
 use tokio::sync::mpsc;
@@ -21,6 +21,7 @@ use super::ready::ReadyQueue;
 use super::refusal;
 use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
 use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
+use crate::flow::Pipe;
 use crate::item::Item;
 use crate::queue::QueueGauge;
 use crate::status::{FlowCounters, PartitionGauge};
@@ -51,7 +52,7 @@ pub(crate) struct AppendPartition {
 /// What an appender works with.
 pub(crate) struct AppenderContext {
     pub(crate) client: Client,
-    pub(crate) broker: BrokerId,
+    pub(crate) pipe: Pipe,
     pub(crate) marker_producer_id: i64,
     pub(crate) counters: Arc<FlowCounters>,
     pub(crate) events: mpsc::UnboundedSender<FlowEvent>,
@@ -179,9 +180,9 @@ impl Appender {
                 Link::Up(connection) => connection.clone(),
                 Link::Connecting(_) => return,
                 Link::Down => {
-                    let (client, broker) = (self.context.client.clone(), self.context.broker);
+                    let (client, Pipe { broker, lane }) = (self.context.client.clone(), self.context.pipe);
                     self.link = Link::Connecting(Box::pin(async move {
-                        client.connection(broker, Lane::Produce(0)).await
+                        client.connection(broker, Lane::Produce(lane)).await
                     }));
                     return;
                 }
@@ -268,7 +269,7 @@ impl Appender {
     /// log that is not what it was: after an unclean election, or after so long a silence that the broker has forgotten the flow's
     /// producer and takes any sequence. So all partitions are taken over.
     async fn lose_connection(&mut self, error: &ClientError) {
-        debug!(broker = %self.context.broker, %error, "produce connection lost");
+        debug!(broker = %self.context.pipe.broker, %error, "produce connection lost");
         self.link = Link::Down;
         self.produces.clear();
         let keys: Vec<_> = self.partitions.keys().copied().collect();
@@ -313,8 +314,8 @@ impl Appender {
         let is_wanted = !self.markers_wanted.is_empty() || !self.log_ends_wanted.is_empty();
         match self.fill_by {
             None if is_wanted && self.probe.is_none() => {
-                let AppenderContext { client, broker, marker_producer_id, .. } = &self.context;
-                let (client, broker, producer_id) = (client.clone(), *broker, *marker_producer_id);
+                let AppenderContext { client, pipe, marker_producer_id, .. } = &self.context;
+                let (client, broker, producer_id) = (client.clone(), pipe.broker, *marker_producer_id);
                 self.probe = Some(Box::pin(async move { filler::probe(&client, broker, producer_id).await }));
             }
             None => {}
@@ -350,7 +351,7 @@ impl Appender {
         self.probe = None;
         match probed {
             Ok(fill_by) => {
-                debug!(broker = %self.context.broker, ?fill_by, "asked how holes can be filled");
+                debug!(broker = %self.context.pipe.broker, ?fill_by, "asked how holes can be filled");
                 self.fill_by = Some(fill_by);
             }
             Err(error) => {
@@ -405,7 +406,7 @@ impl Appender {
             self.context.marker_producer_id,
             with_targets.iter().map(|(_, _, count, token, target)| (target, *count, *token)),
         );
-        let (client, broker) = (self.context.client.clone(), self.context.broker);
+        let (client, broker) = (self.context.client.clone(), self.context.pipe.broker);
         Box::pin(async move {
             let refused = refused_markers(client.write_txn_markers(broker, &markers).await);
             with_targets

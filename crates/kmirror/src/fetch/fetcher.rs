@@ -1,4 +1,4 @@
-//! The task that reads the partitions that one source broker leads, through one fetch session. It moves bytes, asks each
+//! The task that reads partitions that one source broker leads, through one connection and one fetch session. It moves bytes, asks each
 //! partition's [`FetchState`] and [`Planner`] what they are, and hands the items to the partition's appender.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kmirror_client::{
-    BrokerId, Client, ClientError, Connection, FetchPosition, FetchResponse, FetchSession, FetchSettings,
+    Client, ClientError, Connection, FetchPosition, FetchResponse, FetchSession, FetchSettings,
     FetchedPartition, Lane, TopicId, TopicPartition,
 };
 use tokio::sync::{Notify, mpsc};
@@ -21,6 +21,7 @@ use crate::append::appender::AppenderEvent;
 use crate::budget::{Budget, Permit};
 use crate::config::Isolation;
 use crate::event::{FlowEvent, Generation, PartitionKey};
+use crate::flow::Pipe;
 use crate::item::Item;
 use crate::park::Parked;
 use crate::planner::Planner;
@@ -62,7 +63,7 @@ pub(crate) struct Returned {
 /// What a fetcher works with.
 pub(crate) struct FetcherContext {
     pub(crate) client: Client,
-    pub(crate) broker: BrokerId,
+    pub(crate) pipe: Pipe,
     pub(crate) isolation: Isolation,
     pub(crate) fetch_bytes_max: usize,
     pub(crate) partition_fetch_bytes_max: usize,
@@ -232,9 +233,9 @@ impl Fetcher {
             return None;
         }
         let Some(connection) = &self.connection else {
-            let (client, broker) = (self.context.client.clone(), self.context.broker);
+            let (client, Pipe { broker, lane }) = (self.context.client.clone(), self.context.pipe);
             return Some(Box::pin(async move {
-                Step::Connected(client.connection(broker, Lane::Fetch(0)).await)
+                Step::Connected(client.connection(broker, Lane::Fetch(lane)).await)
             }));
         };
         let Some(permit) = self.permit.take() else {
@@ -272,7 +273,7 @@ impl Fetcher {
                     self.probe_stalled();
                 }
                 Err(error) => {
-                    debug!(broker = %self.context.broker, %error, "fetch session begins anew");
+                    debug!(broker = %self.context.pipe.broker, %error, "fetch session begins anew");
                     self.rest();
                 }
             },
@@ -280,7 +281,7 @@ impl Fetcher {
     }
 
     async fn connection_lost(&mut self, error: &ClientError) {
-        debug!(broker = %self.context.broker, %error, "fetch connection lost");
+        debug!(broker = %self.context.pipe.broker, %error, "fetch connection lost");
         self.connection = None;
         self.session.reset();
         self.rest();

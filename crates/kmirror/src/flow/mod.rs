@@ -4,6 +4,7 @@
 pub(crate) mod beside;
 pub(crate) mod discovery;
 mod heads;
+mod pipe;
 mod standby;
 mod supervisor;
 mod table;
@@ -15,6 +16,7 @@ use kmirror_client::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::pipe::Pipe;
 pub(crate) use self::supervisor::run;
 use crate::config::Flow;
 use crate::loops::Route;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kmirror_client::{BrokerId, TopicId, TopicPartition};
+use kmirror_client::{TopicId, TopicPartition};
 use tokio::sync::mpsc;
 
+use super::Pipe;
 use super::standby::Standby;
 use crate::append::appender::AppenderEvent;
 use crate::config::Start;
@@ -40,8 +41,8 @@ pub(crate) struct Entry {
     pub(crate) generation: Generation,
     /// Whether its topic has left the flow. Nobody refers to it then but what was on the way.
     pub(crate) has_left: bool,
-    /// The source broker whose fetcher reads it.
-    pub(crate) fetched_from: Option<BrokerId>,
+    /// The connection whose fetcher reads it.
+    pub(crate) fetched_from: Option<Pipe>,
     /// Where its items go, while it has an appender, and how many are on the way.
     pub(crate) appender: Option<(mpsc::Sender<AppenderEvent>, Arc<QueueGauge>)>,
     /// Waits for a source leader.

@@ -143,7 +143,7 @@ impl Supervisor {
                 }
             }
         }
-        if let Some(fetcher) = fetched_from.and_then(|broker| self.fetchers.get(&broker)) {
+        if let Some(fetcher) = fetched_from.and_then(|pipe| self.fetchers.get(&pipe)) {
             let _ = fetcher.send(FetcherEvent::Remove(key)).await;
         }
     }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kmirror_client::BrokerId;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::error;
@@ -26,11 +25,11 @@ use crate::budget::Budget;
 use crate::error::Error;
 use crate::event::{FlowEvent, PartitionKey};
 use crate::fetch::fetcher::FetcherEvent;
-use crate::flow::FlowContext;
 use crate::flow::beside::Beside;
 use crate::flow::discovery::Discovery;
 use crate::flow::heads::HeldTopic;
 use crate::flow::table::Table;
+use crate::flow::{FlowContext, Pipe};
 use crate::identity::ProducerIds;
 use crate::park::Parked;
 use crate::predecessor::Positions;
@@ -98,8 +97,10 @@ struct Supervisor {
     ids: ProducerIds,
     source_cluster_id: String,
     discovery: Discovery,
-    /// Whether a look at the clusters is under way.
-    is_looking: bool,
+    /// When the look at the clusters began that is under way.
+    looking_since: Option<Instant>,
+    /// When the next one is due: many partitions are looked at less often.
+    look_not_before: Instant,
     /// What was selected when they were looked at last.
     looked_for: TopicMatcher,
     /// Whether the last look failed.
@@ -117,8 +118,8 @@ struct Supervisor {
     predecessor: Positions,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
     events: mpsc::UnboundedSender<FlowEvent>,
-    fetchers: HashMap<BrokerId, mpsc::Sender<FetcherEvent>>,
-    appenders: HashMap<BrokerId, mpsc::Sender<AppenderEvent>>,
+    fetchers: HashMap<Pipe, mpsc::Sender<FetcherEvent>>,
+    appenders: HashMap<Pipe, mpsc::Sender<AppenderEvent>>,
     budget: Budget,
     rewrites: RewritePool,
     /// Fetchers and appenders: they end when their inboxes are closed.
@@ -150,7 +151,8 @@ impl Supervisor {
             source_cluster_id: cluster_id,
             looked_for: discovery.terms.selected.topics.clone(),
             discovery,
-            is_looking: false,
+            looking_since: None,
+            look_not_before: Instant::now(),
             is_blind: false,
             budget: Budget::new(context.flow.buffer_bytes_max),
             context,
@@ -194,7 +196,8 @@ impl Supervisor {
             FlowEvent::LimitRead { key, generation, rules, parked } => {
                 self.on_limit_read(key, generation, rules, parked);
             }
-            FlowEvent::SourceBrokerLost | FlowEvent::Refresh => self.look(),
+            FlowEvent::SourceBrokerLost => self.look(),
+            FlowEvent::Refresh => self.look_when_due(),
             FlowEvent::Reconsidered { key, generation, rules } => {
                 self.on_reconsidered(key, generation, rules)
             }
@@ -210,7 +213,7 @@ impl Supervisor {
         if let Some((appender, _)) = entry.appender.take() {
             let _ = appender.send(AppenderEvent::Remove(key)).await;
         }
-        if let Some(fetcher) = entry.fetched_from.take().and_then(|broker| self.fetchers.get(&broker)) {
+        if let Some(fetcher) = entry.fetched_from.take().and_then(|pipe| self.fetchers.get(&pipe)) {
             let _ = fetcher.send(FetcherEvent::Remove(key)).await;
         }
     }

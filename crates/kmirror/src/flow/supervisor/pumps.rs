@@ -1,8 +1,7 @@
-//! The tasks that move bytes: one fetcher for each source broker, one appender for each target broker.
+//! The tasks that move bytes: a fetcher for each connection to a source broker, an appender for each one to a target broker.
 
 use std::sync::Arc;
 
-use kmirror_client::BrokerId;
 use tokio::sync::{Notify, mpsc};
 
 use super::Supervisor;
@@ -10,21 +9,22 @@ use crate::append::appender;
 use crate::append::appender::{AppenderContext, AppenderEvent};
 use crate::fetch::fetcher;
 use crate::fetch::fetcher::{FetcherContext, FetcherEvent};
+use crate::flow::Pipe;
 
 impl Supervisor {
-    /// The inbox of the fetcher of a source broker, which is started if there is none.
-    pub(super) fn fetcher(&mut self, broker: BrokerId) -> mpsc::Sender<FetcherEvent> {
-        if let Some(fetcher) = self.fetchers.get(&broker) {
+    /// The inbox of the fetcher of a connection, which is started if there is none.
+    pub(super) fn fetcher(&mut self, pipe: Pipe) -> mpsc::Sender<FetcherEvent> {
+        if let Some(fetcher) = self.fetchers.get(&pipe) {
             return fetcher.clone();
         }
         let flow = &self.context.flow;
         let (inbox, events) = mpsc::channel(INBOX_MAX);
         let context = FetcherContext {
             client: self.context.source.clone(),
-            broker,
+            pipe,
             isolation: flow.isolation,
-            // Half of an equal share among the brokers known so far: those that joined earlier ask for more, so with many
-            // brokers a fetch may wait until an idle one's has ended.
+            // Half of an equal share among the connections known so far: those that joined earlier ask for more, so with many
+            // of them a fetch may wait until an idle one's has ended.
             fetch_bytes_max: flow
                 .fetch_bytes_max
                 .min(flow.buffer_bytes_max / (2 * (self.fetchers.len() + 1)))
@@ -36,25 +36,25 @@ impl Supervisor {
             wake: Arc::new(Notify::new()),
         };
         self.pumps.spawn(fetcher::run(context, events));
-        self.fetchers.insert(broker, inbox.clone());
+        self.fetchers.insert(pipe, inbox.clone());
         inbox
     }
 
-    /// The inbox of the appender of a target broker, which is started if there is none.
-    pub(super) fn appender(&mut self, broker: BrokerId) -> mpsc::Sender<AppenderEvent> {
-        if let Some(appender) = self.appenders.get(&broker) {
+    /// The inbox of the appender of a connection, which is started if there is none.
+    pub(super) fn appender(&mut self, pipe: Pipe) -> mpsc::Sender<AppenderEvent> {
+        if let Some(appender) = self.appenders.get(&pipe) {
             return appender.clone();
         }
         let (inbox, events) = mpsc::channel(INBOX_MAX);
         let context = AppenderContext {
             client: self.context.target.clone(),
-            broker,
+            pipe,
             marker_producer_id: self.ids.markers,
             counters: Arc::clone(&self.context.shared.counters),
             events: self.events.clone(),
         };
         self.pumps.spawn(appender::run(context, events));
-        self.appenders.insert(broker, inbox.clone());
+        self.appenders.insert(pipe, inbox.clone());
         inbox
     }
 }

@@ -14,6 +14,7 @@ use crate::append::state::AppendState;
 use crate::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
 use crate::fetch::fetcher::{FetchPartition, FetcherEvent, Returned};
 use crate::fetch::state::FetchState;
+use crate::flow::Pipe;
 use crate::flow::heads::HeldTopic;
 use crate::item::Item;
 use crate::planner::Planner;
@@ -172,7 +173,8 @@ impl Supervisor {
             gauge: Arc::clone(&entry.gauge),
             queue: Arc::clone(&queue),
         };
-        let appender = self.appender(leader);
+        let pipe = Pipe::of(key, leader, &self.context.target, self.context.flow.connections);
+        let appender = self.appender(pipe);
         let _ = appender.send(AppenderEvent::Add(Box::new(partition))).await;
         if let Some(entry) = self.table.get(key) {
             entry.appender = Some((appender, queue));
@@ -183,6 +185,7 @@ impl Supervisor {
     /// Hands the partition to the fetcher of its source leader. Without a leader it waits for the next metadata.
     pub(super) async fn start_fetching(&mut self, key: PartitionKey) {
         let metadata = self.context.source.metadata();
+        let connections = self.context.flow.connections;
         let Some(entry) = self.table.get(key) else { return };
         let Some(leader) = metadata.leader(&entry.source) else {
             return self.set_waiting(key, "the source partition has no leader");
@@ -191,7 +194,8 @@ impl Supervisor {
         let Some(mut reading) = entry.returned.take() else { return };
         reading.state.leader_epoch =
             metadata.partition(&entry.source).and_then(|partition| partition.leader_epoch);
-        entry.fetched_from = Some(leader);
+        let pipe = Pipe::of(key, leader, &self.context.source, connections);
+        entry.fetched_from = Some(pipe);
         entry.gauge.set_state(PartitionState::Copying);
         let partition = FetchPartition {
             key,
@@ -203,7 +207,7 @@ impl Supervisor {
             queue,
             appender,
         };
-        let _ = self.fetcher(leader).send(FetcherEvent::Add(Box::new(partition))).await;
+        let _ = self.fetcher(pipe).send(FetcherEvent::Add(Box::new(partition))).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kmirror_client::TopicPartition;
 use tracing::{debug, error, info, warn};
@@ -81,18 +81,36 @@ impl Supervisor {
 
     /// Looks at both clusters again, in a task of its own: a cluster that does not answer must not hold up the flow.
     pub(super) fn look(&mut self) {
-        if self.is_looking {
+        if self.looking_since.is_some() {
             return;
         }
-        self.is_looking = true;
+        self.looking_since = Some(Instant::now());
         let (discovery, known) = (self.discovery.clone(), self.table.partition_counts());
         let selected = discovery.terms.selected.topics.clone();
         self.errand(async move { FlowEvent::Looked { selected, looked: discovery.again(known).await } });
     }
 
+    /// The same, unless the last look took so long that it is too soon.
+    pub(super) fn look_when_due(&mut self) {
+        if Instant::now() >= self.look_not_before {
+            self.look();
+        }
+    }
+
+    /// Spaces looks out where they cost something. One that has found something has created topics as well, which takes long but
+    /// is done.
+    fn space_out(&mut self, looked: &Result<Looked, Error>) {
+        let interval = self.context.flow.metadata_refresh_interval;
+        let took = self.looking_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        let is_idle = looked.as_ref().is_ok_and(|looked| looked.found.is_empty());
+        let pause =
+            if is_idle { (took * LOOKS_APART).min(interval * LOOKS_APART_MAX) } else { Duration::ZERO };
+        self.look_not_before = Instant::now() + pause;
+    }
+
     /// New topics and partitions, moved leaders, topics created again.
     pub(super) async fn on_looked(&mut self, selected: TopicMatcher, looked: Result<Looked, Error>) {
-        self.is_looking = false;
+        self.space_out(&looked);
         if selected != self.discovery.terms.selected.topics {
             return self.look(); // other topics are selected meanwhile
         }
@@ -128,7 +146,7 @@ impl Supervisor {
         for (key, entry) in self.table.iter() {
             let Some(leader) = metadata.leader(&entry.source) else { continue };
             match entry.fetched_from {
-                Some(broker) if broker != leader => moved.push((key, broker)),
+                Some(pipe) if pipe.broker != leader => moved.push((key, pipe)),
                 None if entry.returned.is_some() && !entry.gauge.is_parked() => waiting.push(key),
                 _ => {}
             }
@@ -136,8 +154,8 @@ impl Supervisor {
         for key in waiting {
             self.start_fetching(key).await;
         }
-        for (key, broker) in moved {
-            if let Some(fetcher) = self.fetchers.get(&broker) {
+        for (key, pipe) in moved {
+            if let Some(fetcher) = self.fetchers.get(&pipe) {
                 let _ = fetcher.send(FetcherEvent::GiveBack(key)).await;
             }
         }
@@ -233,3 +251,8 @@ impl Supervisor {
         self.take_over(key);
     }
 }
+
+/// A look that takes 10 ms is followed by another after half a second at the earliest.
+const LOOKS_APART: u32 = 50;
+/// In intervals of the configuration.
+const LOOKS_APART_MAX: u32 = 10;
