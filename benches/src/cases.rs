@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kmirror_client::{ProducePartition, ProduceRequest, TopicId};
 use kmirror_codec::{
-    Batch, BatchError, Compression, Entry, HoleFill, Limits, Plan, PlanContext, RewriteRequest, Rewritten,
-    Stamp, Timestamps, Workspace, decompress, plan, rewrite, split, stamp,
+    Batch, BatchError, Compression, Entry, HoleFill, Limits, Merge, Plan, PlanContext, RewriteRequest,
+    Rewritten, Stamp, Timestamps, Workspace, decompress, plan, rewrite, split, stamp,
 };
 use kmirror_testkit::Workload;
 
@@ -59,6 +59,7 @@ pub fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
     ] {
         cases.extend(untouched(name, &batches));
     }
+    cases.push(merged(raw(1, 100)?.into_iter().take(512).collect()));
     for compression in Compression::ALL {
         cases.extend(decoded(compression)?);
     }
@@ -87,6 +88,18 @@ fn untouched(name: &str, batches: &[Batch]) -> Vec<Case> {
         Case::new(format!("produce/{name}"), bytes, move || produced(&encoded)),
         Case::new(format!("pass through/{name}"), bytes, move || produced(&passed(&records)?)),
     ]
+}
+
+/// What is done to tiny batches that wait.
+fn merged(batches: Vec<Batch>) -> Case {
+    let bytes = batches.iter().map(|batch| batch.bytes().len()).sum();
+    Case::new("merge/1 record", bytes, move || {
+        let mut merge = Merge::new(256 << 10);
+        if !batches.iter().all(|batch| merge.push(batch)) {
+            return Err("a batch was not merged".into());
+        }
+        Ok(merge.finish().ok_or("nothing was merged")?.header().records_count.unsigned_abs() as usize)
+    })
 }
 
 /// What is done to a batch whose records must be read.

@@ -164,9 +164,9 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// In percent, under the same conditions. What is random makes less than one, but the linker decides anew what to inline where anything
-/// in the program has changed: steps of a few instructions for each batch have moved by 13.
-const TOLERANCE: f64 = 15.0;
+/// In percent, under the same conditions. What is random, such as the order of memory, makes less than one; and without optimisation at
+/// link time what is inlined does not depend on the rest of the program.
+const TOLERANCE: f64 = 5.0;
 /// In percent, where compiler or valgrind are others: each moves counts a little, and a copy too many moves them more.
 const TOLERANCE_OF_OTHERS: f64 = 25.0;
 const INSTRUCTIONS_TOLERATED: u64 = 1_000;
@@ -179,10 +179,10 @@ mod tests {
     fn growth_beyond_the_tolerance_is_bad() {
         let before = counts("1", &[("stamp", 100_000), ("split", 100_000)]);
         let compared = |stamp| before.compare(&counts("1", &[("stamp", stamp), ("split", 100_000)]));
-        assert!(compared(114_900).is_good() && compared(20_000).is_good());
-        let grown = compared(115_200);
+        assert!(compared(104_900).is_good() && compared(20_000).is_good());
+        let grown = compared(105_200);
         assert!(!grown.is_good());
-        assert!(grown.to_string().contains("| stamp | 100000 | 115200 | +15.20 % | GREW |"), "{grown}");
+        assert!(grown.to_string().contains("| stamp | 100000 | 105200 | +5.20 % | GREW |"), "{grown}");
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: &GuardArguments) -> Result<ExitCode, Box<dyn Error>
     };
     if cfg!(debug_assertions) {
         return Err(
-            "only a release build is worth counting: cargo run --release -p kmirror-bench -- guard".into()
+            "only a release build is worth counting: cargo run --profile guard -p kmirror-bench -- guard"
+                .into(),
         );
     }
     let counted = callgrind::count()?;
