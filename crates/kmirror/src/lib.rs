@@ -55,6 +55,7 @@ mod status;
 mod takeover;
 #[cfg(test)]
 mod test_support;
+mod tiny;
 mod topics;
 mod verify;
 

@@ -11,6 +11,7 @@ use kmirror_codec::{
 use crate::fetch::state::Sourced;
 use crate::item::Item;
 use crate::park::{ParkReason, Parked};
+use crate::tiny::TinyBatches;
 
 /// Where a partition's copy stands between reading and appending, and how its target wants the batches.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(crate) struct Planner {
     next: i64,
     target: TargetRules,
     limits: Limits,
+    tiny: TinyBatches,
 }
 
 /// What the target's topic asks of a batch.
@@ -35,11 +37,27 @@ pub(crate) struct TargetRules {
 impl Planner {
     /// A planner whose first item begins at `next`.
     pub(crate) fn new(next: i64, target: TargetRules) -> Planner {
-        Planner { next, target, limits: Limits::default() }
+        Planner { next, target, limits: Limits::default(), tiny: TinyBatches::merged_up_to(0) }
+    }
+
+    /// Lets tiny neighbours of one answer be merged, where the target takes batches of up to `batch_bytes_max`.
+    pub(crate) fn merging(mut self, batch_bytes_max: usize) -> Planner {
+        self.tiny = TinyBatches::merged_up_to(batch_bytes_max);
+        self
     }
 
     /// Plans pieces up to the first that must be decoded, which stays at the front. `true`: there is such a piece.
     pub(crate) fn plan_ahead(
+        &mut self,
+        pieces: &mut VecDeque<Sourced>,
+        items: &mut Vec<Item>,
+    ) -> Result<bool, Parked> {
+        let planned = self.plan_untouched(pieces, items);
+        self.tiny.close(items);
+        planned
+    }
+
+    fn plan_untouched(
         &mut self,
         pieces: &mut VecDeque<Sourced>,
         items: &mut Vec<Item>,
@@ -108,7 +126,7 @@ impl Planner {
             Plan::PassThrough => {
                 self.gap(self.next, header.base_offset, GapReason::Cleaned, items);
                 self.next = header.next_offset();
-                items.push(Item::Batch { batch: batch.clone(), held: None });
+                self.tiny.push(batch, items);
             }
             Plan::Gap(GapReason::Cleaned) => {} // an empty batch: its offsets belong to the hole that goes on
             Plan::Gap(reason) => self.gap(header.base_offset, header.next_offset(), reason, items),
@@ -131,11 +149,16 @@ impl Planner {
             holes: self.target.holes,
             limits: self.limits,
         };
+        self.tiny.close(items);
         for rewritten in rewrite(batch, &request, workspace)? {
             match rewritten {
                 Rewritten::Batch(rewritten) => {
                     self.next = rewritten.header().next_offset();
-                    items.push(Item::Batch { batch: rewritten, held: Some(batch.bytes().clone()) });
+                    items.push(Item::Batch {
+                        batch: rewritten,
+                        held: Some(batch.bytes().clone()),
+                        merged: 0,
+                    });
                 }
                 Rewritten::Gap { first, end } => self.gap(first, end, GapReason::Cleaned, items),
                 Rewritten::Rest { .. } => return Ok(false),
@@ -147,6 +170,9 @@ impl Planner {
     /// Adds a gap, and before it the cleaned hole that it ends: a record that follows a control batch is no neighbour of
     /// that hole, so both take markers, in one fill.
     fn gap(&mut self, first: i64, end: i64, reason: GapReason, items: &mut Vec<Item>) {
+        if first.max(end) > self.next {
+            self.tiny.close(items);
+        }
         if first > self.next {
             items.push(Item::Gap { first: self.next, end: first, reason: GapReason::Cleaned });
         }
@@ -273,7 +299,7 @@ mod tests {
         let range = format!("{}..{}", item.first(), item.end());
         match item {
             Item::Batch { held: None, .. } => range,
-            Item::Batch { batch, held: Some(held) } if batch.bytes() == held => range,
+            Item::Batch { batch, held: Some(held), .. } if batch.bytes() == held => range,
             Item::Batch { .. } => format!("{range} made"),
             Item::Gap { reason, .. } => format!("{range} {reason:?}"),
         }

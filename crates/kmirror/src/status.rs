@@ -149,9 +149,11 @@ pub(crate) struct FlowCounters {
 }
 
 impl FlowCounters {
-    /// Counts an item that was queued: a gap by its reason.
-    pub(crate) fn count_gap(&self, item: &Item) {
-        let Item::Gap { first, end, reason } = item else { return };
+    /// Counts an item that was queued: a gap by its reason, a batch that was merged.
+    pub(crate) fn count(&self, item: &Item) {
+        let Item::Gap { first, end, reason } = item else {
+            return self.count_merged(item);
+        };
         let counter = match reason {
             GapReason::Control => &self.control_offsets,
             GapReason::Aborted => &self.aborted_offsets,
@@ -159,6 +161,12 @@ impl FlowCounters {
             GapReason::Expired => &self.expired_offsets,
         };
         counter.fetch_add((end - first).unsigned_abs(), Ordering::Relaxed);
+    }
+
+    fn count_merged(&self, item: &Item) {
+        if let Item::Batch { merged: merged @ 1.., .. } = item {
+            self.merged_batches.fetch_add(*merged as u64, Ordering::Relaxed);
+        }
     }
 
     /// All gaps counted so far.

@@ -160,7 +160,7 @@ impl Appender {
                 let counters = Arc::clone(&self.context.counters);
                 let Some(partition) = self.partition(key, generation) else { return };
                 let pushed = items.into_iter().try_for_each(|item| {
-                    counters.count_gap(&item);
+                    counters.count(&item);
                     partition.state.push(item)
                 });
                 match pushed {

@@ -360,7 +360,7 @@ impl World {
         owner.next = end;
         let (first, end) = (first + self.origin, end + self.origin);
         let item = if has_records {
-            Item::Batch { batch: batch(first, end), held: None }
+            Item::Batch { batch: batch(first, end), held: None, merged: 0 }
         } else {
             Item::Gap { first, end, reason: GapReason::Control }
         };

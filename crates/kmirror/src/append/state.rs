@@ -13,6 +13,7 @@ use kmirror_codec::{BATCH_HEADER_BYTES, Batch, Merge, Stamp, stamp};
 use super::sequence::Sequence;
 use crate::item::Item;
 use crate::park::{ParkReason, Parked};
+use crate::tiny::{MERGED_BYTES_MAX, TINY_BYTES_MAX};
 
 /// What a take-over found: where appending goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,13 +260,13 @@ impl AppendState {
         }
         self.next_item = item.end();
         match item {
-            Item::Batch { batch, held } => {
+            Item::Batch { batch, held, merged } => {
                 let weight_bytes = batch.bytes().len();
                 self.queue.push_back(Queued::Batch {
                     batch,
                     _held: held,
                     weight_bytes,
-                    is_merged: false,
+                    is_merged: merged > 0,
                     sequence: None,
                 });
             }
@@ -585,10 +586,6 @@ fn backoff(attempt: u32) -> Duration {
 /// one of these is recognised. Before the first success it is one: a partition without state for the producer takes any
 /// first sequence, so a later batch could get in before a failed earlier one.
 const IN_FLIGHT_MAX: usize = 5;
-/// A batch of this size costs about as much to be merged as to be sent by itself.
-const TINY_BYTES_MAX: usize = 4 << 10;
-/// Large enough that the bytes are what costs.
-const MERGED_BYTES_MAX: usize = 256 << 10;
 /// About half a second of a broker's time; a longer hole is filled by several requests.
 const MARKERS_PER_REQUEST_MAX: u32 = 10_000;
 const REST_INTERVAL_MIN: Duration = Duration::from_millis(5);

@@ -50,7 +50,7 @@ impl Source {
         while let Some(batch) = self.batches.get(offset as usize) {
             let end = if batch.is_some() { offset + 1 } else { self.hole_end(offset) };
             items.push(match batch {
-                Some(batch) => Item::Batch { batch: batch.clone(), held: None },
+                Some(batch) => Item::Batch { batch: batch.clone(), held: None, merged: 0 },
                 None => Item::Gap { first: offset, end, reason: GapReason::Control },
             });
             offset = end;

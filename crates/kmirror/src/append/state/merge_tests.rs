@@ -121,7 +121,7 @@ impl Waiting {
         let push = |batch: TestBatch| {
             let batch = batch.build();
             let bytes = batch.bytes().len();
-            self.state.push(Item::Batch { batch, held: None }).expect("the next");
+            self.state.push(Item::Batch { batch, held: None, merged: 0 }).expect("the next");
             bytes
         };
         batches.into_iter().map(push).sum()

@@ -407,7 +407,7 @@ impl Script {
 
     fn push_batch(&mut self, first: i64, end: i64) {
         let batch = TestBatch::dense(first, end).build();
-        self.state.push(Item::Batch { batch, held: None }).expect("the next");
+        self.state.push(Item::Batch { batch, held: None, merged: 0 }).expect("the next");
     }
 
     fn push_gap(&mut self, first: i64, end: i64) {

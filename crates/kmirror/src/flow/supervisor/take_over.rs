@@ -149,14 +149,14 @@ impl Supervisor {
             warn!(partition = %entry.source, first = lost.first, end = lost.end,
                 "these offsets expired before they were copied; they are filled with markers");
             let gap = Item::Gap { first: lost.first, end: lost.end, reason: GapReason::Expired };
-            self.context.shared.counters.count_gap(&gap);
+            self.context.shared.counters.count(&gap);
             if let Err(parked) = append.push(gap) {
                 return self.park(key, parked);
             }
             position = lost.end;
         }
         let Some(entry) = self.table.current(key, generation) else { return };
-        let planner = Planner::new(position, entry.rules.batches);
+        let planner = Planner::new(position, entry.rules.batches).merging(merged_bytes_max);
         let state = FetchState::new(position, None, taken.last_fetched_epoch, isolation);
         entry.gauge.set_lineage(taken.record.lineage.clone());
         entry.record = Some(taken.record);
