@@ -165,7 +165,7 @@ impl Client {
         }
     }
 
-    /// How long the network takes to `broker` and back: the best of the connections that are open. `None` where none is.
+    /// How long it takes to `broker` and back: the quickest answer on any of its connections that are open. `None` where none is.
     pub fn round_trip(&self, broker: BrokerId) -> Option<Duration> {
         let connections = lock(&self.0.connections);
         let open = connections.iter().filter(|((of, _), _)| *of == broker);

@@ -47,6 +47,8 @@ struct State {
     poison: OnceLock<ClientError>,
     /// No new request before (KIP-219).
     throttled_until: Mutex<Option<Instant>>,
+    /// Of the quickest answer so far.
+    round_trip: Mutex<Option<Duration>>,
 }
 
 /// What becomes of the answer to a request.
@@ -75,6 +77,7 @@ struct Waiter {
     correlation_id: i32,
     api: &'static str,
     timeout: Duration,
+    sent_at: Instant,
     expected_bytes: usize,
     owner: Option<Box<dyn FrameOwner>>,
     respond: Box<dyn FnOnce(Result<Bytes, ClientError>) -> Duration + Send>,
@@ -109,6 +112,12 @@ impl Link {
 
     pub(crate) fn address(&self) -> &Arc<str> {
         &self.0.address
+    }
+
+    /// How long the quickest answer took; for ever while there was none.
+    pub(crate) fn round_trip(&self) -> Duration {
+        let quickest = self.0.state.round_trip.lock().unwrap_or_else(PoisonError::into_inner);
+        quickest.unwrap_or(Duration::MAX)
     }
 
     /// Why the link can no longer be used.
@@ -166,6 +175,7 @@ impl Link {
             correlation_id: 0,
             api: A::NAME,
             timeout: self.0.request_timeout + reply.patience,
+            sent_at: Instant::now(),
             expected_bytes: reply.expected_bytes,
             owner: reply.owner,
             respond: responder::<A>(self.0.address.clone(), version, sender),
@@ -197,6 +207,11 @@ impl State {
 
     fn throttled_until(&self) -> Option<Instant> {
         *self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered_after(&self, time: Duration) {
+        let mut quickest = self.round_trip.lock().unwrap_or_else(PoisonError::into_inner);
+        *quickest = Some(quickest.map_or(time, |quickest| quickest.min(time)));
     }
 
     fn throttle(&self, time: Duration) {
@@ -251,7 +266,7 @@ struct Driver {
 
 impl Driver {
     async fn run(mut self, stream: Stream, mut outgoing: mpsc::Receiver<Outgoing>) {
-        let Stream { mut read, mut write, .. } = stream;
+        let Stream { mut read, mut write } = stream;
         // Holds a waiter from just before its request is written.
         let (announce, mut announced) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
         let address = self.address.clone();
@@ -331,6 +346,7 @@ impl Driver {
             (waiter.respond)(Err(cause.clone()));
             return Err(cause);
         }
+        self.state.answered_after(waiter.sent_at.elapsed());
         let throttle_time = (waiter.respond)(Ok(frame));
         if !throttle_time.is_zero() {
             tracing::debug!(address = %self.address, ?throttle_time, "throttled by quota");
@@ -381,6 +397,7 @@ async fn write_requests(
         let api = waiter.api;
         frame.set_correlation_id(correlation_id);
         waiter.correlation_id = correlation_id;
+        waiter.sent_at = Instant::now();
         correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
         if let Err(refused) = announce.send(waiter).await {
             (refused.0.respond)(Err(closed(address, api)));

@@ -39,7 +39,6 @@ pub struct Connection(Arc<Inner>);
 struct Inner {
     link: Link,
     versions: ApiVersions,
-    round_trip: Duration,
 }
 
 /// Accounts for the memory of one response, and may provide it.
@@ -93,10 +92,9 @@ impl Connection {
     }
 
     async fn over(stream: Stream, address: Arc<str>, config: &ClientConfig) -> Result<Self, ClientError> {
-        let round_trip = stream.round_trip;
         let link = Link::new(stream, address, config);
         let versions = ApiVersions::ask(&link).await?;
-        Ok(Self(Arc::new(Inner { link, versions, round_trip })))
+        Ok(Self(Arc::new(Inner { link, versions })))
     }
 
     /// The broker's address, `host:port`.
@@ -104,9 +102,9 @@ impl Connection {
         self.0.link.address()
     }
 
-    /// How long the network took there and back when the connection was made.
+    /// How long it takes there and back: the quickest answer so far. A handshake would tell less, for it may end at a proxy.
     pub fn round_trip(&self) -> Duration {
-        self.0.round_trip
+        self.0.link.round_trip()
     }
 
     /// Why this connection can no longer be used, if so.

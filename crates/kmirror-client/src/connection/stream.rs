@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,8 +14,6 @@ use crate::config::ClientConfig;
 pub(crate) struct Stream {
     pub(super) read: Box<dyn AsyncRead + Send + Unpin>,
     pub(super) write: Box<dyn AsyncWrite + Send + Unpin>,
-    /// How long the handshake took, which the kernels do between them.
-    pub(super) round_trip: Duration,
 }
 
 impl Stream {
@@ -23,12 +21,8 @@ impl Stream {
     pub(crate) async fn connect(address: &str, config: &ClientConfig) -> io::Result<Self> {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
         for resolved in lookup_host(address).await? {
-            let begun = Instant::now();
             match connect_tcp(resolved, config).await {
-                Ok(stream) => {
-                    let round_trip = begun.elapsed();
-                    return Ok(Self { round_trip, ..Self::over(stream.into_split()) });
-                }
+                Ok(stream) => return Ok(Self::over(stream.into_split())),
                 Err(error) => failure = error,
             }
         }
@@ -39,7 +33,7 @@ impl Stream {
     pub(crate) fn over(
         (read, write): (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Send + Unpin + 'static),
     ) -> Self {
-        Self { read: Box::new(read), write: Box::new(write), round_trip: Duration::ZERO }
+        Self { read: Box::new(read), write: Box::new(write) }
     }
 }
 

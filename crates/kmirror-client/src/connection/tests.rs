@@ -273,6 +273,20 @@ async fn the_socket_closes_with_the_last_handle() {
     assert_eq!(peer.0.read(&mut [0; 1]).await.unwrap(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_quickest_answer_tells_how_far_the_broker_is() {
+    let (link, mut peer) = link();
+    assert_eq!(link.round_trip(), Duration::MAX);
+    for (milliseconds, quickest) in [(80, 80), (30, 30), (500, 30)] {
+        let pending = submit(&link).await.unwrap();
+        let asked = peer.asked().await;
+        sleep(Duration::from_millis(milliseconds)).await;
+        peer.answer(asked.correlation_id, &empty_response(0)).await;
+        pending.await.unwrap();
+        assert_eq!(link.round_trip().as_millis(), quickest);
+    }
+}
+
 /// An owner's memory is read into, unless it is too small, and comes back with the last slice.
 #[tokio::test]
 async fn a_buffer_of_the_owner_is_used_and_given_back() {
