@@ -66,7 +66,7 @@ pub(crate) fn state_and_cpu(stat: &str) -> Option<(&str, Duration)> {
 
 const INTERVAL: Duration = Duration::from_millis(10);
 /// `USER_HZ` is 100 on every architecture that Rust's Linux targets have.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use kmirror_testkit::{KafkaEndpoint, LogOffset};
 
 use super::cell::Preloaded;
 use crate::contender::{Contender, Copy, folder};
+use crate::measured::TICK;
 use crate::process::Process;
 
 /// What a copy cost.
@@ -28,13 +29,14 @@ pub(crate) struct Cost {
 
 impl Cost {
     /// What the copying itself cost, as if everything had come after the first record. Where little was left then, all of it counts, the
-    /// start too.
+    /// start too. Less than the clock can tell counts as what it can tell.
     pub(crate) fn cpu_seconds_copying(&self) -> f64 {
         let share = 1.0 - self.share_at_first;
-        match share < SHARE_MIN {
+        let seconds = match share < SHARE_MIN {
             true => self.cpu_seconds,
             false => (self.cpu_seconds - self.cpu_seconds_before_first) / share,
-        }
+        };
+        seconds.max(TICK.as_secs_f64())
     }
 
     /// How long it took, in the same way.
@@ -149,5 +151,7 @@ mod tests {
         assert_eq!(copying(0.0), (1.0, 2.0));
         assert_eq!(copying(0.5), (2.0, 4.0));
         assert_eq!(copying(0.9), (2.0, 5.0));
+        let instant = Cost { cpu_seconds_before_first: 2.0, ..cost(0.0) };
+        assert_eq!(instant.cpu_seconds_copying(), 0.01, "for a ratio to it is no number otherwise");
     }
 }
