@@ -2,7 +2,8 @@
 //!
 //! A permit is taken before a fetch is sent, trimmed when the length of the response is known, and given back when the last
 //! slice of the response is dropped, which is after its batches were acknowledged. So a stalled target stops the fetchers,
-//! and costs no more than the budget.
+//! and costs no more than the budget. Batches that are made of others (`rewrite_pool.rs`, `tiny.rs`) are not counted: they hold what
+//! they were made from, so those of tiny batches take at most as much again.
 //!
 //! The memory itself stays here between two responses: pages that were never touched cost more than what is read into them.
 

@@ -405,7 +405,8 @@ pub struct Flow {
     pub state_topic: String,
     /// The replication factor it is created with; -1 for the cluster's default, which is the default.
     pub state_replication_factor: i16,
-    /// Memory for fetched bytes that are not acknowledged yet. Default: 48 MiB; each source broker needs a fetch's worth.
+    /// Memory for fetched bytes that are not acknowledged yet. Default: 48 MiB; each connection to a source broker needs a
+    /// fetch's worth. Tiny batches that are merged may take as much again.
     pub buffer_bytes_max: usize,
     /// The most that one fetch asks for (Java: `fetch.max.bytes`). Default: 2 MiB, less where the budget is small: what is
     /// read is still in the processor's cache when it is written.

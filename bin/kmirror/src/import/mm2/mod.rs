@@ -522,10 +522,10 @@ fn prefixed(separator: Option<&str>) -> Value {
 const TOPICS_EXCLUDED: &str = "mm2.*\\.internal, .*\\.replica, __.*";
 /// `DefaultGroupFilter`.
 const GROUPS_EXCLUDED: &str = "console-consumer-.*, connect-.*, __.*";
-/// Those of `security.protocol`.
 /// Kafka's keys, and ours.
 const SOCKET_BUFFERS: [(&str, &str); 2] =
     [("send.buffer.bytes", "send_buffer_bytes"), ("receive.buffer.bytes", "receive_buffer_bytes")];
+/// Those of `security.protocol`.
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 /// The classes that a file may name, the one that kmirror does the work of, and what to do instead of another.
 const CLASSES: [(&str, &str, &str); 4] = [
