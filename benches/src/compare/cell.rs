@@ -162,8 +162,7 @@ impl Cell {
     /// Batches of one record are a hundred times the work of large ones, and holes are filled one by one.
     pub(crate) fn divisor(self) -> f64 {
         match self {
-            Cell::Single => 20.0,
-            Cell::Transactions | Cell::Upserts => 5.0,
+            Cell::Single | Cell::Transactions | Cell::Upserts => 5.0,
             _ => 1.0,
         }
     }

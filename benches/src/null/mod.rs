@@ -23,7 +23,7 @@ pub(crate) struct NullArguments {
     /// What is copied.
     #[arg(long = "cell", value_enum, default_values_t = [Cell::Raw, Cell::Zstd, Cell::Lz4, Cell::Single])]
     cells: Vec<Cell>,
-    /// Gigabytes (10^9 bytes) on the wire in each copy; a twentieth of it where each batch holds one record.
+    /// Gigabytes (10^9 bytes) on the wire in each copy; a fifth of it where each batch holds one record.
     #[arg(long, default_value_t = 4.0)]
     gigabytes: f64,
     /// Partitions of the topic.

@@ -405,7 +405,7 @@ pub struct Flow {
     pub state_topic: String,
     /// The replication factor it is created with; -1 for the cluster's default, which is the default.
     pub state_replication_factor: i16,
-    /// Memory for fetched bytes that are not acknowledged yet. Default: 48 MiB; each connection to a source broker needs a
+    /// Memory for fetched bytes that are not acknowledged yet. Default: 40 MiB; each connection to a source broker needs a
     /// fetch's worth. Tiny batches that are merged may take as much again.
     pub buffer_bytes_max: usize,
     /// The most that one fetch asks for (Java: `fetch.max.bytes`). Default: 2 MiB, less where the budget is small: what is
@@ -451,7 +451,7 @@ impl Flow {
             mm2_topics: Mm2Topics::default(),
             state_topic: "__kmirror_state".to_owned(),
             state_replication_factor: -1,
-            buffer_bytes_max: 48 << 20,
+            buffer_bytes_max: 40 << 20,
             fetch_bytes_max: 2 << 20,
             partition_fetch_bytes_max: 1 << 20,
             connections: None,
