@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use crate::header::{CRC_FROM, LOG_OVERHEAD_BYTES};
 use crate::wire::{Reader, put_varlong, varlong_bytes};
 use crate::{Attributes, BATCH_HEADER_BYTES, Batch, BatchHeader, Compression, TimestampType};
@@ -62,7 +64,12 @@ impl Merge {
     }
 
     /// The merged batch, without leader epoch and producer. `None` where nothing was pushed.
-    pub fn finish(mut self) -> Option<Batch> {
+    pub fn finish(self) -> Option<Batch> {
+        self.finish_in(Bytes::from)
+    }
+
+    /// The same, in memory that somebody accounts for: `own` is given what the batch consists of.
+    pub fn finish_in(mut self, own: impl FnOnce(Vec<u8>) -> Bytes) -> Option<Batch> {
         let merged = self.header?;
         let header = BatchHeader {
             batch_length: i32::try_from(self.bytes.len() - LOG_OVERHEAD_BYTES).ok()?,
@@ -76,7 +83,7 @@ impl Merge {
         let hashed = crc32c::crc32c(header.encode().get(CRC_FROM..)?);
         let crc = crc32c::crc32c_append(hashed, self.bytes.get(BATCH_HEADER_BYTES..)?);
         *self.bytes.first_chunk_mut()? = BatchHeader { crc, ..header }.encode();
-        Batch::parse(self.bytes.into()).ok()
+        Batch::parse(own(self.bytes)).ok()
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! A permit is taken before a fetch is sent, trimmed when the length of the response is known, and given back when the last
 //! slice of the response is dropped, which is after its batches were acknowledged. So a stalled target stops the fetchers,
-//! and costs no more than the budget. Batches that are made of others (`rewrite_pool.rs`, `tiny.rs`) are not counted: they hold what
-//! they were made from, so those of tiny batches take at most as much again.
+//! and costs no more than the budget. A batch that is merged from tiny ones (`tiny.rs`) is charged for itself; those that are rewritten
+//! (`rewrite_pool.rs`) hold what they were made from.
 //!
 //! The memory itself stays here between two responses: pages that were never touched cost more than what is read into them.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use kmirror_client::FrameOwner;
 use tokio::sync::Notify;
 
@@ -27,6 +28,12 @@ struct Inner {
     freed: Notify,
     /// Buffers that no response uses now, the one that was used last at the end.
     idle: Mutex<Vec<Vec<u8>>>,
+}
+
+/// Bytes that were made here, with what they occupy.
+struct Charged {
+    bytes: Vec<u8>,
+    _permit: Permit,
 }
 
 /// Bytes taken from a budget. Dropping it gives them back.
@@ -53,6 +60,15 @@ impl Budget {
         }
     }
 
+    /// Takes what `bytes` occupy, whether that is free or not, for what they were made from is given back now. They give it back
+    /// when the last slice of them is dropped.
+    pub(crate) fn charge(&self, bytes: Vec<u8>) -> Bytes {
+        let charged = signed(bytes.capacity());
+        self.inner.available_bytes.fetch_sub(charged, Ordering::AcqRel);
+        let permit = Permit { inner: Arc::clone(&self.inner), bytes: charged };
+        Bytes::from_owner(Charged { bytes, _permit: permit })
+    }
+
     fn try_acquire(&self, bytes: usize) -> Option<Permit> {
         let bytes = signed(bytes);
         self.inner
@@ -62,6 +78,12 @@ impl Budget {
             })
             .ok()
             .map(|_| Permit { inner: Arc::clone(&self.inner), bytes })
+    }
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -169,6 +191,18 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(permit);
         waiting.await.expect("woken by the drop");
+    }
+
+    #[test]
+    fn what_is_charged_is_given_back_with_the_last_slice() {
+        let budget = Budget::new(100);
+        let slice = budget.charge(Vec::from([7; 80])).slice(10..20);
+        assert_eq!(slice.as_ref(), [7; 10]);
+        assert!(budget.try_acquire(21).is_none());
+        let more = budget.charge(vec![0; 80]);
+        assert!(budget.try_acquire(1).is_none(), "more was taken than there is");
+        drop((slice, more));
+        assert!(budget.try_acquire(100).is_some());
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) enum Item {
     Batch {
         /// The batch, header as on the source (or as rewritten), payload possibly a slice of a fetch response.
         batch: Batch,
-        /// What the batch was made from, where it was made: holding it keeps its bytes charged to the budget.
+        /// What the batch was rewritten from, where it was: holding it keeps its bytes charged to the budget.
         held: Option<Bytes>,
         /// How many tiny batches it was merged from, 0 where it was not.
         merged: usize,

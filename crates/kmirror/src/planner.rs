@@ -8,6 +8,7 @@ use kmirror_codec::{
     Workspace, plan, rewrite,
 };
 
+use crate::budget::Budget;
 use crate::fetch::state::Sourced;
 use crate::item::Item;
 use crate::park::{ParkReason, Parked};
@@ -37,12 +38,12 @@ pub(crate) struct TargetRules {
 impl Planner {
     /// A planner whose first item begins at `next`.
     pub(crate) fn new(next: i64, target: TargetRules) -> Planner {
-        Planner { next, target, limits: Limits::default(), tiny: TinyBatches::merged_up_to(0) }
+        Planner { next, target, limits: Limits::default(), tiny: TinyBatches::left_alone() }
     }
 
-    /// Lets tiny neighbours of one answer be merged, where the target takes batches of up to `batch_bytes_max`.
-    pub(crate) fn merging(mut self, batch_bytes_max: usize) -> Planner {
-        self.tiny = TinyBatches::merged_up_to(batch_bytes_max);
+    /// Lets tiny neighbours of one answer be merged, in memory of `budget`, where the target takes batches of up to `batch_bytes_max`.
+    pub(crate) fn merging(mut self, batch_bytes_max: usize, budget: Budget) -> Planner {
+        self.tiny = TinyBatches::merged_up_to(batch_bytes_max, budget);
         self
     }
 

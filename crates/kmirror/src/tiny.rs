@@ -3,9 +3,9 @@
 //! Twice there is an occasion: in the planner, for batches of one answer of the source, and in the append state, for those that wait
 //! for the target.
 
-use bytes::Bytes;
 use kmirror_codec::{Batch, Merge};
 
+use crate::budget::Budget;
 use crate::item::Item;
 
 /// A batch of this size costs about as much to be merged as to be sent by itself.
@@ -17,6 +17,8 @@ pub(crate) const MERGED_BYTES_MAX: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct TinyBatches {
     merged_bytes_max: usize,
+    /// Pays for what is merged, which holds nothing of what it was made from.
+    budget: Budget,
     open: Option<Open>,
 }
 
@@ -25,14 +27,17 @@ pub(crate) struct TinyBatches {
 struct Open {
     merge: Merge,
     count: usize,
-    /// The last one, which keeps what they were read into charged to the budget.
-    held: Bytes,
 }
 
 impl TinyBatches {
+    /// Merges nothing.
+    pub(crate) fn left_alone() -> TinyBatches {
+        TinyBatches::merged_up_to(0, Budget::new(0))
+    }
+
     /// Merges up to this size, and to the one that suits; nothing where it is 0.
-    pub(crate) fn merged_up_to(batch_bytes_max: usize) -> TinyBatches {
-        TinyBatches { merged_bytes_max: batch_bytes_max.min(MERGED_BYTES_MAX), open: None }
+    pub(crate) fn merged_up_to(batch_bytes_max: usize, budget: Budget) -> TinyBatches {
+        TinyBatches { merged_bytes_max: batch_bytes_max.min(MERGED_BYTES_MAX), budget, open: None }
     }
 
     /// Appends a batch that is passed through. It may be among the items only after [`TinyBatches::close`].
@@ -47,9 +52,9 @@ impl TinyBatches {
 
     /// Appends what was merged. Before anything else is appended, and at the end.
     pub(crate) fn close(&mut self, items: &mut Vec<Item>) {
-        let Some(Open { merge, count, held }) = self.open.take() else { return };
-        if let Some(batch) = merge.finish() {
-            items.push(Item::Batch { batch, held: Some(held), merged: count });
+        let Some(Open { merge, count }) = self.open.take() else { return };
+        if let Some(batch) = merge.finish_in(|bytes| self.budget.charge(bytes)) {
+            items.push(Item::Batch { batch, held: None, merged: count });
         }
     }
 
@@ -59,11 +64,10 @@ impl TinyBatches {
             let is_merged = open.merge.push(batch);
             if is_merged {
                 open.count += 1;
-                open.held = batch.bytes().clone();
             }
             return is_merged;
         }
-        let Some(Item::Batch { batch: last, held: None, .. }) = items.last() else { return false };
+        let Some(Item::Batch { batch: last, held: None, merged: 0 }) = items.last() else { return false };
         if last.bytes().len() > TINY_BYTES_MAX {
             return false;
         }
@@ -72,7 +76,7 @@ impl TinyBatches {
             return false;
         }
         items.pop();
-        self.open = Some(Open { merge, count: 2, held: batch.bytes().clone() });
+        self.open = Some(Open { merge, count: 2 });
         true
     }
 }
@@ -114,12 +118,9 @@ mod tests {
             ]
         );
         let records = |batches: &[Batch]| batches.iter().flat_map(records_of).collect::<Vec<_>>();
-        let Some(Item::Batch { batch, held, .. }) = items.first() else { panic!("a batch") };
+        let Some(Item::Batch { batch, .. }) = items.first() else { panic!("a batch") };
         assert_eq!(records(std::slice::from_ref(batch)), records(&batches[..3]));
-        assert_eq!(held.as_ref(), Some(batches[2].bytes()), "its memory is still accounted for");
-        assert!(
-            merged(&batches, 0).iter().all(|item| matches!(item, Item::Batch { held: None, merged: 0, .. }))
-        );
+        assert!(merged(&batches, 0).iter().all(|item| matches!(item, Item::Batch { merged: 0, .. })));
     }
 
     #[test]
@@ -135,8 +136,28 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_is_merged_is_paid_for_and_what_it_was_made_from_is_not_held() {
+        let budget = Budget::new(10_000);
+        let (mut tiny, mut items) = (TinyBatches::merged_up_to(1 << 20, budget.clone()), Vec::new());
+        let batches: Vec<_> = (0..3).map(|first| TestBatch::dense(first, first + 1).build()).collect();
+        batches.iter().for_each(|batch| tiny.push(batch, &mut items));
+        tiny.close(&mut items);
+        assert!(batches.iter().all(|batch| batch.bytes().is_unique()));
+        let all = budget.acquire(10_000);
+        tokio::pin!(all);
+        assert!(is_pending(&mut all).await, "the merged batch is charged");
+        items.clear();
+        drop(all.await);
+    }
+
+    async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
+        tokio::time::timeout(std::time::Duration::ZERO, future).await.is_err()
+    }
+
     fn merged(batches: &[Batch], batch_bytes_max: usize) -> Vec<Item> {
-        let (mut tiny, mut items) = (TinyBatches::merged_up_to(batch_bytes_max), Vec::new());
+        let budget = Budget::new(1 << 20);
+        let (mut tiny, mut items) = (TinyBatches::merged_up_to(batch_bytes_max, budget), Vec::new());
         batches.iter().for_each(|batch| tiny.push(batch, &mut items));
         tiny.close(&mut items);
         items

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use kmirror_codec::{Batch, Entry, GapReason, HoleFill, Limits, TimestampType, Timestamps, Workspace, split};
 
 use super::{Planner, TargetRules};
+use crate::budget::Budget;
 use crate::fetch::state::Sourced;
 use crate::item::Item;
 use crate::test_support::{CODECS, Random, TestBatch, TestRecord, legacy_message, records_of};
@@ -153,7 +154,7 @@ impl Log {
     /// Feeds the pieces in random portions, as a fetcher and its workers do.
     fn plan(&self, random: &mut Random, seed: u64) -> Planned {
         let merged_bytes_max = if random.one_in(2) { self.target.batch_bytes_max } else { 0 };
-        let mut planner = Planner::new(self.start, self.target).merging(merged_bytes_max);
+        let mut planner = Planner::new(self.start, self.target).merging(merged_bytes_max, Budget::new(0));
         planner.limits = self.limits;
         let mut workspace = Workspace::new();
         let mut planned = Planned { items: Vec::new(), flushed: BTreeSet::new() };

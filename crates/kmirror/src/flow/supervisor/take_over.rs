@@ -156,7 +156,8 @@ impl Supervisor {
             position = lost.end;
         }
         let Some(entry) = self.table.current(key, generation) else { return };
-        let planner = Planner::new(position, entry.rules.batches).merging(merged_bytes_max);
+        let planner = Planner::new(position, entry.rules.batches);
+        let planner = planner.merging(merged_bytes_max, self.budget.clone());
         let state = FetchState::new(position, None, taken.last_fetched_epoch, isolation);
         entry.gauge.set_lineage(taken.record.lineage.clone());
         entry.record = Some(taken.record);
