@@ -406,12 +406,12 @@ pub struct Flow {
     /// The replication factor it is created with; -1 for the cluster's default, which is the default.
     pub state_replication_factor: i16,
     /// Memory for fetched bytes that are not acknowledged yet. Default: 40 MiB; each connection to a source broker needs a
-    /// fetch's worth. Tiny batches that are merged may take as much again.
+    /// fetch's worth.
     pub buffer_bytes_max: usize,
     /// The most that one fetch asks for (Java: `fetch.max.bytes`). Default: 2 MiB, less where the budget is small: what is
     /// read is still in the processor's cache when it is written.
     pub fetch_bytes_max: usize,
-    /// The most that one fetch asks for per partition (Java: `max.partition.fetch.bytes`). Default: 1 MiB.
+    /// The most that one fetch asks for per partition (Java: `max.partition.fetch.bytes`), where more than two share it. Default: 1 MiB.
     pub partition_fetch_bytes_max: usize,
     /// How many connections the bytes of a broker's partitions travel on, in each direction; a partition stays on one. Default,
     /// `None`: one, and with brokers that are far one for every five milliseconds of round trip, up to sixteen. A broker's socket

@@ -211,7 +211,8 @@ impl Fetcher {
             paused_until: None,
             stalled_since: None,
         };
-        self.session.set(source.clone(), slot.fetch_position(self.context.partition_fetch_bytes_max));
+        let position = slot.fetch_position(self.partition_bytes_max());
+        self.session.set(source.clone(), position);
         self.by_name.insert(source, key);
         self.slots.insert(key, slot);
     }
@@ -370,6 +371,7 @@ impl Fetcher {
 
     /// Hands planned items to the appender, and the hole at the end of the log if nothing is left behind it.
     async fn hand_on(&mut self, key: PartitionKey, mut items: Vec<Item>) {
+        let bytes_max = self.partition_bytes_max();
         let Some(slot) = self.slots.get_mut(&key) else { return };
         if slot.at_end
             && slot.rest.is_empty()
@@ -381,8 +383,8 @@ impl Fetcher {
         if slot.queue.is_full() || !slot.rest.is_empty() {
             self.pause(key);
         } else {
-            self.session
-                .set(slot.source.clone(), slot.fetch_position(self.context.partition_fetch_bytes_max));
+            let (source, position) = (slot.source.clone(), slot.fetch_position(bytes_max));
+            self.session.set(source, position);
             self.paused.remove(&key);
         }
         self.give_back_if_asked(key).await;
@@ -490,7 +492,7 @@ impl Fetcher {
 
     fn resume(&mut self) {
         let now = Instant::now();
-        let bytes_max = self.context.partition_fetch_bytes_max;
+        let bytes_max = self.partition_bytes_max();
         let mut unplanned = Vec::new();
         let (slots, session) = (&mut self.slots, &mut self.session);
         self.paused.retain(|key| {
@@ -515,6 +517,11 @@ impl Fetcher {
             let (generation, rest) = (slot.generation, std::mem::take(&mut slot.rest));
             self.rewrite(key, generation, planner, rest, Vec::new());
         }
+    }
+
+    fn partition_bytes_max(&self) -> usize {
+        let FetcherContext { fetch_bytes_max, partition_fetch_bytes_max, .. } = self.context;
+        share_of_answer(self.slots.len(), fetch_bytes_max, partition_fetch_bytes_max)
     }
 
     fn slots_resume_at(&self) -> Option<Instant> {
@@ -544,6 +551,12 @@ impl Slot {
     }
 }
 
+/// What each of so many partitions may take of an answer. One that has a connection for itself takes all of it: over a long link each
+/// answer costs a round trip more, in which nothing of the partition is on its way.
+fn share_of_answer(partitions: usize, fetch_bytes_max: usize, partition_fetch_bytes_max: usize) -> usize {
+    partition_fetch_bytes_max.max(fetch_bytes_max / partitions.max(1))
+}
+
 async fn stepped(step: &mut Option<Call<Step>>) -> Step {
     match step {
         Some(step) => step.await,
@@ -569,3 +582,16 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const PROBE_BYTES_MAX: i32 = 1 << 20;
 /// How long a partition may get nothing before it is asked for alone.
 const STALL_MAX: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_is_alone_takes_the_whole_answer() {
+        let table = [(0, 8), (1, 8), (2, 4), (3, 3), (100, 3)];
+        for (partitions, share) in table {
+            assert_eq!(share_of_answer(partitions, 8, 3), share, "{partitions}");
+        }
+    }
+}
