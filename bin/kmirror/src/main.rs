@@ -14,7 +14,11 @@ mod progress;
 mod signals;
 mod status;
 
+use std::io;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
+
+use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command};
 use crate::exit::Failure;
@@ -23,7 +27,7 @@ fn main() -> ExitCode {
     let cli = Cli::invoked(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let screen = progress::Screen::new();
     logging::install(cli.log.as_deref(), &screen);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime(&cli.command) {
         Ok(runtime) => runtime,
         Err(error) => return Failure::runtime(format!("cannot start the runtime: {error}")).report(),
     };
@@ -54,3 +58,18 @@ fn main() -> ExitCode {
         Err(failure) => failure.report(),
     }
 }
+
+/// A mirror moves bytes from one socket to another, and what one thread has read is in the cache of its core when it is written. So it
+/// has fewer threads than cores; whatever decodes has threads of its own.
+fn runtime(command: &Command) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    let is_told = std::env::var_os("TOKIO_WORKER_THREADS").is_some();
+    if matches!(command, Command::Run(_) | Command::Mm1(_)) && !is_told {
+        let cores = available_parallelism().map_or(1, usize::from);
+        builder.worker_threads((cores / 2).clamp(1, MIRROR_THREADS_MAX));
+    }
+    builder.enable_all().build()
+}
+
+/// Each moves more than a gigabyte per second.
+const MIRROR_THREADS_MAX: usize = 4;
