@@ -46,7 +46,7 @@ fn line(name: &str, took: Duration, succeeded: bool) -> String {
     format!("{name:<12} {:>3} min {:02} s{end}", seconds / 60, seconds % 60)
 }
 
-/// Together little more than an hour on two cores.
+/// Together an hour on two cores.
 const PARTS: [Part; 9] = [
     Part { name: "null", full: "--gigabytes 2 --rounds 2", quick: "--gigabytes 0.2 --rounds 1 --cell raw" },
     Part {
