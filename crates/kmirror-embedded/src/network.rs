@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) ends: bool,
     /// How long a quota mutes it after the next answer.
     pub(crate) throttle: Duration,
+    /// Whether the next answer to a fetch is without records.
+    pub(crate) shows_no_records: bool,
 }
 
 impl Connection {
@@ -34,7 +36,14 @@ impl Connection {
     fn new(broker: i32, must_authenticate: bool) -> Connection {
         let authentication = if must_authenticate { Authentication::Unknown } else { Authentication::Known };
         let principal = sasl::principal("ANONYMOUS", "127.0.0.1");
-        Connection { broker, principal, authentication, ends: false, throttle: Duration::ZERO }
+        Connection {
+            broker,
+            principal,
+            authentication,
+            ends: false,
+            throttle: Duration::ZERO,
+            shows_no_records: false,
+        }
     }
 }
 
@@ -79,6 +88,7 @@ async fn requests(
             _ => {}
         }
         connection.throttle = if let Some(FaultKind::Throttle(time)) = fault { time } else { Duration::ZERO };
+        connection.shows_no_records = matches!(fault, Some(FaultKind::NoRecords));
         let injected = if let Some(FaultKind::Error(error)) = &fault { Some(*error) } else { None };
         let answer = match request.answer(shared, &mut connection, injected).await {
             Reply::Answer(answer) => answer,

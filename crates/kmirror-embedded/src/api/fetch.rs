@@ -180,6 +180,9 @@ fn read_all(
         }
         .unwrap_or_else(|error| refused(state, name, error));
         read.data.partition_index = name.1;
+        if connection.shows_no_records {
+            read.data.records = Some(bytes::Bytes::new());
+        }
         let bytes = read.data.records.as_ref().map_or(0, |records| records.len());
         is_first &= bytes == 0;
         room = room.saturating_sub(bytes);
