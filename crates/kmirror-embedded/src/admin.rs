@@ -98,7 +98,7 @@ impl EmbeddedCluster {
     /// [`EmbeddedError::NoBroker`].
     pub fn pause_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
         self.check_broker(broker)?;
-        self.shared.paused.send_modify(|paused| paused.push(broker));
+        self.shared.paused.modify(|paused| paused.push(broker));
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl EmbeddedCluster {
     /// [`EmbeddedError::NoBroker`].
     pub fn resume_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
         self.check_broker(broker)?;
-        self.shared.paused.send_modify(|paused| paused.retain(|other| *other != broker));
+        self.shared.paused.modify(|paused| paused.retain(|other| *other != broker));
         Ok(())
     }
 }

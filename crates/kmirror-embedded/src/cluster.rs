@@ -8,17 +8,18 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::fault::Fault;
 use crate::log::Origin;
 use crate::log::validator::Rules;
+use crate::machine::Machine;
 use crate::network;
 use crate::profile::Profile;
 use crate::security::acl::Acl;
 use crate::security::{Authorizer, Users};
 use crate::state::{Broker, Partition, State};
+use crate::watched::{Subscription, Watched};
 
 /// What is to be started.
 #[derive(Clone, Debug)]
@@ -29,6 +30,9 @@ pub struct ClusterBuilder {
     group_initial_rebalance_delay: Duration,
     users: Users,
     authorizer: Authorizer,
+    /// What brokers are called where there are no sockets.
+    name: Option<String>,
+    seed: Option<u64>,
 }
 
 /// A running cluster. It ends with this handle.
@@ -37,6 +41,8 @@ pub struct EmbeddedCluster {
     pub(crate) shared: Arc<Shared>,
     /// Accepts connections, and serves those over TCP.
     tasks: JoinSet<()>,
+    /// What brokers are called where there are no sockets.
+    name: Option<String>,
 }
 
 /// What connections share.
@@ -44,11 +50,11 @@ pub struct EmbeddedCluster {
 pub(crate) struct Shared {
     state: Mutex<State>,
     /// Counts changes that somebody may wait for: appended, replicated, moved.
-    changes: watch::Sender<u64>,
+    changes: Watched<u64>,
     /// The brokers that are stopped: connections to them are closed.
-    stops: watch::Sender<Vec<i32>>,
+    stops: Watched<Vec<i32>>,
     /// The brokers that stand still: their connections stay and nothing happens on them.
-    pub(crate) paused: watch::Sender<Vec<i32>>,
+    pub(crate) paused: Watched<Vec<i32>>,
 }
 
 /// What a partition's leader has.
@@ -143,7 +149,22 @@ impl ClusterBuilder {
         self
     }
 
-    /// Starts the cluster in the caller's tokio runtime, each broker at a port of its own choosing on 127.0.0.1.
+    /// Binds no socket: brokers are called `NAME-1:9092`, `NAME-2:9092` and so on, and are reached by
+    /// [`EmbeddedCluster::connect`] alone.
+    pub fn without_sockets(mut self, name: &str) -> ClusterBuilder {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Lets nothing depend on the machine: the time begins in January 2027 and goes on by tokio's clock, which a test may pause, and
+    /// all ids follow from `seed`. A test that does the same in the same order, in a runtime of one thread, replays.
+    pub fn simulated(mut self, seed: u64) -> ClusterBuilder {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the cluster in the caller's tokio runtime, each broker at a port of its own choosing on 127.0.0.1 unless it is
+    /// [without sockets](ClusterBuilder::without_sockets).
     ///
     /// # Errors
     /// [`EmbeddedError::Listen`].
@@ -151,27 +172,29 @@ impl ClusterBuilder {
         let mut listeners = Vec::new();
         let mut brokers = BTreeMap::new();
         for id in 1..=self.brokers {
-            let (listener, broker) = listen().await?;
+            let (listener, broker) = listen(self.name.as_deref(), id).await?;
             brokers.insert(id, broker);
             listeners.push((id, listener));
         }
-        let cluster_id = format!("embedded-{:016x}", crate::random_bits());
+        let mut machine = self.seed.map_or_else(Machine::default, Machine::simulated);
+        let cluster_id = format!("embedded-{:016x}", machine.bits("cluster id"));
         let mut state = State::new(cluster_id, self.profile, brokers);
+        state.machine = machine;
         state.partition_bytes_max = self.partition_bytes_max;
         let delay_ms = self.group_initial_rebalance_delay.as_millis();
         state.groups.initial_delay_ms = i64::from(i32::try_from(delay_ms).unwrap_or(i32::MAX));
         (state.users, state.authorizer) = (self.users, self.authorizer);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
-            changes: watch::Sender::new(0),
-            stops: watch::Sender::new(Vec::new()),
-            paused: watch::Sender::new(Vec::new()),
+            changes: Watched::default(),
+            stops: Watched::default(),
+            paused: Watched::default(),
         });
         let mut tasks = JoinSet::new();
         for (id, listener) in listeners {
-            tasks.spawn(network::accept(Arc::clone(&shared), id, listener));
+            listener.map(|listener| tasks.spawn(network::accept(Arc::clone(&shared), id, listener)));
         }
-        Ok(EmbeddedCluster { shared, tasks })
+        Ok(EmbeddedCluster { shared, tasks, name: self.name })
     }
 }
 
@@ -185,6 +208,8 @@ impl EmbeddedCluster {
             group_initial_rebalance_delay: Duration::ZERO,
             users: Users::default(),
             authorizer: Authorizer::default(),
+            name: None,
+            seed: None,
         }
     }
 
@@ -365,9 +390,10 @@ impl EmbeddedCluster {
     /// # Errors
     /// [`EmbeddedError::Listen`].
     pub async fn add_broker(&mut self) -> Result<i32, EmbeddedError> {
-        let (listener, broker) = listen().await?;
-        let id = self.change(|state| state.add_broker(broker));
-        self.tasks.spawn(network::accept(Arc::clone(&self.shared), id, listener));
+        let id = self.shared.lock().next_broker_id();
+        let (listener, broker) = listen(self.name.as_deref(), id).await?;
+        self.change(|state| state.brokers.insert(id, broker));
+        listener.map(|listener| self.tasks.spawn(network::accept(Arc::clone(&self.shared), id, listener)));
         Ok(id)
     }
 
@@ -391,7 +417,7 @@ impl EmbeddedCluster {
     pub fn stop_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
         self.check_broker(broker)?;
         self.change(|state| state.stop_broker(broker));
-        self.shared.stops.send_modify(|stopped| stopped.push(broker));
+        self.shared.stops.modify(|stopped| stopped.push(broker));
         Ok(())
     }
 
@@ -401,7 +427,7 @@ impl EmbeddedCluster {
     /// [`EmbeddedError::NoBroker`].
     pub fn start_broker(&self, broker: i32) -> Result<(), EmbeddedError> {
         self.check_broker(broker)?;
-        self.shared.stops.send_modify(|stopped| stopped.retain(|other| *other != broker));
+        self.shared.stops.modify(|stopped| stopped.retain(|other| *other != broker));
         self.change(|state| state.start_broker(broker));
         Ok(())
     }
@@ -476,32 +502,34 @@ impl Shared {
 
     /// Something happened that others may wait for.
     pub(crate) fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        self.changes.modify(|count| *count += 1);
     }
 
     /// What is to be subscribed to before one looks, so that nothing is missed.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> Subscription<'_> {
         self.changes.subscribe()
     }
 
     /// Waits until a broker is stopped.
     pub(crate) async fn stopped(&self, broker: i32) {
-        let mut stops = self.stops.subscribe();
-        let _ = stops.wait_for(|stopped| stopped.contains(&broker)).await;
+        self.stops.wait_for(|stopped| stopped.contains(&broker)).await;
     }
 
     /// Waits for as long as a broker stands still.
     pub(crate) async fn resumed(&self, broker: i32) {
-        let mut paused = self.paused.subscribe();
-        let _ = paused.wait_for(|paused| !paused.contains(&broker)).await;
+        self.paused.wait_for(|paused| !paused.contains(&broker)).await;
     }
 }
 
-async fn listen() -> Result<(TcpListener, Broker), EmbeddedError> {
+/// The address of a new broker, and who listens there.
+async fn listen(name: Option<&str>, id: i32) -> Result<(Option<TcpListener>, Broker), EmbeddedError> {
+    if let Some(name) = name {
+        return Ok((None, Broker { host: format!("{name}-{id}"), port: 9092, is_up: true }));
+    }
     let failed = |error: std::io::Error| EmbeddedError::Listen(error.to_string());
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
-    Ok((listener, Broker { host: "127.0.0.1".to_owned(), port, is_up: true }))
+    Ok((Some(listener), Broker { host: "127.0.0.1".to_owned(), port, is_up: true }))
 }
 
 /// The version of Produce by whose rules batches are judged that come without a request.

@@ -51,6 +51,7 @@ mod coordinator;
 mod fault;
 mod groups;
 mod log;
+mod machine;
 mod markers;
 mod network;
 mod profile;
@@ -59,9 +60,8 @@ mod security;
 mod session;
 mod state;
 mod verification;
+mod watched;
 mod write;
-
-use std::hash::{BuildHasher, RandomState};
 
 pub use cluster::{ClusterBuilder, EmbeddedCluster, EmbeddedError, LogView};
 pub use fault::{Fault, FaultKind};
@@ -73,8 +73,3 @@ pub use profile::Profile;
 pub use records::{Isolation, LogRecord};
 pub use security::acl::{Acl, Operation, Pattern, ResourceType};
 pub use write::{Codec, KeyValue, NewBatch, NewRecord};
-
-/// The standard library's seed of hash maps: different in every call, and no dependency.
-pub(crate) fn random_bits() -> u64 {
-    RandomState::new().hash_one(())
-}

@@ -52,12 +52,14 @@ pub(crate) async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListen
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
+            // Each ends once.
+            Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let _ = stream.set_nodelay(true);
                 connections.spawn(serve(Arc::clone(&shared), broker, stream));
             }
-            Some(_) = connections.join_next() => {}
         }
     }
 }
@@ -66,8 +68,9 @@ pub(crate) async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListen
 pub(crate) async fn serve(shared: Arc<Shared>, broker: i32, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let stopped = shared.stopped(broker);
     tokio::select! {
-        _ = requests(&shared, broker, &mut stream) => {}
+        biased;
         () = stopped => {}
+        _ = requests(&shared, broker, &mut stream) => {}
     }
 }
 

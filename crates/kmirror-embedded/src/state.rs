@@ -2,7 +2,7 @@
 //! waits.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::coordinator::transactions::{ProducerIds, Transactions};
 use crate::fault::Faults;
 use crate::log::PartitionLog;
 use crate::log::validator::Rules;
+use crate::machine::Machine;
 use crate::profile::Profile;
 use crate::security::{Authorizer, Users};
 use crate::session::Sessions;
@@ -31,6 +32,8 @@ pub(crate) struct State {
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
     pub(crate) producer_ids: ProducerIds,
+    /// Where time and chance come from.
+    pub(crate) machine: Machine,
     /// How far the cluster's clock is ahead of the machine's.
     advanced: Duration,
     /// The most bytes that a partition may hold: older batches go.
@@ -83,6 +86,7 @@ impl State {
             topics: BTreeMap::new(),
             sessions: Sessions::default(),
             faults: Faults::default(),
+            machine: Machine::default(),
             advanced: Duration::ZERO,
             partition_bytes_max: None,
             canned: BTreeMap::new(),
@@ -93,7 +97,7 @@ impl State {
 
     /// Milliseconds since the epoch by the cluster's clock.
     pub(crate) fn now_ms(&self) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.advanced;
+        let now = self.machine.time() + self.advanced;
         i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
     }
 
@@ -159,8 +163,8 @@ impl State {
             check_config(self.profile, key, value)?;
         }
         // A topic id as Kafka makes them: random, and never with a dash at the beginning of its text.
-        let id =
-            Uuid::from_u128(u128::from(crate::random_bits()) << 64 | u128::from(crate::random_bits()) >> 1);
+        let mut bits = || u128::from(self.machine.bits(name));
+        let id = Uuid::from_u128(bits() << 64 | bits() >> 1);
         let partitions =
             (0..partitions).map(|number| self.new_partition(name, number, replication_factor)).collect();
         self.topics.insert(name.to_owned(), Topic { id, configs, partitions });
@@ -264,11 +268,9 @@ impl State {
         self.groups.reload(has_moved, now_ms);
     }
 
-    /// Adds a broker; its id.
-    pub(crate) fn add_broker(&mut self, broker: Broker) -> i32 {
-        let id = self.brokers.last_key_value().map_or(1, |(last, _)| last + 1);
-        self.brokers.insert(id, broker);
-        id
+    /// The id of the next broker that is added.
+    pub(crate) fn next_broker_id(&self) -> i32 {
+        self.brokers.last_key_value().map_or(1, |(last, _)| last + 1)
     }
 
     /// Forgets a broker that was stopped. What it alone had is moved to another one.

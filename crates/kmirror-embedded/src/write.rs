@@ -1,7 +1,5 @@
 //! Writing into a cluster without a client: for demos, and for tests that need a log and not a producer.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 
 use crate::cluster::{EmbeddedCluster, EmbeddedError};
@@ -40,7 +38,7 @@ impl EmbeddedCluster {
         codec: Codec,
         records: &[KeyValue<'_>],
     ) -> Result<i64, EmbeddedError> {
-        self.append(topic, partition, &batch_of_now(codec, records).bytes())
+        self.append(topic, partition, &self.batch_of_now(codec, records).bytes())
     }
 
     /// Appends the records as a transaction of their own, under a producer id of their own, and ends it; the offset of the first.
@@ -56,10 +54,23 @@ impl EmbeddedCluster {
         commit: bool,
     ) -> Result<i64, EmbeddedError> {
         let producer_id = self.allocate_producer_id();
-        let batch = batch_of_now(codec, records).transactional(producer_id, 0, 0);
+        let batch = self.batch_of_now(codec, records).transactional(producer_id, 0, 0);
         let offset = self.append(topic, partition, &batch.bytes())?;
         self.end_transaction(topic, partition, producer_id, 0, commit)?;
         Ok(offset)
+    }
+
+    /// The records as a batch of the present time.
+    fn batch_of_now(&self, codec: Codec, records: &[KeyValue<'_>]) -> NewBatch {
+        let now = self.shared.lock().machine.time();
+        let timestamp = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let mut batch = NewBatch::new(codec);
+        for (key, value) in records {
+            let part = |part: &Option<&[u8]>| part.map(Bytes::copy_from_slice);
+            let (key, value) = (part(key), part(value));
+            batch.push(NewRecord { timestamp, key, value, headers: Vec::new() });
+        }
+        batch
     }
 }
 
@@ -171,19 +182,6 @@ impl NewBatch {
         let payload = compression::compress(self.codec.attribute(), &batch::encode(&records));
         header.with_payload(&payload.unwrap_or_default())
     }
-}
-
-/// The records as a batch of the present time.
-fn batch_of_now(codec: Codec, records: &[KeyValue<'_>]) -> NewBatch {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let timestamp = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let mut batch = NewBatch::new(codec);
-    for (key, value) in records {
-        let part = |part: &Option<&[u8]>| part.map(Bytes::copy_from_slice);
-        let (key, value) = (part(key), part(value));
-        batch.push(NewRecord { timestamp, key, value, headers: Vec::new() });
-    }
-    batch
 }
 
 impl Codec {

@@ -27,10 +27,11 @@ pub(super) fn refused(request: &JoinGroupRequest, error: ResponseError) -> Joine
     Joined { error: Some(error), generation: -1, member_id, ..Joined::default() }
 }
 
-fn join(request: &JoinGroupRequest, context: &Context<'_>) -> Join {
+fn join(request: &JoinGroupRequest, context: &mut Context<'_>) -> Join {
     let instance_id = request.group_instance_id.as_ref().map(|id| id.to_string());
     let prefix = instance_id.as_deref().unwrap_or(context.client_id);
-    let (high, low) = (crate::random_bits(), crate::random_bits());
+    let mut bits = || context.state.machine.bits("member id");
+    let (high, low) = (bits(), bits());
     // Version 0 knows one timeout for both.
     let rebalance_timeout_ms =
         if context.version == 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms };

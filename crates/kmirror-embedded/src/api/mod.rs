@@ -366,7 +366,8 @@ impl Request {
     fn authenticate(self, shared: &Shared, connection: &mut Connection) -> Reply {
         let Some(request) = self.decode() else { return Reply::HangUp };
         let users = shared.lock().users.clone();
-        self.frame(self.version, &sasl::authenticate(&request, connection, &users))
+        let machine = &mut shared.lock().machine;
+        self.frame(self.version, &sasl::authenticate(&request, connection, &users, machine))
     }
 
     async fn produce(

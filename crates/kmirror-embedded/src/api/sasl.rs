@@ -7,6 +7,7 @@ use kafka_protocol::messages::{
 };
 
 use super::text;
+use crate::machine::Machine;
 use crate::network::Connection;
 use crate::security::sasl::{self, Mechanism, Progress};
 use crate::security::{Authentication, Users};
@@ -38,6 +39,7 @@ pub(super) fn authenticate(
     request: &SaslAuthenticateRequest,
     connection: &mut Connection,
     users: &Users,
+    machine: &mut Machine,
 ) -> SaslAuthenticateResponse {
     let response = SaslAuthenticateResponse::default();
     let refused = |error: ResponseError, message: String| {
@@ -49,7 +51,7 @@ pub(super) fn authenticate(
         let message = "SaslAuthenticate request received after successful authentication".to_owned();
         return refused(ResponseError::IllegalSaslState, message);
     }
-    match connection.authentication.on_token(&request.auth_bytes, users) {
+    match connection.authentication.on_token(&request.auth_bytes, users, machine) {
         Ok(Progress::Continue(answer)) => response.with_auth_bytes(Bytes::from(answer)),
         Ok(Progress::Done(user, answer)) => {
             connection.principal = sasl::principal(&user, &connection.principal.host);

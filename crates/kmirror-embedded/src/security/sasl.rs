@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::acl::Principal;
 use super::scram::{Exchange, Hash};
+use crate::machine::Machine;
 
 /// How far a connection has come.
 ///
@@ -62,7 +63,12 @@ impl Authentication {
     ///
     /// # Errors
     /// The message of SASL_AUTHENTICATION_FAILED; the connection ends.
-    pub(crate) fn on_token(&mut self, token: &[u8], users: &Users) -> Result<Progress, String> {
+    pub(crate) fn on_token(
+        &mut self,
+        token: &[u8],
+        users: &Users,
+        machine: &mut Machine,
+    ) -> Result<Progress, String> {
         match self {
             Authentication::Chosen(Mechanism::Plain) => {
                 let user =
@@ -73,8 +79,8 @@ impl Authentication {
             Authentication::Chosen(Mechanism::Scram(hash)) => {
                 let hash = *hash;
                 let known = |user: &str| users.0.get(user).cloned();
-                let (exchange, answer) =
-                    Exchange::begin(hash, token, known).map_err(|_| invalid_credentials(hash))?;
+                let (exchange, answer) = Exchange::begin(hash, token, known, || machine.bits("SCRAM"))
+                    .map_err(|_| invalid_credentials(hash))?;
                 *self = Authentication::Exchanging(Box::new(exchange));
                 Ok(Progress::Continue(answer))
             }

@@ -34,6 +34,7 @@ impl Exchange {
         hash: Hash,
         message: &[u8],
         password: impl FnOnce(&str) -> Option<String>,
+        mut random_bits: impl FnMut() -> u64,
     ) -> Result<(Exchange, Vec<u8>), &'static str> {
         let message = std::str::from_utf8(message).map_err(|_| "not text")?;
         let (binding, rest) = message.split_once(',').ok_or("no channel binding flag")?;
@@ -44,8 +45,8 @@ impl Exchange {
         let user = attribute(bare, "n=").ok_or("no user")?.replace("=2C", ",").replace("=3D", "=");
         let client_nonce = attribute(bare, "r=").ok_or("no nonce")?;
         let password = password(&user).ok_or("no such user")?;
-        let salt = crate::random_bits().to_be_bytes().to_vec();
-        let nonce = format!("{client_nonce}{:016x}", crate::random_bits());
+        let salt = random_bits().to_be_bytes().to_vec();
+        let nonce = format!("{client_nonce}{:016x}", random_bits());
         let server_first = format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(&salt));
         let answer = server_first.clone().into_bytes();
         let client_first_bare = bare.to_owned();
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let begin = |message: &[u8]| {
-            Exchange::begin(Hash::Sha512, message, |user| (user == "a,b").then(String::new))
+            Exchange::begin(Hash::Sha512, message, |user| (user == "a,b").then(String::new), || 7)
                 .map(|(exchange, _)| exchange.user)
         };
         assert_eq!(begin(b"n,,n=a=2Cb,r=abc"), Ok("a,b".to_owned()));
