@@ -1,6 +1,9 @@
 //! How to reach one cluster.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::connector::Connector;
 
 /// How to reach one cluster, and the limits of its connections.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct ClientConfig {
     pub send_buffer_bytes: Option<usize>,
     /// `SO_RCVBUF` of each socket; the system's own sizing where `None`.
     pub receive_buffer_bytes: Option<usize>,
+    /// What makes the byte streams to brokers. Sockets of TCP where `None`.
+    pub connector: Option<Arc<dyn Connector>>,
 }
 
 impl ClientConfig {
@@ -41,6 +46,7 @@ impl ClientConfig {
             frame_bytes_max: 100 << 20,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
+            connector: None,
         }
     }
 }

@@ -13,6 +13,7 @@ mod admin;
 mod client;
 mod config;
 mod connection;
+mod connector;
 mod coordinator;
 mod error;
 mod error_codes;
@@ -36,6 +37,7 @@ pub use admin::{ConfigChange, ConfigEntry, ConfigSource, CreatedTopic, NewTopic,
 pub use client::{Client, Lane};
 pub use config::ClientConfig;
 pub use connection::{Connection, FrameOwner, PendingFetch, PendingProduce};
+pub use connector::{Connecting, Connector, Duplex};
 pub use coordinator::CoordinatorKind;
 pub use error::{Attempts, ClientError};
 pub use error_codes::{KafkaError, Retry};

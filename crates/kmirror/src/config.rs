@@ -1,7 +1,10 @@
 //! What a mirror is told: clusters and flows, as structs that are valid once built. Reading files is the caller's job.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
+
+use kmirror_client::Connector;
 
 use crate::selection::{GroupSelection, TopicSelection};
 
@@ -23,6 +26,8 @@ pub struct ClusterConfig {
     /// What each socket may hold of what is received, in bytes, and so what a broker may have on its way (Java:
     /// `receive.buffer.bytes`). Default: none, the operating system's choice, which grows as it is needed.
     pub receive_buffer_bytes: Option<usize>,
+    /// What makes the byte streams to the brokers. Default: none, that is sockets of TCP.
+    pub connector: Option<Arc<dyn Connector>>,
 }
 
 impl ClusterConfig {
@@ -35,6 +40,7 @@ impl ClusterConfig {
             request_timeout: Duration::from_secs(30),
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
+            connector: None,
         }
     }
 
@@ -45,6 +51,7 @@ impl ClusterConfig {
         config.request_timeout = self.request_timeout;
         config.send_buffer_bytes = self.send_buffer_bytes;
         config.receive_buffer_bytes = self.receive_buffer_bytes;
+        config.connector = self.connector.clone();
         config
     }
 }

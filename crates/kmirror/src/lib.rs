@@ -67,6 +67,7 @@ pub use config::{
 };
 pub use error::{ConfigError, Error};
 pub use groups::{GroupPartition, GroupReport};
+pub use kmirror_client::{Connecting, Connector, Duplex};
 pub use lag::PartitionLag;
 pub use lineage::{Lineage, LineageError, Run};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};

@@ -17,8 +17,16 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Connects to `host:port`, trying every address that the name stands for.
+    /// Connects to `host:port`, as the configuration says.
     pub(crate) async fn connect(address: &str, config: &ClientConfig) -> io::Result<Self> {
+        match &config.connector {
+            Some(connector) => Ok(Self::over(tokio::io::split(connector.connect(address).await?))),
+            None => Self::connect_tcp(address, config).await,
+        }
+    }
+
+    /// Tries every address that the name stands for.
+    async fn connect_tcp(address: &str, config: &ClientConfig) -> io::Result<Self> {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
         for resolved in lookup_host(address).await? {
             match connect_tcp(resolved, config).await {
