@@ -1,6 +1,6 @@
 //! One cluster: where its brokers are, and a connection to each for each kind of traffic.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub struct Client(Arc<Inner>);
 
 /// What a connection is for. Each lane is a socket of its own, so that none waits for the others: a broker answers the
 /// requests of a connection one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
     /// Metadata, administration, offsets.
     Control,
@@ -66,7 +66,7 @@ pub enum Lane {
 struct Inner {
     config: ClientConfig,
     metadata: Mutex<Arc<ClusterMetadata>>,
-    connections: Mutex<HashMap<(BrokerId, Lane), Slot>>,
+    connections: Mutex<BTreeMap<(BrokerId, Lane), Slot>>,
     /// A connection to any broker, for requests that any broker answers.
     any: Mutex<Option<Connection>>,
     coordinators: Mutex<Coordinators>,

@@ -241,7 +241,7 @@ fn group_error(response: &m::OffsetFetchResponse) -> i16 {
 
 fn fetched(
     response: m::OffsetFetchResponse,
-) -> HashMap<TopicPartition, Result<Option<CommittedOffset>, ClientError>> {
+) -> BTreeMap<TopicPartition, Result<Option<CommittedOffset>, ClientError>> {
     let single = response.topics.into_iter().flat_map(|topic| {
         let name = topic.name;
         topic.partitions.into_iter().map(move |partition| {

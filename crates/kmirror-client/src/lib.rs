@@ -10,7 +10,11 @@
 
 mod acls;
 mod admin;
+#[doc(hidden)]
+pub mod chance;
 mod client;
+#[doc(hidden)]
+pub mod clock;
 mod config;
 mod connection;
 mod connector;
@@ -27,6 +31,8 @@ mod produce_once;
 mod producers;
 mod rights;
 mod route;
+#[doc(hidden)]
+pub mod simulated;
 mod transactions;
 mod wire;
 

@@ -58,6 +58,7 @@ mod test_support;
 mod tiny;
 mod topics;
 mod verify;
+mod work;
 
 pub use check::{ClusterCheck, Finding, FindingKind, FlowCheck, HolesBy, Severity};
 pub use config::{

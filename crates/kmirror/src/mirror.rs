@@ -1,10 +1,10 @@
 //! The mirror: flows between clusters, built, started, watched and stopped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kmirror_client::Client;
+use kmirror_client::{Client, clock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -192,15 +192,15 @@ impl Mirror {
     /// The flows with the clients of their clusters.
     fn connected<'a>(
         &'a self,
-        clients: &'a HashMap<String, Client>,
+        clients: &'a BTreeMap<String, Client>,
     ) -> impl Iterator<Item = (&'a Flow, &'a Selected, &'a Client, &'a Client)> {
         self.flows.iter().filter_map(|(flow, selected)| {
             Some((flow, selected, clients.get(&flow.source)?, clients.get(&flow.target)?))
         })
     }
 
-    async fn connect(&self) -> Result<HashMap<String, Client>, Error> {
-        connect(&self.clusters, &self.flows, HashMap::new()).await
+    async fn connect(&self) -> Result<BTreeMap<String, Client>, Error> {
+        connect(&self.clusters, &self.flows, BTreeMap::new()).await
     }
 }
 
@@ -208,9 +208,9 @@ impl Mirror {
 pub(crate) async fn connect(
     clusters: &BTreeMap<String, ClusterConfig>,
     flows: &[(Flow, Selected)],
-    connected: HashMap<String, Client>,
-) -> Result<HashMap<String, Client>, Error> {
-    let mut clients = HashMap::new();
+    connected: BTreeMap<String, Client>,
+) -> Result<BTreeMap<String, Client>, Error> {
+    let mut clients = BTreeMap::new();
     for alias in flows.iter().flat_map(|(flow, _)| [&flow.source, &flow.target]) {
         let Some(config) = clusters.get(alias).filter(|_| !clients.contains_key(alias)) else { continue };
         let client = match connected.get(alias) {
@@ -294,7 +294,7 @@ impl MirrorHandle {
     /// Waits until every partition has reached the source's end as it was last seen, or is parked. An error of the mirror
     /// ends the wait as well.
     pub async fn caught_up(&self, timeout: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::now() + timeout;
         loop {
             if self.shown.flows().iter().all(|flow| flow.has_partitions() && flow.is_settled()) {
                 return Ok(());
@@ -302,7 +302,7 @@ impl MirrorHandle {
             if let Some(ended) = &*self.ended.borrow() {
                 return ended.clone();
             }
-            if Instant::now() >= deadline {
+            if clock::now() >= deadline {
                 return Err(Error::TimedOut(format!("not caught up within {timeout:?}")));
             }
             tokio::time::sleep(POLL_INTERVAL).await;

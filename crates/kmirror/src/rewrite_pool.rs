@@ -10,6 +10,7 @@ use crate::fetch::state::Sourced;
 use crate::item::Item;
 use crate::park::{ParkReason, Parked};
 use crate::planner::Planner;
+use crate::work;
 
 /// Workers with their buffers and compression contexts.
 #[derive(Clone)]
@@ -48,7 +49,7 @@ impl RewritePool {
         };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| interrupted())?;
         let idle = Arc::clone(&self.idle);
-        tokio::task::spawn_blocking(move || {
+        work::run(move || {
             let mut workspace = lock(&idle).pop().unwrap_or_default();
             let planned = match planner.plan_some(&mut pieces, &mut items, &mut workspace) {
                 Ok(()) => Ok(items),

@@ -1,6 +1,6 @@
 //! The task of a running mirror. It owns the flows that run and the clients that they share, and changes them when it is told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(crate) struct Reload {
 pub(crate) struct Runner {
     once: bool,
     clusters: BTreeMap<String, ClusterConfig>,
-    clients: HashMap<String, Client>,
+    clients: BTreeMap<String, Client>,
     flows: Vec<Running>,
     tasks: JoinSet<Result<(), Error>>,
     shown: Arc<Shown>,
@@ -70,7 +70,7 @@ impl Runner {
         Runner {
             once,
             clusters: BTreeMap::new(),
-            clients: HashMap::new(),
+            clients: BTreeMap::new(),
             flows: Vec::new(),
             tasks: JoinSet::new(),
             shown,
@@ -87,8 +87,9 @@ impl Runner {
         mut reloads: mpsc::Receiver<Reload>,
     ) -> Result<(), Error> {
         self.clients = tokio::select! {
-            clients = connect(&mirror.clusters, &mirror.flows, HashMap::new()) => clients?,
+            biased;
             () = self.stop.cancelled() => return Ok(()),
+            clients = connect(&mirror.clusters, &mirror.flows, BTreeMap::new()) => clients?,
         };
         let terms = terms(&mirror.flows, &routes(&mirror.flows, &self.clients));
         for (((flow, _), terms), shared) in mirror.flows.into_iter().zip(terms).zip(self.shown.flows()) {
@@ -98,6 +99,8 @@ impl Runner {
         self.clusters = mirror.clusters;
         loop {
             tokio::select! {
+                biased;
+                // Each flow ends once.
                 ended = self.tasks.join_next_with_id() => match ended {
                     Some(ended) => {
                         self.on_ended(ended);
@@ -159,8 +162,9 @@ impl Runner {
         kept.retain(|alias, _| !changed.contains(alias));
         let stop = self.stop.clone();
         let clients = tokio::select! {
-            clients = connect(&mirror.clusters, &mirror.flows, kept) => clients?,
+            biased;
             () = stop.cancelled() => return Err(Error::CannotReload("the mirror is being stopped".to_owned())),
+            clients = connect(&mirror.clusters, &mirror.flows, kept) => clients?,
         };
         let routes = routes(&mirror.flows, &clients);
         refuse_circles(&routes, &mirror.flows, &clients).await?;
@@ -231,8 +235,9 @@ async fn run_flow(context: FlowContext, tries: Tries) -> Result<(), Error> {
             Err(error) if tries == Tries::Always && !context.stop.is_cancelled() => {
                 error!(flow = context.flow.name(), %error, "the flow cannot start; it is tried again");
                 tokio::select! {
-                    () = tokio::time::sleep(START_PAUSE) => {}
+                    biased;
                     () = context.stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(START_PAUSE) => {}
                 }
             }
             ended => return ended,
@@ -263,7 +268,7 @@ fn summary(running: &[Flow], flows: &[Flow], steps: &[Step]) -> Reloaded {
 pub(crate) async fn refuse_circles(
     routes: &[Route],
     flows: &[(Flow, Selected)],
-    clients: &HashMap<String, Client>,
+    clients: &BTreeMap<String, Client>,
 ) -> Result<(), Error> {
     for (index, (flow, selected)) in flows.iter().enumerate() {
         let Some(source) = clients.get(&flow.source) else { continue };
@@ -295,7 +300,7 @@ pub(crate) fn terms(flows: &[(Flow, Selected)], routes: &Arc<[Route]>) -> Vec<Te
 }
 
 /// Where records go. A cluster whose id is not known stands for itself.
-pub(crate) fn routes(flows: &[(Flow, Selected)], clients: &HashMap<String, Client>) -> Arc<[Route]> {
+pub(crate) fn routes(flows: &[(Flow, Selected)], clients: &BTreeMap<String, Client>) -> Arc<[Route]> {
     let cluster = |alias: &String| -> Arc<str> {
         let id = clients.get(alias).and_then(Client::cluster_id);
         Arc::from(id.map_or_else(|| alias.clone(), |id| id.to_string()))

@@ -271,8 +271,10 @@ impl Driver {
         let (announce, mut announced) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
         let address = self.address.clone();
         let cause = tokio::select! {
-            cause = write_requests(&address, &mut write, &mut outgoing, announce) => cause,
+            biased;
+            // Both go on until one fails; where both do, what came from the broker tells more.
             cause = self.read_responses(&mut read, &mut announced) => cause,
+            cause = write_requests(&address, &mut write, &mut outgoing, announce) => cause,
         };
         tracing::debug!(%address, %cause, "connection given up");
         let cause = self.state.poison.get_or_init(|| cause).clone();

@@ -2,7 +2,7 @@
 //! [`AppendState`] what comes next; it decides nothing about a log.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use kmirror_client::{
     Client, ClientError, Connection, Lane, PartitionResults, PendingProduce, ProducePartition,
-    ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicPartition, TxnMarker,
+    ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicPartition, TxnMarker, clock,
 };
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -20,7 +20,7 @@ use super::filler::{self, FillBy, Filled, TransactionFiller};
 use super::ready::ReadyQueue;
 use super::refusal;
 use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
-use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
+use crate::event::{AppendEnd, FlowEvent, Generation, KeyMap, PartitionKey};
 use crate::flow::Pipe;
 use crate::item::Item;
 use crate::queue::QueueGauge;
@@ -62,7 +62,7 @@ pub(crate) struct AppenderContext {
 pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<AppenderEvent>) {
     let appender = Appender {
         context,
-        partitions: HashMap::new(),
+        partitions: KeyMap::default(),
         ready: ReadyQueue::default(),
         timers: BinaryHeap::new(),
         link: Link::Down,
@@ -80,7 +80,7 @@ pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<Appender
 
 struct Appender {
     context: AppenderContext,
-    partitions: HashMap<PartitionKey, AppendPartition>,
+    partitions: KeyMap<AppendPartition>,
     /// Partitions that may have something to send.
     ready: ReadyQueue,
     timers: BinaryHeap<Reverse<(Instant, PartitionKey)>>,
@@ -130,10 +130,8 @@ impl Appender {
             }
             let wake = self.timers.peek().map(|Reverse((at, _))| *at);
             tokio::select! {
-                event = inbox.recv(), if open => match event {
-                    Some(event) => self.on_event(event).await,
-                    None => open = false,
-                },
+                biased;
+                // There are no more answers than what came through the inbox asked for: they leave time for it.
                 answer = front_answer(&mut self.produces) => self.on_produced(answer).await,
                 connected = connecting(&mut self.link) => self.on_connected(connected).await,
                 answer = called(&mut self.markers) => self.on_markers(answer).await,
@@ -141,6 +139,10 @@ impl Appender {
                 probed = called(&mut self.probe) => self.on_probed(probed).await,
                 Some(filled) = self.transactions.next() => self.on_filled(filled).await,
                 () = sleep_until(wake) => self.on_timer(),
+                event = inbox.recv(), if open => match event {
+                    Some(event) => self.on_event(event).await,
+                    None => open = false,
+                },
             }
         }
     }
@@ -173,7 +175,7 @@ impl Appender {
 
     /// Sends what may be sent: one request takes a batch of each ready partition, and several requests are in flight.
     async fn submit(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         self.demand_controls(now).await;
         while self.produces.len() < REQUESTS_IN_FLIGHT_MAX && !self.ready.is_empty() {
             let connection = match &self.link {
@@ -260,7 +262,7 @@ impl Appender {
                 self.context.client.leader_hint(&sent.target, &hint);
             }
             let Some(partition) = self.partition(sent.key, sent.generation) else { continue };
-            let outcome = partition.state.on_produced(Instant::now(), produced);
+            let outcome = partition.state.on_produced(clock::now(), produced);
             self.after(sent.key, outcome).await;
         }
     }
@@ -374,7 +376,7 @@ impl Appender {
                 let Some(partition) = self.partition(key, generation) else { return };
                 let outcome = match ends {
                     Ok((high_watermark, log_end)) => {
-                        partition.state.on_log_end(Instant::now(), high_watermark, log_end)
+                        partition.state.on_log_end(clock::now(), high_watermark, log_end)
                     }
                     Err(refusal) => partition.state.on_markers(Err(refusal)),
                 };
@@ -463,7 +465,7 @@ impl Appender {
             let Some(partition) = self.partition(key, generation) else { continue };
             let outcome = match end {
                 Ok((high_watermark, log_end)) => {
-                    partition.state.on_log_end(Instant::now(), high_watermark, log_end)
+                    partition.state.on_log_end(clock::now(), high_watermark, log_end)
                 }
                 Err(cause) => Outcome::TakeOver(TakeOverCause::LeaderUnknown(cause)),
             };
@@ -472,7 +474,7 @@ impl Appender {
     }
 
     fn on_timer(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         while let Some(Reverse((at, key))) = self.timers.peek().copied() {
             if at > now {
                 break;
@@ -534,7 +536,7 @@ fn markers_of<'a>(
     let mut markers = Vec::new();
     let rounds = wanted.clone().map(|(_, count, _)| count).max().unwrap_or(0);
     for round in 0..rounds {
-        let mut by_token: HashMap<i32, Vec<TopicPartition>> = HashMap::new();
+        let mut by_token: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
         for (target, _, token) in wanted.clone().filter(|(_, count, _)| *count > round) {
             by_token.entry(token).or_default().push(target.clone());
         }

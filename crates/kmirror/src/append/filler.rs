@@ -6,7 +6,6 @@
 //! had begun is in the log when they are his (InitProducerId), so they do what the token of a marker does. That comes before
 //! the log end is looked at for the first hole.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::refusal;
 use super::state::{Refusal, TakeOverCause};
-use crate::event::{Generation, PartitionKey};
+use crate::event::{Generation, KeyMap, PartitionKey};
 
 /// How the holes of a target's logs are filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +73,7 @@ pub(crate) enum Filled {
 pub(crate) struct TransactionFiller {
     tasks: JoinSet<(Filled, Option<Arc<TransactionalIds>>)>,
     /// The ids of each partition that were taken over in a generation.
-    owned: HashMap<PartitionKey, (Generation, Arc<TransactionalIds>)>,
+    owned: KeyMap<(Generation, Arc<TransactionalIds>)>,
 }
 
 impl TransactionFiller {

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use kmirror_client::clock;
 use kmirror_codec::{
     Batch, BatchBuilder, Compression, GapReason, Limits, NewRecord, Records, Workspace, decompress,
 };
@@ -288,7 +289,7 @@ impl World {
             version: 0,
             owners: (0..owners).map(|_| Owner::default()).collect(),
             orphans: Vec::new(),
-            now: Instant::now(),
+            now: clock::now(),
             owners_of_token: HashMap::new(),
         }
     }

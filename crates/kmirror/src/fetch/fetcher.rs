@@ -1,7 +1,7 @@
 //! The task that reads partitions that one source broker leads, through one connection and one fetch session. It moves bytes, asks each
 //! partition's [`FetchState`] and [`Planner`] what they are, and hands the items to the partition's appender.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kmirror_client::{
     Client, ClientError, Connection, FetchPosition, FetchResponse, FetchSession, FetchSettings,
-    FetchedPartition, Lane, TopicId, TopicPartition,
+    FetchedPartition, Lane, TopicId, TopicPartition, clock,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -20,7 +20,7 @@ use super::state::{FetchFault, FetchState, Sourced};
 use crate::append::appender::AppenderEvent;
 use crate::budget::{Budget, Permit};
 use crate::config::Isolation;
-use crate::event::{FlowEvent, Generation, PartitionKey};
+use crate::event::{FlowEvent, Generation, KeyMap, PartitionKey};
 use crate::flow::Pipe;
 use crate::item::Item;
 use crate::park::Parked;
@@ -80,9 +80,9 @@ pub(crate) async fn run(context: FetcherContext, inbox: mpsc::Receiver<FetcherEv
     let fetcher = Fetcher {
         context,
         session,
-        slots: HashMap::new(),
+        slots: KeyMap::default(),
         by_name: HashMap::new(),
-        paused: HashSet::new(),
+        paused: BTreeSet::new(),
         stalled: BTreeSet::new(),
         connection: None,
         permit: None,
@@ -96,10 +96,10 @@ pub(crate) async fn run(context: FetcherContext, inbox: mpsc::Receiver<FetcherEv
 struct Fetcher {
     context: FetcherContext,
     session: FetchSession,
-    slots: HashMap<PartitionKey, Slot>,
+    slots: KeyMap<Slot>,
     by_name: HashMap<TopicPartition, PartitionKey>,
     /// Partitions that are not in the next request.
-    paused: HashSet<PartitionKey>,
+    paused: BTreeSet<PartitionKey>,
     /// Partitions that should have something to read and got nothing.
     stalled: BTreeSet<PartitionKey>,
     connection: Option<Connection>,
@@ -165,12 +165,15 @@ impl Fetcher {
             let wake = Arc::clone(&self.context.wake);
             let resume_at = self.slots_resume_at();
             tokio::select! {
+                biased;
+                // A step waits for a broker or for the budget, and a side job begins with one: they leave time for the inbox.
+                step = stepped(&mut self.step) => self.on_step(step).await,
+                Some(Ok(job)) = self.side_jobs.join_next() => self.on_side_job(job).await,
                 event = inbox.recv() => match event {
                     Some(event) => self.on_event(event).await,
                     None => return,
                 },
-                step = stepped(&mut self.step) => self.on_step(step).await,
-                Some(Ok(job)) = self.side_jobs.join_next() => self.on_side_job(job).await,
+                // All that these do is done by another turn of the loop, whatever brings it about.
                 () = wake.notified() => {}
                 () = sleep_until(resume_at) => {}
             }
@@ -317,7 +320,7 @@ impl Fetcher {
                     let _ = self.context.events.send(FlowEvent::EpochsBegan { key, generation, epochs });
                 }
                 if fetched.pieces.is_empty() && !fetched.at_end {
-                    slot.stalled_since.get_or_insert_with(Instant::now);
+                    slot.stalled_since.get_or_insert_with(clock::now);
                     self.stalled.insert(key);
                     return;
                 }
@@ -327,7 +330,7 @@ impl Fetcher {
             }
             Err(FetchFault::Passing(cause)) => {
                 debug!(partition = %slot.source, cause, "fetch answered with a passing error");
-                slot.paused_until = Some(Instant::now() + BACKOFF_MIN);
+                slot.paused_until = Some(clock::now() + BACKOFF_MIN);
                 self.pause(key);
             }
             Err(fault) => self.end(key, fault).await,
@@ -417,7 +420,7 @@ impl Fetcher {
     /// Asks for the partitions that stand still before the end of the log by themselves: a broker may leave a partition
     /// empty for want of room in the response, but the first partition of a request gets at least one batch (KIP-74).
     fn probe_stalled(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         for key in &self.stalled {
             let Some(slot) = self.slots.get_mut(key) else { continue };
             if slot.planner.is_none() || slot.stalled_since.is_none_or(|since| now - since < STALL_MAX) {
@@ -491,7 +494,7 @@ impl Fetcher {
     }
 
     fn resume(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         let bytes_max = self.partition_bytes_max();
         let mut unplanned = Vec::new();
         let (slots, session) = (&mut self.slots, &mut self.session);

@@ -47,8 +47,9 @@ impl Rounds {
         }
         let pause = std::mem::replace(&mut self.pause, self.interval);
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             () = self.stop.cancelled() => self.has_ended = true,
+            () = tokio::time::sleep(pause) => {}
         }
         true
     }

@@ -1,6 +1,6 @@
 //! Looking at both clusters: which topics and partitions are there, and creating what the target lacks.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) struct Looked {
     /// Source topics that were known and are not there any more.
     pub(crate) missed: Vec<Arc<str>>,
     /// Target topics that somebody else has to create.
-    pub(crate) awaited: HashSet<Arc<str>>,
+    pub(crate) awaited: BTreeSet<Arc<str>>,
     /// Source topics that would be copied for ever, and the flows that they pass. They are left out.
     pub(crate) looping: BTreeMap<Arc<str>, String>,
 }
@@ -55,16 +55,16 @@ pub(crate) struct FoundTopic {
 impl Discovery {
     /// The look with which a flow begins: a topic that would be copied for ever is an error then, before anything is created.
     pub(crate) async fn first(self) -> Result<Looked, Error> {
-        self.look(HashMap::new(), true).await
+        self.look(BTreeMap::new(), true).await
     }
 
     /// A later look. `known`: partition counts of source topics as they were found before.
-    pub(crate) async fn again(self, known: HashMap<Arc<str>, i32>) -> Result<Looked, Error> {
+    pub(crate) async fn again(self, known: BTreeMap<Arc<str>, i32>) -> Result<Looked, Error> {
         self.look(known, false).await
     }
 
     /// Refreshes the metadata of both clusters, creates missing topics, and returns what is new.
-    async fn look(self, known: HashMap<Arc<str>, i32>, is_first: bool) -> Result<Looked, Error> {
+    async fn look(self, known: BTreeMap<Arc<str>, i32>, is_first: bool) -> Result<Looked, Error> {
         let source = refresh(&self.source).await?;
         let mut target = refresh(&self.target).await?;
         let mut pairs = topics::pair(&self.flow, &self.terms.selected.topics, &source, &target)?;
@@ -92,7 +92,7 @@ impl Discovery {
             }
         }
         let missing = pairs.iter().filter(|pair| target.topic(&pair.target).is_none());
-        let awaited: HashSet<_> = missing.map(|pair| Arc::clone(&pair.target)).collect();
+        let awaited: BTreeSet<_> = missing.map(|pair| Arc::clone(&pair.target)).collect();
         pairs.retain(|pair| !awaited.contains(&pair.target));
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
@@ -123,7 +123,7 @@ impl Discovery {
     /// question for the topic itself tells which it is.
     async fn missed(
         &self,
-        known: &HashMap<Arc<str>, i32>,
+        known: &BTreeMap<Arc<str>, i32>,
         source: &ClusterMetadata,
     ) -> Result<Vec<Arc<str>>, Error> {
         let absent: Vec<_> = known.keys().filter(|topic| source.topic(topic).is_none()).cloned().collect();

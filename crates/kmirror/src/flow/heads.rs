@@ -4,7 +4,7 @@
 //! heads of its partitions are filled; and while it does not compact, none of its partitions is copied, for retention would
 //! apply to what should be kept for ever.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::event::PartitionKey;
 
@@ -17,9 +17,9 @@ use crate::event::PartitionKey;
 #[derive(Debug)]
 pub(crate) struct HeldTopic {
     /// Partitions of which it is not known yet whether they need a head.
-    unknown: HashSet<PartitionKey>,
-    filling: HashSet<PartitionKey>,
-    held: HashSet<PartitionKey>,
+    unknown: BTreeSet<PartitionKey>,
+    filling: BTreeSet<PartitionKey>,
+    held: BTreeSet<PartitionKey>,
     /// The policy that the topic gets back.
     policy: Option<String>,
 }
@@ -39,8 +39,8 @@ impl HeldTopic {
     pub(crate) fn new(partitions: impl IntoIterator<Item = PartitionKey>) -> HeldTopic {
         HeldTopic {
             unknown: partitions.into_iter().collect(),
-            filling: HashSet::new(),
-            held: HashSet::new(),
+            filling: BTreeSet::new(),
+            held: BTreeSet::new(),
             policy: None,
         }
     }
@@ -100,7 +100,7 @@ mod tests {
         let mut topic = HeldTopic::new([A, B]);
         assert_eq!(topic.taken_over(A, false, None), HeadsDone::NotYet);
         assert_eq!(topic.taken_over(B, false, None), HeadsDone::Release);
-        assert_eq!(topic.held().collect::<HashSet<_>>(), HashSet::from([A, B]));
+        assert_eq!(topic.held().collect::<BTreeSet<_>>(), BTreeSet::from([A, B]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use kmirror_client::{BrokerId, Client};
 use crate::event::PartitionKey;
 
 /// One of the connections to a broker that bytes travel on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pipe {
     pub(crate) broker: BrokerId,
     /// Which one.

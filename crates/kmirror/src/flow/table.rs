@@ -1,6 +1,6 @@
 //! The partitions of a flow, as its supervisor keeps them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     entries: Vec<Entry>,
-    partition_counts: HashMap<Arc<str>, i32>,
+    partition_counts: BTreeMap<Arc<str>, i32>,
 }
 
 impl Entry {
@@ -96,7 +96,7 @@ impl Entry {
 
 impl Table {
     /// How many partitions of each source topic are in the table.
-    pub(crate) fn partition_counts(&self) -> HashMap<Arc<str>, i32> {
+    pub(crate) fn partition_counts(&self) -> BTreeMap<Arc<str>, i32> {
         self.partition_counts.clone()
     }
 

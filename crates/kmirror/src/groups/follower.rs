@@ -1,6 +1,6 @@
 //! The task that lets groups follow, and return, beside a flow.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -124,7 +124,7 @@ impl GroupFollower {
         }
     }
 
-    fn copied(&self) -> HashMap<TopicPartition, Copied> {
+    fn copied(&self) -> BTreeMap<TopicPartition, Copied> {
         let copied = self.shared.published().into_iter().filter_map(|partition| {
             let position = partition.gauge.position();
             let lineage = partition.gauge.lineage()?;
@@ -142,10 +142,10 @@ impl GroupFollower {
     async fn follow_group(
         &mut self,
         group: &str,
-        copied: &HashMap<TopicPartition, Copied>,
+        copied: &BTreeMap<TopicPartition, Copied>,
         rules: GroupRules,
     ) -> Result<(), ClientError> {
-        let on_source: HashMap<_, _> =
+        let on_source: BTreeMap<_, _> =
             self.source.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
         if let Some(checkpoints) = &mut self.checkpoints {
             let found = on_source
@@ -194,8 +194,8 @@ impl GroupFollower {
     async fn on_target(
         &self,
         group: &str,
-        copied: &HashMap<TopicPartition, Copied>,
-        on_source: &HashMap<TopicPartition, CommittedOffset>,
+        copied: &BTreeMap<TopicPartition, Copied>,
+        on_source: &BTreeMap<TopicPartition, CommittedOffset>,
         rules: GroupRules,
     ) -> Result<HashMap<TopicPartition, CommittedOffset>, ClientError> {
         if rules.may_return {

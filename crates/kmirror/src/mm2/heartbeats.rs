@@ -36,8 +36,9 @@ impl Heartbeats {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = tick.tick() => self.beat().await,
+                biased;
                 () = stop.cancelled() => return,
+                _ = tick.tick() => self.beat().await,
             }
         }
     }

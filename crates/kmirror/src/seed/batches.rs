@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use kmirror_codec::{Batch, BatchBuilder, BatchError, Compression, NewRecord, Workspace};
 
+use crate::work;
+
 /// Batches by their number of records. Each is built once and stamped anew for every append.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
@@ -17,7 +19,7 @@ impl Batches {
             return Ok(batch.clone());
         }
         // Several ten milliseconds of a processor, which the tasks of other partitions must not wait for.
-        let building = tokio::task::spawn_blocking(move || build(records));
+        let building = work::run(move || build(records));
         let batch = match building.await {
             Ok(built) => built?,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

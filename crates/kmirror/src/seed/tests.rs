@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kmirror_client::{Client, ClientConfig, Isolation, NewTopic, OffsetSpec, TopicPartition, Topics};
+use kmirror_client::{Client, ClientConfig, Isolation, NewTopic, OffsetSpec, TopicPartition, Topics, clock};
 use kmirror_codec::{BatchBuilder, Compression, NewRecord, Stamp, Workspace, stamp};
 use kmirror_testkit::{
     KafkaCluster, KafkaClusterBuilder, KafkaRelease, PrintedRecord, real_kafka, unique_topic,
@@ -166,6 +166,7 @@ async fn goes_on_where_it_was_killed(target: &Target) {
         }
     };
     tokio::select! {
+        biased;
         result = target.seed(&topic, 0, 0, 50_000_000).run(&progress) => panic!("{result:?} before it was killed"),
         () = killed => {}
     }
@@ -239,7 +240,7 @@ async fn speed_of_heads() {
     let target = Target::of(builder).await;
     for (partitions, to) in [(1, 100_000_000), (2, 100_000_000), (4, 50_000_000), (8, 25_000_000)] {
         let topic = target.topic("speed", partitions, &[]).await;
-        let begun = Instant::now();
+        let begun = clock::now();
         let mut seeds = JoinSet::new();
         for partition in 0..partitions {
             let seed = target.seed(&topic, partition, 0, to);
@@ -247,7 +248,7 @@ async fn speed_of_heads() {
         }
         let results = seeds.join_all().await;
         assert!(results.iter().all(Result::is_ok), "{results:?}");
-        let seconds = begun.elapsed().as_secs_f64();
+        let seconds = (clock::now() - begun).as_secs_f64();
         let each = to as f64 / seconds / 1e6;
         println!(
             "{partitions} partitions of {to} offsets: {seconds:.1} s, {each:.2} million offsets/s and partition, {:.1} in all",

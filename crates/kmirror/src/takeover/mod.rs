@@ -11,10 +11,9 @@ pub(crate) mod read;
 mod read_tail;
 pub(crate) mod tail;
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use kmirror_client::{Client, OffsetSpec, TopicId, TopicPartition, Topics};
+use kmirror_client::{Client, OffsetSpec, TopicId, TopicPartition, Topics, chance};
 use tracing::info;
 
 pub(crate) use self::compare::CompareRules;
@@ -388,7 +387,9 @@ impl TakeOver {
         if next_sequence != found.next_sequence && self.rest().await? != ends {
             return Err(TakeOverFailure::Again("the target's log moved while its end was read".to_owned()));
         }
-        Ok((next_sequence, token_after(token, self.token_refused, random_bits())))
+        let owner = format_args!("{} {}", self.target_client.config().client_id, self.target);
+        let random = chance::bits("marker token", owner);
+        Ok((next_sequence, token_after(token, self.token_refused, random)))
     }
 }
 
@@ -406,11 +407,6 @@ struct Found {
 fn token_after(seen: i32, refused: i32, random: u64) -> i32 {
     let highest = if seen > refused { seen } else { refused.saturating_mul(2) };
     highest.saturating_add(1).saturating_add((random % TOKEN_STEP_MAX) as i32)
-}
-
-/// The standard library's seed of hash maps: different in every call, and no dependency.
-pub(crate) fn random_bits() -> u64 {
-    RandomState::new().hash_one(())
 }
 
 /// The target topic was deleted and created again while it was written to.

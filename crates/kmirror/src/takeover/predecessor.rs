@@ -16,6 +16,7 @@ use crate::park::{ParkReason, Parked};
 use crate::predecessor::Stood;
 use crate::predecessor::place::{Place, Search};
 use crate::state::record::PartitionRecord;
+use crate::work;
 
 impl TakeOver {
     /// Begins behind the predecessor's last record. `record` begins where it said that it stood.
@@ -136,7 +137,7 @@ impl TakeOver {
         while reader.position() < end && !search.is_over() {
             let Some(fetched) = reader.next().await? else { break };
             let pieces = fetched.pieces;
-            search = tokio::task::spawn_blocking(move || {
+            search = work::run(move || {
                 for record in decoded(pieces, [begin, end])? {
                     search.take_in(record);
                 }

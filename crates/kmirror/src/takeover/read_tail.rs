@@ -13,6 +13,7 @@ use crate::event::TakeOverFailure;
 use crate::lineage::{Lineage, Run};
 use crate::park::{ParkReason, Parked};
 use crate::state::record::PartitionRecord;
+use crate::work;
 
 impl TakeOver {
     /// The target's log in `[first, end)`, and how many bytes that is.
@@ -108,7 +109,7 @@ impl TakeOver {
         let range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
         let last_epoch = range.last_epoch;
         let (rules, data, source) = (self.rules, tail.data.clone(), bounds.source);
-        let aligned = tokio::task::spawn_blocking(move || {
+        let aligned = work::run(move || {
             align_ranges(range, &data, &lineage, [from, to], [first, data_end, end], &source, &rules)
         })
         .await

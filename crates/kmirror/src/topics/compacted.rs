@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kmirror_client::{
     BATCH_HEADER_BYTES, Client, ClientError, ClusterMetadata, KafkaError, NewTopic, TopicPartition, Topics,
+    clock,
 };
 use kmirror_codec::{BatchBuilder, BatchError, Compression, NewRecord, Stamp, Workspace, stamp};
 
@@ -134,7 +135,7 @@ pub(crate) fn probe_batch() -> Result<([u8; BATCH_HEADER_BYTES], Bytes), BatchEr
 
 /// Milliseconds since the epoch.
 pub(crate) fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = clock::wall().duration_since(std::time::UNIX_EPOCH);
     since.map_or(-1, |since| i64::try_from(since.as_millis()).unwrap_or(-1))
 }
 

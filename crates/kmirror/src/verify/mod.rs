@@ -24,6 +24,7 @@ use crate::selection::TopicMatcher;
 use crate::state::lineages::Lineages;
 use crate::takeover::ends;
 use crate::topics::{self, TopicPair};
+use crate::work;
 
 /// How far a verification has come. Shared with whoever shows it.
 #[derive(Debug, Default)]
@@ -294,7 +295,7 @@ async fn on_worker<T: Send + 'static>(
     mut comparison: Comparison,
     work: impl FnOnce(&mut Comparison, &mut Workspace) -> T + Send + 'static,
 ) -> Result<(Comparison, T), Error> {
-    tokio::task::spawn_blocking(move || {
+    work::run(move || {
         let result = work(&mut comparison, &mut Workspace::new());
         (comparison, result)
     })

@@ -20,6 +20,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
 /// Beside their arrows, tests may use these.
 const FOR_TESTS: [&str; 2] = ["kmirror-embedded", "kmirror-testkit"];
 const GUARDED: &str = "kafka-protocol";
+/// What runs in a simulated world: it asks the machine for nothing.
+const SIMULATED: [&str; 3] = ["crates/kmirror", "crates/kmirror-client", "crates/kmirror-embedded"];
 
 #[test]
 fn dependencies_point_one_way() {
@@ -120,8 +122,45 @@ fn the_client_does_not_look_inside_records() {
 }
 
 #[test]
+fn no_branch_is_a_matter_of_chance() {
+    let pattern = Regex::new(r"\bselect!\s*\{\s*([^b\s]|b[^i])").unwrap();
+    for (text, is_found) in [
+        ("tokio::select! {\n    event = inbox.recv() => {}", true),
+        ("select! { break_off = x => {}", true),
+        ("tokio::select! {\n    biased;\n    event = inbox.recv() => {}", false),
+    ] {
+        assert_eq!(pattern.is_match(text), is_found, "{text}");
+    }
+    for of in SIMULATED {
+        forbid(&root().join(of).join("src"), &pattern, "biased; and an order in which nothing starves (I11)");
+    }
+}
+
+#[test]
+fn no_clock_and_no_chance_but_one_can_be_used() {
+    let rules = |path: &Path| fs::read_to_string(path.join("clippy.toml")).unwrap();
+    let of_all: Vec<_> = rules(&root()).lines().map(str::to_owned).collect();
+    for of in SIMULATED {
+        // It is read in place of the one of the workspace.
+        let rules = rules(&root().join(of));
+        for rule in of_all.iter().filter(|rule| !rule.is_empty()) {
+            assert!(rules.contains(rule), "{of}: {rule:?} of the workspace is missing");
+        }
+        for method in [
+            "std::time::Instant::now",
+            "std::time::SystemTime::now",
+            "tokio::task::spawn_blocking",
+            "std::hash::RandomState::new",
+        ] {
+            assert!(rules.contains(&format!("path = {method:?}")), "{of}: {method} is not refused (I11)");
+        }
+    }
+}
+
+#[test]
 fn pure_cores_are_pure() {
-    let pattern = Regex::new(r"\basync\b|\btokio\b|\bInstant::now\b|\bSystemTime\b").unwrap();
+    let pattern =
+        Regex::new(r"\basync\b|\btokio\b|\bInstant::now\b|\bSystemTime\b|\b(clock|chance)::").unwrap();
     let cores = [
         "append/refusal.rs",
         "append/sequence.rs",

@@ -1,5 +1,7 @@
 //! The engine from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+// What is outside runs by the machine's clock.
+#![allow(clippy::disallowed_methods)]
 
 mod arrows;
 mod beside;

@@ -1,5 +1,6 @@
 //! When tiny batches are merged, and that nothing else changes by it. What a merged batch is, the codec's tests say.
 
+use kmirror_client::clock;
 use kmirror_codec::{BatchHeader, Compression, GapReason};
 
 use super::*;
@@ -113,7 +114,7 @@ struct Waiting {
 impl Waiting {
     fn at(position: i64) -> Waiting {
         let start = AppendStart { position, delta: 0, surplus: 0, next_sequence: None, token: 4 };
-        Waiting { state: AppendState::new(7, start).merging(1 << 20), now: Instant::now() }
+        Waiting { state: AppendState::new(7, start).merging(1 << 20), now: clock::now() }
     }
 
     /// Their bytes.

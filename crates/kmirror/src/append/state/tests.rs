@@ -1,5 +1,6 @@
 //! What [`AppendState`] asks for, step by step. That this is enough is for `append/model.rs` to show.
 
+use kmirror_client::clock;
 use kmirror_codec::{BatchHeader, GapReason};
 
 use super::*;
@@ -382,7 +383,7 @@ impl Script {
     }
 
     fn starting(start: AppendStart) -> Script {
-        Script { state: AppendState::new(7, start), now: Instant::now() }
+        Script { state: AppendState::new(7, start), now: clock::now() }
     }
 
     /// Something is acknowledged up to offset 102, and `batches` of two records are queued.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use kmirror_client::clock;
 use tracing::{info, warn};
 
 use super::Supervisor;
@@ -86,7 +87,7 @@ impl Supervisor {
         }
         let source = self.context.source.metadata();
         let is_back = |topic: &str| source.topic(topic).is_some_and(|topic| topic.error.is_none());
-        let due = self.gone.due(Instant::now(), is_back);
+        let due = self.gone.due(clock::now(), is_back);
         if !due.is_empty() {
             self.delete_on_target(due).await;
         }
@@ -118,7 +119,7 @@ impl Supervisor {
                 self.gone.deletions.push(Deletion {
                     source: Arc::clone(topic),
                     target,
-                    due: Instant::now() + after,
+                    due: clock::now() + after,
                 });
             }
         }
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_topic_that_is_back_is_not_deleted() {
-        let now = Instant::now();
+        let now = clock::now();
         let deletion = |name: &str, due| Deletion { source: name.into(), target: name.into(), due };
         let mut gone = GoneTopics::default();
         let later = now + Duration::from_secs(60);

@@ -8,15 +8,16 @@ mod take_over;
 mod terms;
 mod topics;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::Future;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use kmirror_client::clock;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::error;
 
 use self::gone::GoneTopics;
@@ -37,6 +38,7 @@ use crate::rewrite_pool::RewritePool;
 use crate::selection::TopicMatcher;
 use crate::state::store::StateStore;
 use crate::status::PartitionState;
+use crate::work;
 
 /// Runs a flow until it is stopped or, if it runs once, until it has copied what was there when it started.
 pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
@@ -50,41 +52,51 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         let flow = &context.flow;
         let (topic, replication_factor) = (&flow.state_topic, flow.state_replication_factor);
         tokio::select! {
-            state = StateStore::open(&context.target, &flow.target, topic, replication_factor) => state?,
+            biased;
             () = stop.cancelled() => return Ok(()),
+            state = StateStore::open(&context.target, &flow.target, topic, replication_factor) => state?,
         }
     };
     let predecessor = tokio::select! {
-        positions = Positions::read(&context.flow, &context.source, &context.target) => positions?,
+        biased;
         () = stop.cancelled() => return Ok(()),
+        positions = Positions::read(&context.flow, &context.source, &context.target) => positions?,
     };
     let beside = Beside::start(&context);
     let mut supervisor = Supervisor::new(context, state, predecessor, events);
     let looked = tokio::select! {
-        looked = supervisor.discovery.clone().first() => looked?,
+        biased;
         () = stop.cancelled() => return Ok(()),
+        looked = supervisor.discovery.clone().first() => looked?,
     };
     let start = supervisor.context.flow.start;
     supervisor.tell_awaited(looked.awaited);
     supervisor.start(looked.found, start);
     supervisor.context.shared.has_looked.store(true, Ordering::Relaxed);
-    let mut settled = tokio::time::interval(SETTLED_INTERVAL);
-    let mut refresh = tokio::time::interval(supervisor.context.flow.metadata_refresh_interval);
+    // One that was missed is not made up for: ticks come before events, and must leave time for them.
+    let interval = |period| {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let mut settled = interval(SETTLED_INTERVAL);
+    let mut refresh = interval(supervisor.context.flow.metadata_refresh_interval);
     refresh.reset();
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
-            Some(event) = inbox.recv() => supervisor.on_event(event).await,
-            Ok(()) = terms.changed() => {
-                let terms = terms.borrow_and_update().clone();
-                supervisor.on_terms(terms).await;
-            }
-            _ = refresh.tick() => supervisor.on_event(FlowEvent::Refresh).await,
             _ = settled.tick(), if supervisor.context.once => {
                 if supervisor.context.shared.is_settled() {
                     break;
                 }
             }
+            _ = refresh.tick() => supervisor.on_event(FlowEvent::Refresh).await,
+            Ok(()) = terms.changed() => {
+                let terms = terms.borrow_and_update().clone();
+                supervisor.on_terms(terms).await;
+            }
+            Some(event) = inbox.recv() => supervisor.on_event(event).await,
         }
     }
     supervisor.shut_down(inbox).await;
@@ -110,7 +122,7 @@ struct Supervisor {
     held: HashMap<Arc<str>, HeldTopic>,
     gone: GoneTopics,
     /// Target topics that somebody else has to create, which was told.
-    awaited: HashSet<Arc<str>>,
+    awaited: BTreeSet<Arc<str>>,
     /// Source topics that would be copied for ever, which was told.
     looping: HashSet<Arc<str>>,
     state: StateStore,
@@ -118,8 +130,8 @@ struct Supervisor {
     predecessor: Positions,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
     events: mpsc::UnboundedSender<FlowEvent>,
-    fetchers: HashMap<Pipe, mpsc::Sender<FetcherEvent>>,
-    appenders: HashMap<Pipe, mpsc::Sender<AppenderEvent>>,
+    fetchers: BTreeMap<Pipe, mpsc::Sender<FetcherEvent>>,
+    appenders: BTreeMap<Pipe, mpsc::Sender<AppenderEvent>>,
     budget: Budget,
     rewrites: RewritePool,
     /// Fetchers and appenders: they end when their inboxes are closed.
@@ -138,7 +150,7 @@ impl Supervisor {
         events: mpsc::UnboundedSender<FlowEvent>,
     ) -> Supervisor {
         let cluster_id = context.source.cluster_id().unwrap_or_default();
-        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = work::parallelism();
         let discovery = Discovery {
             flow: context.flow.clone(),
             terms: context.terms.borrow().clone(),
@@ -152,20 +164,20 @@ impl Supervisor {
             looked_for: discovery.terms.selected.topics.clone(),
             discovery,
             looking_since: None,
-            look_not_before: Instant::now(),
+            look_not_before: clock::now(),
             is_blind: false,
             budget: Budget::new(context.flow.buffer_bytes_max),
             context,
             table: Table::default(),
             held: HashMap::new(),
             gone: GoneTopics::default(),
-            awaited: HashSet::new(),
+            awaited: BTreeSet::new(),
             looping: HashSet::new(),
             state,
             predecessor,
             events,
-            fetchers: HashMap::new(),
-            appenders: HashMap::new(),
+            fetchers: BTreeMap::new(),
+            appenders: BTreeMap::new(),
             rewrites: RewritePool::new(workers),
             pumps: JoinSet::new(),
             errands: JoinSet::new(),
@@ -221,7 +233,7 @@ impl Supervisor {
     fn park(&mut self, key: PartitionKey, parked: Parked) {
         let Some(entry) = self.table.get(key) else { return };
         error!(partition = %entry.source, target = %entry.target, position = entry.gauge.position(), %parked, "parked");
-        entry.parked_at = parked.reason.may_pass().then(Instant::now);
+        entry.parked_at = parked.reason.may_pass().then(clock::now);
         entry.gauge.set_state(PartitionState::Parked(parked));
         entry.returned = None;
         entry.merges = true;
@@ -258,9 +270,10 @@ impl Supervisor {
         let ended = async { while self.pumps.join_next().await.is_some() {} };
         let drained = async { while inbox.recv().await.is_some() {} };
         tokio::select! {
+            biased;
             () = ended => {}
-            () = drained => {}
             () = tokio::time::sleep(SHUT_DOWN_MAX) => {}
+            () = drained => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kmirror_client::Topics;
+use kmirror_client::{Topics, chance};
 use kmirror_codec::GapReason;
 use tracing::{debug, info, warn};
 
@@ -21,7 +21,7 @@ use crate::planner::Planner;
 use crate::queue::QueueGauge;
 use crate::state::record::SourceIdentity;
 use crate::status::PartitionState;
-use crate::takeover::{TakeOver, TakenOver, random_bits};
+use crate::takeover::{TakeOver, TakenOver};
 
 impl Supervisor {
     /// Reads the target's tail in a task of its own, after a pause that grows while nothing comes of it.
@@ -127,7 +127,10 @@ impl Supervisor {
 
     /// Looks at the log again after a while; a little sooner or later than another instance that does the same.
     pub(super) fn stand_by(&mut self, key: PartitionKey) {
-        let pause = STANDBY_PAUSE + Duration::from_millis(random_bits() % STANDBY_PAUSE_SPREAD_MS);
+        let Some(entry) = self.table.get(key) else { return };
+        let owner = format_args!("{} {}", self.context.target.config().client_id, entry.target);
+        let random = chance::bits("standby pause", owner);
+        let pause = STANDBY_PAUSE + Duration::from_millis(random % STANDBY_PAUSE_SPREAD_MS);
         self.take_over_after(key, pause);
         self.set_waiting(key, "another instance appends to this partition");
     }

@@ -1,6 +1,6 @@
 //! What the flow copies changes while it runs.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::info;
@@ -24,7 +24,7 @@ impl Supervisor {
             self.release(*key).await;
             self.held.remove(target);
         }
-        let left: HashSet<Arc<str>> = left.into_iter().map(|(_, topic, _)| topic).collect();
+        let left: BTreeSet<Arc<str>> = left.into_iter().map(|(_, topic, _)| topic).collect();
         for topic in left {
             info!(flow = self.context.flow.name(), %topic, "not copied any more: the flow's filter leaves it out");
             self.table.forget(&topic);

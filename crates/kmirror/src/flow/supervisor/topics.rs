@@ -1,10 +1,10 @@
 //! Topics and partitions that appear, change, or are looked at again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kmirror_client::TopicPartition;
+use kmirror_client::{TopicPartition, clock};
 use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
@@ -84,7 +84,7 @@ impl Supervisor {
         if self.looking_since.is_some() {
             return;
         }
-        self.looking_since = Some(Instant::now());
+        self.looking_since = Some(clock::now());
         let (discovery, known) = (self.discovery.clone(), self.table.partition_counts());
         let selected = discovery.terms.selected.topics.clone();
         self.errand(async move { FlowEvent::Looked { selected, looked: discovery.again(known).await } });
@@ -92,7 +92,7 @@ impl Supervisor {
 
     /// The same, unless the last look took so long that it is too soon.
     pub(super) fn look_when_due(&mut self) {
-        if Instant::now() >= self.look_not_before {
+        if clock::now() >= self.look_not_before {
             self.look();
         }
     }
@@ -101,11 +101,11 @@ impl Supervisor {
     /// is done.
     fn space_out(&mut self, looked: &Result<Looked, Error>) {
         let interval = self.context.flow.metadata_refresh_interval;
-        let took = self.looking_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        let took = self.looking_since.take().map_or(Duration::ZERO, |since| clock::now() - since);
         let is_idle = looked.as_ref().is_ok_and(|looked| looked.found.is_empty());
         let pause =
             if is_idle { (took * LOOKS_APART).min(interval * LOOKS_APART_MAX) } else { Duration::ZERO };
-        self.look_not_before = Instant::now() + pause;
+        self.look_not_before = clock::now() + pause;
     }
 
     /// New topics and partitions, moved leaders, topics created again.
@@ -173,7 +173,7 @@ impl Supervisor {
     }
 
     /// Says once which topics somebody else has to create.
-    pub(super) fn tell_awaited(&mut self, awaited: HashSet<Arc<str>>) {
+    pub(super) fn tell_awaited(&mut self, awaited: BTreeSet<Arc<str>>) {
         for topic in awaited.difference(&self.awaited) {
             let flow = self.context.flow.name();
             warn!(flow, %topic, "the flow waits for somebody to create this topic on the target: it may not do so itself");
@@ -214,7 +214,7 @@ impl Supervisor {
     /// Looks again at partitions that are parked for something that an operator may have changed meanwhile: a limit, a
     /// permission, a partition that was missing.
     pub(super) fn reconsider_parked(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         let interval = self.context.flow.parked_retry_interval;
         let metadata = self.context.target.metadata();
         let due: Vec<_> = self
