@@ -58,6 +58,14 @@ pub enum ClientError {
         /// How long.
         waited: Duration,
     },
+    /// The request was not written: what it rests on was seen too long ago, since the process stood still or the connection did.
+    #[error("{address}: {during} was not sent: what it rests on was seen too long ago")]
+    Stale {
+        /// The broker's address.
+        address: Arc<str>,
+        /// The API.
+        during: &'static str,
+    },
     /// The broker understood the request and refused it.
     #[error("{api} {context}: {error}{}", Message(.message))]
     Broker {
@@ -121,7 +129,9 @@ impl ClientError {
             // A broker that breaks the protocol once will do so again; only the connection that it spoiled is replaced.
             Self::InvalidResponse { .. } => Retry::Backoff,
             Self::Unreachable { .. } => Retry::Backoff,
-            Self::Network { .. } | Self::Closed { .. } | Self::Timeout { .. } => Retry::Reconnect,
+            Self::Network { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Stale { .. } => {
+                Retry::Reconnect
+            }
             Self::UnknownBroker { .. } => Retry::RefreshMetadata,
         }
     }

@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod connector;
 mod coordinator;
+mod deadline;
 mod error;
 mod error_codes;
 mod fetch;
@@ -45,6 +46,7 @@ pub use config::ClientConfig;
 pub use connection::{Connection, FrameOwner, PendingFetch, PendingProduce};
 pub use connector::{Connecting, Connector, Duplex};
 pub use coordinator::CoordinatorKind;
+pub use deadline::{Deadline, Moment};
 pub use error::{Attempts, ClientError};
 pub use error_codes::{KafkaError, Retry};
 pub use fetch::{

@@ -115,7 +115,7 @@ impl ProduceRequest {
     /// Encodes the request as a connection does, without one: for measurements. How long it is.
     #[doc(hidden)]
     pub fn encoded_bytes(self, version: i16) -> Result<i32, ClientError> {
-        let mut frame = RequestFrame { framing: vec![0; 4], payloads: Vec::new() };
+        let mut frame = RequestFrame::new(vec![0; 4]);
         self.encode(version, &mut frame)?;
         frame.length().ok_or_else(|| ClientError::invalid_request(API, "the request is larger than 2 GiB"))
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kafka_protocol::messages as m;
 
 use crate::client::{Client, Lane};
+use crate::deadline::Deadline;
 use crate::error::ClientError;
 use crate::error_codes::Retry;
 use crate::ids::{TopicId, TopicPartition};
@@ -19,7 +20,8 @@ impl Client {
     ///
     /// Never repeated by itself: where the answer was lost the batch may have been appended, and a repeat is harmless only
     /// under a producer id, whose sequence the broker knows. A leader that moved is looked up before the error is returned,
-    /// so that the caller may try again at once.
+    /// so that the caller may try again at once. Where there is a `deadline` the batch is written before it or never
+    /// ([`ClientError::Stale`]).
     ///
     /// # Errors
     /// Those of any call, and the broker's refusal; see
@@ -31,8 +33,9 @@ impl Client {
         header: [u8; BATCH_HEADER_BYTES],
         payload: Bytes,
         timeout: Duration,
+        deadline: Option<Deadline>,
     ) -> Result<i64, ClientError> {
-        let appended = self.append_once(partition, header, payload, timeout).await;
+        let appended = self.append_once(partition, header, payload, timeout, deadline).await;
         if let Err(error) = &appended
             && error.retry() == Retry::RefreshMetadata
             && let Err(error) = self.refresh_metadata(Topics::Named(vec![partition.topic.clone()])).await
@@ -48,6 +51,7 @@ impl Client {
         header: [u8; BATCH_HEADER_BYTES],
         payload: Bytes,
         timeout: Duration,
+        deadline: Option<Deadline>,
     ) -> Result<i64, ClientError> {
         let api = m::ProduceRequest::NAME;
         let leader = self.leader_or_refresh(api, partition).await?;
@@ -61,7 +65,7 @@ impl Client {
             payload,
         };
         let request = ProduceRequest { timeout, partitions: vec![batch] };
-        let response = connection.submit_produce(request).await?.await?;
+        let response = connection.submit_produce_until(request, deadline).await?.await?;
         // The response names exactly the partitions of the request.
         let produced = response.partitions.into_iter().next().ok_or_else(|| {
             ClientError::invalid_response(

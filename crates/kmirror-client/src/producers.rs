@@ -9,6 +9,7 @@ use kafka_protocol::messages::write_txn_markers_response as markers_response;
 
 use crate::client::{Client, Lane};
 use crate::connection::Connection;
+use crate::deadline::Deadline;
 use crate::error::ClientError;
 use crate::ids::{BrokerId, TopicPartition, to_wire};
 use crate::route::{Answers, PartitionResults, Routed, by_topic};
@@ -84,7 +85,8 @@ impl Client {
     /// Appends `markers` at `broker`, the leader of all their partitions, in order. The same partition may be in many
     /// markers. Returns, for each marker, one result per partition, in order.
     ///
-    /// Never repeated by itself: a marker whose answer is lost may have been appended, and a repeat appends again.
+    /// Never repeated by itself: a marker whose answer is lost may have been appended, and a repeat appends again. Written before
+    /// the deadline or never ([`ClientError::Stale`]).
     ///
     /// Kafka answers once for each producer id and partition, whatever the number of markers
     /// (`KafkaApis.handleWriteTxnMarkersRequest` keeps its errors by producer id): where markers of one producer met
@@ -96,11 +98,12 @@ impl Client {
         &self,
         broker: BrokerId,
         markers: &[TxnMarker],
+        deadline: Deadline,
     ) -> Result<Vec<PartitionResults<()>>, ClientError> {
         let connection = self.connection(broker, Lane::Markers).await?;
         let request = m::WriteTxnMarkersRequest::default()
             .with_markers(markers.iter().map(TxnMarker::to_wire).collect());
-        let response = connection.call(request).await?;
+        let response = connection.call_before(request, deadline).await?;
         Ok(marker_results(&connection, markers, &response.markers))
     }
 }

@@ -1,11 +1,17 @@
 //! Frames on a byte stream: a length of four bytes, then that many bytes.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::FrameOwner;
+use crate::deadline::{Deadline, Moment};
 
 /// A request as it goes out: `framing` with each payload inserted before the byte of `framing` that its position names.
 ///
@@ -15,6 +21,21 @@ pub(crate) struct RequestFrame {
     pub(crate) framing: Vec<u8>,
     /// In ascending order of positions in `framing`.
     pub(crate) payloads: Vec<(usize, Bytes)>,
+    /// Until when it may be written.
+    pub(crate) deadline: Option<Deadline>,
+}
+
+/// Why a frame was not written.
+pub(super) enum WriteFailure {
+    Io(io::Error),
+    /// Its deadline is over, or the process stood still while it was being written.
+    Stale,
+}
+
+impl From<io::Error> for WriteFailure {
+    fn from(error: io::Error) -> WriteFailure {
+        WriteFailure::Io(error)
+    }
 }
 
 /// Where the correlation id lies in `RequestFrame::framing`: behind the length, the API key and the version.
@@ -24,6 +45,11 @@ const CORRELATION_ID: std::ops::Range<usize> = 8..12;
 const IO_SLICES_MAX: usize = 64;
 
 impl RequestFrame {
+    /// A frame without payloads, which may be written whenever that is.
+    pub(crate) fn new(framing: Vec<u8>) -> RequestFrame {
+        RequestFrame { framing, payloads: Vec::new(), deadline: None }
+    }
+
     /// The bytes on the wire, without the length itself; `None` beyond what a length can say.
     pub(crate) fn length(&self) -> Option<i32> {
         let payloads: usize = self.payloads.iter().map(|(_, payload)| payload.len()).sum();
@@ -36,24 +62,34 @@ impl RequestFrame {
         }
     }
 
-    /// Writes all of it.
-    pub(super) async fn write_to(&self, write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    /// Writes all of it. Where there is a deadline nothing is written once it is over, and the rest is not written either if the
+    /// process stood still in between: a broker executes a request when its last byte arrives.
+    pub(super) async fn write_to(&self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), WriteFailure> {
+        let mut watch = match &self.deadline {
+            None => None,
+            Some(deadline) if deadline.is_over(Moment::now()) => return Err(WriteFailure::Stale),
+            Some(_) => Some(StandstillWatch::begin()),
+        };
         let mut pieces = self.pieces();
         let mut slices: Vec<&[u8]> = Vec::with_capacity(IO_SLICES_MAX);
         loop {
             slices.extend(pieces.by_ref().take(IO_SLICES_MAX - slices.len()));
             if slices.is_empty() {
-                return write.flush().await;
+                return Ok(write.flush().await?);
             }
             let written = {
                 let mut window = [IoSlice::new(&[]); IO_SLICES_MAX];
                 for (slot, slice) in window.iter_mut().zip(&slices) {
                     *slot = IoSlice::new(slice);
                 }
-                write.write_vectored(window.get(..slices.len()).unwrap_or_default()).await?
+                let window = window.get(..slices.len()).unwrap_or_default();
+                match &mut watch {
+                    None => write.write_vectored(window).await?,
+                    Some(watch) => watch.write(write, window).await?,
+                }
             };
             if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
             advance(&mut slices, written);
         }
@@ -71,6 +107,46 @@ impl RequestFrame {
         between.chain(std::iter::once(tail)).filter(|piece| !piece.is_empty())
     }
 }
+
+/// Notices that the process stood still while it waited for a socket to take bytes: it looks at the clocks each time that it is
+/// polled, and makes sure that this is often.
+struct StandstillWatch {
+    polled_at: Moment,
+    tick: Pin<Box<Sleep>>,
+}
+
+impl StandstillWatch {
+    fn begin() -> StandstillWatch {
+        StandstillWatch { polled_at: Moment::now(), tick: Box::pin(sleep(TICK)) }
+    }
+
+    async fn write(
+        &mut self,
+        write: &mut (impl AsyncWrite + Unpin),
+        window: &[IoSlice<'_>],
+    ) -> Result<usize, WriteFailure> {
+        poll_fn(|context| {
+            let now = Moment::now();
+            if now.since(self.polled_at) > STANDSTILL_MAX {
+                return Poll::Ready(Err(WriteFailure::Stale));
+            }
+            self.polled_at = now;
+            if let Poll::Ready(written) = Pin::new(&mut *write).poll_write_vectored(context, window) {
+                return Poll::Ready(written.map_err(WriteFailure::Io));
+            }
+            while self.tick.as_mut().poll(context).is_ready() {
+                self.tick.as_mut().reset(Instant::now() + TICK);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// How often a write that waits looks at the clocks.
+const TICK: Duration = Duration::from_millis(500);
+/// Longer than a busy machine leaves a task alone, shorter than what another instance needs to go on in this one's place.
+const STANDSTILL_MAX: Duration = Duration::from_secs(3);
 
 /// Drops the first `count` bytes.
 fn advance(slices: &mut Vec<&[u8]>, mut count: usize) {
@@ -251,6 +327,17 @@ mod tests {
         let mut reader = FrameReader::new(length);
         reader.begin_body(length, 0, None);
         assert!(reader.body.as_ref().unwrap().buffer.capacity() <= 2 * RESERVED_BYTES_MAX);
+    }
+
+    /// A broker executes a request when its last byte arrives: what is left of one is not written by a process that has slept.
+    #[tokio::test]
+    async fn the_rest_of_a_frame_is_not_written_after_a_standstill() {
+        let (mut ours, _theirs) = tokio::io::duplex(64);
+        let mut watch = StandstillWatch::begin();
+        assert!(matches!(watch.write(&mut ours, &[IoSlice::new(b"begun")]).await, Ok(5)));
+        watch.polled_at = Moment::at(Duration::ZERO, Duration::ZERO);
+        let written = watch.write(&mut ours, &[IoSlice::new(b"rest")]).await;
+        assert!(matches!(written, Err(WriteFailure::Stale)));
     }
 
     /// An expected length is reserved exactly, an unexpected one grows; both arrive whole, in one piece.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,12 +16,12 @@ use bytes::{Buf, Bytes};
 use kafka_protocol::messages::RequestHeader;
 use kafka_protocol::protocol::Encodable;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::FrameOwner;
-use super::frame::{FrameError, FrameReader, Progress, RequestFrame};
+use super::frame::{FrameError, FrameReader, Progress, RequestFrame, WriteFailure};
 use super::stream::Stream;
 use crate::config::ClientConfig;
 use crate::error::ClientError;
@@ -49,6 +50,10 @@ struct State {
     throttled_until: Mutex<Option<Instant>>,
     /// Of the quickest answer so far.
     round_trip: Mutex<Option<Duration>>,
+    /// Of requests that are queued or being written.
+    unwritten_bytes: AtomicUsize,
+    /// One of them was written, or none will be any more.
+    written: Notify,
 }
 
 /// What becomes of the answer to a request.
@@ -120,6 +125,22 @@ impl Link {
         quickest.unwrap_or(Duration::MAX)
     }
 
+    /// Bytes of requests that the socket has not taken yet.
+    pub(crate) fn unwritten_bytes(&self) -> usize {
+        self.0.state.unwritten_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a request has been written whole, or no more is written.
+    pub(crate) async fn written(&self) {
+        let written = self.0.state.written.notified();
+        let mut written = std::pin::pin!(written);
+        // Before looking: what is written in between must not be missed.
+        written.as_mut().enable();
+        if self.unwritten_bytes() > 0 && self.poison().is_none() {
+            written.await;
+        }
+    }
+
     /// Why the link can no longer be used.
     pub(crate) fn poison(&self) -> Option<&ClientError> {
         self.0.state.poison.get()
@@ -128,6 +149,15 @@ impl Link {
     /// Sends `request` in `version` and waits for the answer.
     pub(crate) async fn call<A: Api>(&self, request: A, version: i16) -> Result<A::Response, ClientError> {
         let frame = self.encode(&request, version)?;
+        self.exchange::<A>(frame, version).await
+    }
+
+    /// Sends `frame`, a request of `A` in `version`, and waits for the answer.
+    pub(crate) async fn exchange<A: Api>(
+        &self,
+        frame: RequestFrame,
+        version: i16,
+    ) -> Result<A::Response, ClientError> {
         let reply = Reply { patience: Duration::ZERO, expected_bytes: 0, owner: None };
         self.submit::<A>(frame, version, reply).await?.await
     }
@@ -138,7 +168,7 @@ impl Link {
         request
             .encode(&mut framing, version)
             .map_err(|error| ClientError::invalid_request(A::NAME, error.to_string()))?;
-        Ok(RequestFrame { framing, payloads: Vec::new() })
+        Ok(RequestFrame::new(framing))
     }
 
     /// The length, yet unknown, and the header of a request.
@@ -181,6 +211,7 @@ impl Link {
             respond: responder::<A>(self.0.address.clone(), version, sender),
             _permit: permit,
         };
+        self.0.state.unwritten_bytes.fetch_add(usize::try_from(length).unwrap_or(0), Ordering::Relaxed);
         let queued = self.0.requests.send(Outgoing { frame, waiter }).await;
         queued.map_err(|_| self.cause(A::NAME))?;
         Ok(Pending { answer, link: self.clone() })
@@ -207,6 +238,12 @@ impl State {
 
     fn throttled_until(&self) -> Option<Instant> {
         *self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wrote(&self, frame: &RequestFrame) {
+        let bytes = frame.length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        self.unwritten_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.written.notify_waiters();
     }
 
     fn answered_after(&self, time: Duration) {
@@ -269,15 +306,16 @@ impl Driver {
         let Stream { mut read, mut write } = stream;
         // Holds a waiter from just before its request is written.
         let (announce, mut announced) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
-        let address = self.address.clone();
+        let (address, state) = (self.address.clone(), self.state.clone());
         let cause = tokio::select! {
             biased;
             // Both go on until one fails; where both do, what came from the broker tells more.
             cause = self.read_responses(&mut read, &mut announced) => cause,
-            cause = write_requests(&address, &mut write, &mut outgoing, announce) => cause,
+            cause = write_requests(&address, &state, &mut write, &mut outgoing, announce) => cause,
         };
         tracing::debug!(%address, %cause, "connection given up");
         let cause = self.state.poison.get_or_init(|| cause).clone();
+        self.state.written.notify_waiters();
         outgoing.close();
         for waiter in self.waiters {
             (waiter.respond)(Err(cause.clone()));
@@ -390,6 +428,7 @@ fn unasked(address: &Arc<str>) -> ClientError {
 
 async fn write_requests(
     address: &Arc<str>,
+    state: &State,
     write: &mut (impl AsyncWrite + Unpin),
     outgoing: &mut mpsc::Receiver<Outgoing>,
     announce: mpsc::Sender<Waiter>,
@@ -405,8 +444,10 @@ async fn write_requests(
             (refused.0.respond)(Err(closed(address, api)));
             return closed(address, api);
         }
-        if let Err(error) = frame.write_to(write).await {
-            return ClientError::network(address, api, error);
+        match frame.write_to(write).await {
+            Ok(()) => state.wrote(&frame),
+            Err(WriteFailure::Io(error)) => return ClientError::network(address, api, error),
+            Err(WriteFailure::Stale) => return ClientError::Stale { address: address.clone(), during: api },
         }
     }
     closed(address, "an idle time")

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::config::ClientConfig;
+use crate::deadline::Deadline;
 use crate::error::ClientError;
 use crate::fetch::{FetchRequest, FetchResponse};
 use crate::produce::{ProduceRequest, ProduceResponse, ProduceTopics};
@@ -144,15 +145,58 @@ impl Connection {
     /// # Errors
     /// The cause of the poison, or a request that cannot be encoded: the same partition twice, no partition at all.
     pub async fn submit_produce(&self, request: ProduceRequest) -> Result<PendingProduce, ClientError> {
+        self.submit_produce_until(request, None).await
+    }
+
+    /// The same for a request that is written before its deadline or never: then it fails as [`ClientError::Stale`], and with it the
+    /// connection, so that nothing that was queued behind it is written either.
+    ///
+    /// # Errors
+    /// Those of [`submit_produce`](Self::submit_produce).
+    pub async fn submit_produce_before(
+        &self,
+        request: ProduceRequest,
+        deadline: Deadline,
+    ) -> Result<PendingProduce, ClientError> {
+        self.submit_produce_until(request, Some(deadline)).await
+    }
+
+    /// Bytes of requests that the socket has not taken yet.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.0.link.unwritten_bytes()
+    }
+
+    /// Waits until the socket has taken some of them, or will take none any more.
+    pub async fn written(&self) {
+        self.0.link.written().await;
+    }
+
+    pub(crate) async fn submit_produce_until(
+        &self,
+        request: ProduceRequest,
+        deadline: Option<Deadline>,
+    ) -> Result<PendingProduce, ClientError> {
         let link = &self.0.link;
         let version = request.version_up_to(self.version::<m::ProduceRequest>()?);
-        let mut frame =
-            RequestFrame { framing: link.begin_frame::<m::ProduceRequest>(version)?, payloads: Vec::new() };
+        let mut frame = RequestFrame::new(link.begin_frame::<m::ProduceRequest>(version)?);
+        frame.deadline = deadline;
         let patience = request.timeout;
         let topics = request.encode(version, &mut frame)?;
         let reply = Reply { patience, expected_bytes: 0, owner: None };
         let pending = link.submit::<m::ProduceRequest>(frame, version, reply).await?;
         Ok(PendingProduce { pending, address: link.address().clone(), topics })
+    }
+
+    /// Sends `request` in the highest version that both sides speak, before the deadline or never.
+    pub(crate) async fn call_before<A: Api>(
+        &self,
+        request: A,
+        deadline: Deadline,
+    ) -> Result<A::Response, ClientError> {
+        let version = self.version::<A>()?;
+        let mut frame = self.0.link.encode(&request, version)?;
+        frame.deadline = Some(deadline);
+        self.0.link.exchange::<A>(frame, version).await
     }
 
     /// Sends `request` in the highest version that both sides speak.

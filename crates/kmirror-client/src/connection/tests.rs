@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::deadline::{Deadline, Moment};
 use crate::error_codes::Retry;
 use bytes::Bytes;
 
@@ -385,8 +386,7 @@ async fn an_owner_does_not_outlive_a_lost_connection() {
 async fn partial_writes_lose_nothing() {
     for pipe_bytes in [1, 7, 1_000, 1 << 20] {
         let (link, mut peer) = linked(pipe_bytes, &config());
-        let mut frame =
-            RequestFrame { framing: link.begin_frame::<m::ProduceRequest>(9).unwrap(), payloads: Vec::new() };
+        let mut frame = RequestFrame::new(link.begin_frame::<m::ProduceRequest>(9).unwrap());
         let mut expected = frame.framing[4..].to_vec();
         for index in 0..200u8 {
             let payload = Bytes::from(vec![index; usize::from(index) % 13]);
@@ -399,6 +399,64 @@ async fn partial_writes_lose_nothing() {
         let _pending = link.submit::<m::ProduceRequest>(frame, 9, reply).await.unwrap();
         assert_eq!(peer.frame().await, expected, "{pipe_bytes}");
     }
+}
+
+fn due_until(age: Duration, link: &Link) -> RequestFrame {
+    let mut frame = link.encode(&DeleteRecordsRequest::default(), 1).unwrap();
+    frame.deadline = Some(Deadline::new(Moment::now(), age));
+    frame
+}
+
+/// What is behind a request that comes too late would arrive without it.
+#[tokio::test]
+async fn what_is_too_late_is_not_written_and_nothing_behind_it() {
+    let (link, mut peer) = link();
+    let reply = || Reply { patience: Duration::ZERO, expected_bytes: 0, owner: None };
+    let in_time = due_until(Duration::from_secs(3_600), &link);
+    let in_time = link.submit::<DeleteRecordsRequest>(in_time, 1, reply()).await.unwrap();
+    peer.answer_next(0).await;
+    in_time.await.unwrap();
+    let too_late = due_until(Duration::ZERO, &link);
+    let too_late = link.submit::<DeleteRecordsRequest>(too_late, 1, reply()).await.unwrap();
+    let behind = submit(&link).await;
+    let error = too_late.await.unwrap_err();
+    assert!(matches!(error, ClientError::Stale { .. }), "{error}");
+    assert_eq!(error.retry(), Retry::Reconnect);
+    if let Ok(behind) = behind {
+        behind.await.unwrap_err();
+    }
+    assert!(link.poison().is_some());
+    assert_eq!(peer.0.read(&mut [0; 64]).await.unwrap(), 0, "not a byte");
+}
+
+/// A request waits for one before it that the socket does not take: when its turn comes it is too late.
+#[tokio::test]
+async fn the_deadline_counts_when_the_bytes_are_written() {
+    let (link, mut peer) = linked(8, &config());
+    let reply = || Reply { patience: Duration::ZERO, expected_bytes: 0, owner: None };
+    let first = submit(&link).await.unwrap();
+    let waiting = due_until(Duration::from_millis(50), &link);
+    let waiting = link.submit::<DeleteRecordsRequest>(waiting, 1, reply()).await.unwrap();
+    assert!(link.unwritten_bytes() > 0);
+    sleep(Duration::from_millis(100)).await;
+    peer.asked().await;
+    assert!(matches!(waiting.await.unwrap_err(), ClientError::Stale { .. }));
+    first.await.unwrap_err();
+}
+
+#[tokio::test]
+async fn what_the_socket_has_not_taken_is_known() {
+    let (link, mut peer) = linked(8, &config());
+    let pending = submit(&link).await.unwrap();
+    let written = tokio::spawn({
+        let link = link.clone();
+        async move { link.written().await }
+    });
+    peer.answer_next(0).await;
+    written.await.unwrap();
+    pending.await.unwrap();
+    assert_eq!(link.unwritten_bytes(), 0);
+    link.written().await;
 }
 
 /// Brokers before 2.4 do not know version 3 and answer in the layout of version 0.

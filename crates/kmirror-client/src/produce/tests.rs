@@ -50,7 +50,7 @@ fn reference(request: &ProduceRequest, version: i16) -> Vec<u8> {
 }
 
 fn encode(request: ProduceRequest, version: i16) -> (Vec<u8>, ProduceTopics) {
-    let mut frame = RequestFrame { framing: Vec::new(), payloads: Vec::new() };
+    let mut frame = RequestFrame::new(Vec::new());
     let topics = request.encode(version, &mut frame).unwrap();
     let mut bytes = Vec::new();
     let mut start = 0;
@@ -99,7 +99,7 @@ fn payloads_are_not_copied() {
     let mut request = request(&[("a", 0)]);
     let payload = Bytes::from(vec![1; 1_000]);
     request.partitions[0].payload = payload.clone();
-    let mut frame = RequestFrame { framing: Vec::new(), payloads: Vec::new() };
+    let mut frame = RequestFrame::new(Vec::new());
     request.encode(9, &mut frame).unwrap();
     assert_eq!(frame.payloads[0].1.as_ptr(), payload.as_ptr());
 }
@@ -116,7 +116,7 @@ fn ids_are_used_only_where_all_are_known() {
 
 #[test]
 fn two_batches_for_one_partition_and_none_at_all_are_refused() {
-    let mut frame = RequestFrame { framing: Vec::new(), payloads: Vec::new() };
+    let mut frame = RequestFrame::new(Vec::new());
     let refused = request(&[("a", 0), ("b", 1), ("a", 0)]).encode(9, &mut frame).map(drop).unwrap_err();
     assert_eq!(refused.to_string(), "invalid Produce request: two batches for a-0");
     assert!(request(&[]).encode(9, &mut frame).is_err());

@@ -300,13 +300,13 @@ impl Cluster {
         };
         let leader = self.leader(topic);
         let markers = [marker(5, &[0, 1]), marker(5, &[0]), marker(5, &[0])];
-        let results = self.client.write_txn_markers(leader, &markers).await.unwrap();
+        let results = self.client.write_txn_markers(leader, &markers, whenever()).await.unwrap();
         assert_eq!(results.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
         assert!(results.iter().flatten().all(|(_, result)| result.is_ok()), "{results:?}");
         let ends = self.client.log_end_offsets(&[partition(0), partition(1)]).await;
         assert_eq!(ends.into_iter().map(|(_, end)| end.unwrap()).collect::<Vec<_>>(), [8, 8]);
 
-        let fenced = self.client.write_txn_markers(leader, &[marker(4, &[0])]).await.unwrap();
+        let fenced = self.client.write_txn_markers(leader, &[marker(4, &[0])], whenever()).await.unwrap();
         let error = fenced[0][0].1.as_ref().unwrap_err();
         assert_eq!(error.kafka_error(), Some(KafkaError::TRANSACTION_COORDINATOR_FENCED));
         let described = self.client.describe_producers(&[partition(0)]).await;
@@ -341,14 +341,14 @@ impl Cluster {
         let partition = TopicPartition::new(topic.clone(), 2);
         let (header, payload) = batch(0, 2, 10, TIMESTAMP);
         let timeout = Duration::from_secs(5);
-        let once = |header, payload| self.client.produce_once(&partition, header, payload, timeout);
+        let once = |header, payload| self.client.produce_once(&partition, header, payload, timeout, None);
         assert_eq!(once(header, payload.clone()).await.unwrap(), 0);
         assert_eq!(once(header, payload).await.unwrap(), 0, "a repeat answers the original offset");
         let (header, payload) = batch(7, 1, 10, TIMESTAMP);
         let error = once(header, payload.clone()).await.unwrap_err();
         assert_eq!(error.kafka_error(), Some(KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER), "{error}");
         let nowhere = TopicPartition::new("nowhere", 0);
-        let error = self.client.produce_once(&nowhere, header, payload, timeout).await.unwrap_err();
+        let error = self.client.produce_once(&nowhere, header, payload, timeout, None).await.unwrap_err();
         assert_eq!(error.kafka_error(), Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION), "{error}");
     }
 
@@ -520,4 +520,8 @@ fn batch(sequence: i32, count: i32, value_bytes: usize, timestamp: i64) -> ([u8;
     let mut header = [0; 61];
     header.copy_from_slice(&bytes[..61]);
     (header, bytes.freeze().slice(61..))
+}
+
+fn whenever() -> Deadline {
+    Deadline::new(Moment::now(), Duration::MAX)
 }

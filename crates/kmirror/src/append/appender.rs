@@ -10,13 +10,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kmirror_client::{
-    Client, ClientError, Connection, Lane, PartitionResults, PendingProduce, ProducePartition,
-    ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicPartition, TxnMarker, clock,
+    Client, ClientError, Connection, Deadline, Lane, Moment, PartitionResults, PendingProduce,
+    ProducePartition, ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicPartition, TxnMarker,
+    clock,
 };
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::filler::{self, FillBy, Filled, TransactionFiller};
+use super::now::Now;
 use super::ready::ReadyQueue;
 use super::refusal;
 use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
@@ -71,6 +73,8 @@ pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<Appender
         markers_wanted: Vec::new(),
         log_ends: None,
         log_ends_wanted: Vec::new(),
+        checks: None,
+        checks_wanted: Vec::new(),
         fill_by: None,
         probe: None,
         transactions: TransactionFiller::default(),
@@ -88,9 +92,11 @@ struct Appender {
     /// Produce requests in flight, oldest first: a connection answers in order.
     produces: VecDeque<ProduceInFlight>,
     markers: Option<Call<MarkersAnswer>>,
-    markers_wanted: Vec<(PartitionKey, Generation, u32, i32)>,
+    markers_wanted: Vec<MarkersWanted>,
     log_ends: Option<Call<LogEndsAnswer>>,
     log_ends_wanted: Vec<(PartitionKey, Generation)>,
+    checks: Option<Call<ChecksAnswer>>,
+    checks_wanted: Vec<(PartitionKey, Generation)>,
     /// How holes are filled here, once a hole made us ask.
     fill_by: Option<FillBy>,
     probe: Option<Call<Result<FillBy, ClientError>>>,
@@ -108,6 +114,19 @@ type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 struct ProduceInFlight {
     pending: PendingProduce,
     sent: Vec<Sent>,
+    /// Before it was: what its answer shows is at least as old.
+    sent_at: Moment,
+}
+
+/// When a request was sent, what was in it, and its answer.
+type ProduceAnswer = (Moment, Vec<Sent>, Result<ProduceResponse, ClientError>);
+
+/// A request that is ready to go.
+struct Packed {
+    request: ProduceRequest,
+    sent: Vec<Sent>,
+    /// The earliest of its batches; none where there is no batch.
+    deadline: Option<Deadline>,
 }
 
 /// A batch of a request, so that its answer finds the partition.
@@ -118,7 +137,18 @@ struct Sent {
     target: TopicPartition,
 }
 
+/// Markers that a hole needs.
+#[derive(Clone, Copy)]
+struct MarkersWanted {
+    key: PartitionKey,
+    generation: Generation,
+    count: u32,
+    token: i32,
+    deadline: Deadline,
+}
+
 type MarkersAnswer = Vec<(PartitionKey, Generation, u32, Result<(), Refusal>)>;
+type ChecksAnswer = Vec<(PartitionKey, Generation, Result<i64, String>)>;
 type LogEndsAnswer = Vec<(PartitionKey, Generation, Result<(i64, i64), String>)>;
 
 impl Appender {
@@ -129,6 +159,7 @@ impl Appender {
                 self.submit().await;
             }
             let wake = self.timers.peek().map(|Reverse((at, _))| *at);
+            let busy = self.busy_connection().filter(|_| open);
             tokio::select! {
                 biased;
                 // There are no more answers than what came through the inbox asked for: they leave time for it.
@@ -136,8 +167,10 @@ impl Appender {
                 connected = connecting(&mut self.link) => self.on_connected(connected).await,
                 answer = called(&mut self.markers) => self.on_markers(answer).await,
                 answer = called(&mut self.log_ends) => self.on_log_ends(answer).await,
+                answer = called(&mut self.checks) => self.on_checks(answer).await,
                 probed = called(&mut self.probe) => self.on_probed(probed).await,
                 Some(filled) = self.transactions.next() => self.on_filled(filled).await,
+                () = written(busy) => {}
                 () = sleep_until(wake) => self.on_timer(),
                 event = inbox.recv(), if open => match event {
                     Some(event) => self.on_event(event).await,
@@ -175,7 +208,7 @@ impl Appender {
 
     /// Sends what may be sent: one request takes a batch of each ready partition, and several requests are in flight.
     async fn submit(&mut self) {
-        let now = clock::now();
+        let now = Now::read();
         self.demand_controls(now).await;
         while self.produces.len() < REQUESTS_IN_FLIGHT_MAX && !self.ready.is_empty() {
             let connection = match &self.link {
@@ -189,12 +222,15 @@ impl Appender {
                     return;
                 }
             };
-            let (request, sent) = self.pack(now);
-            if sent.is_empty() {
+            if is_busy(&connection) {
                 return;
             }
-            match connection.submit_produce(request).await {
-                Ok(pending) => self.produces.push_back(ProduceInFlight { pending, sent }),
+            let Packed { request, sent, deadline } = self.pack(now);
+            let Some(deadline) = deadline else { return };
+            match connection.submit_produce_before(request, deadline).await {
+                Ok(pending) => {
+                    self.produces.push_back(ProduceInFlight { pending, sent, sent_at: now.moment })
+                }
                 Err(error) => {
                     self.lose_connection(&error).await;
                     return;
@@ -203,10 +239,18 @@ impl Appender {
         }
     }
 
+    /// The connection, where there is more to send than it takes at present.
+    fn busy_connection(&self) -> Option<Connection> {
+        match &self.link {
+            Link::Up(connection) if !self.ready.is_empty() && is_busy(connection) => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
     /// One batch of each ready partition, until the request is large enough.
-    fn pack(&mut self, now: Instant) -> (ProduceRequest, Vec<Sent>) {
+    fn pack(&mut self, now: Now) -> Packed {
         let mut request = ProduceRequest { timeout: PRODUCE_TIMEOUT, partitions: Vec::new() };
-        let mut sent = Vec::new();
+        let (mut sent, mut deadline) = (Vec::new(), None::<Deadline>);
         let mut bytes = 0;
         for _ in 0..self.ready.len() {
             let Some(key) = self.ready.pop() else { break };
@@ -221,6 +265,8 @@ impl Appender {
             self.ready.push(key);
             bytes += outgoing.header.len() + outgoing.payload.len();
             self.context.counters.merged_batches.fetch_add(outgoing.merged as u64, Ordering::Relaxed);
+            let until = outgoing.deadline;
+            deadline = Some(deadline.map_or(until, |deadline| deadline.min(until, now.moment)));
             sent.push(Sent { key, generation: partition.generation, target: partition.target.clone() });
             request.partitions.push(ProducePartition {
                 topic: Arc::clone(&partition.target.topic),
@@ -233,10 +279,10 @@ impl Appender {
                 break;
             }
         }
-        (request, sent)
+        Packed { request, sent, deadline }
     }
 
-    async fn on_produced(&mut self, (sent, answer): (Vec<Sent>, Result<ProduceResponse, ClientError>)) {
+    async fn on_produced(&mut self, (sent_at, sent, answer): ProduceAnswer) {
         let answers = match answer {
             Ok(answers) => answers,
             Err(error) => {
@@ -262,7 +308,7 @@ impl Appender {
                 self.context.client.leader_hint(&sent.target, &hint);
             }
             let Some(partition) = self.partition(sent.key, sent.generation) else { continue };
-            let outcome = partition.state.on_produced(clock::now(), produced);
+            let outcome = partition.state.on_produced(Now::read(), sent_at, produced);
             self.after(sent.key, outcome).await;
         }
     }
@@ -296,22 +342,26 @@ impl Appender {
     }
 
     /// Collects what the holes at the front of partitions need, and asks for it in one request for all of them.
-    async fn demand_controls(&mut self, now: Instant) {
+    async fn demand_controls(&mut self, now: Now) {
         let mut leaving = Vec::new();
         for key in self.ready.iter() {
             let Some(partition) = self.partitions.get_mut(&key) else { continue };
             let generation = partition.generation;
             match partition.state.next_control(now) {
-                Some(Control::WriteMarkers { count, token }) => {
-                    self.markers_wanted.push((key, generation, count, token))
+                Some(Control::WriteMarkers { count, token, deadline }) => {
+                    self.markers_wanted.push(MarkersWanted { key, generation, count, token, deadline });
                 }
                 Some(Control::ReadEnd) => self.log_ends_wanted.push((key, generation)),
+                Some(Control::CheckEnd) => self.checks_wanted.push((key, generation)),
                 Some(Control::MakeUp) => leaving.push(key),
                 None => {}
             }
         }
         for key in leaving {
             self.end(key, AppendEnd::TakeOver(TakeOverCause::CanMakeUp)).await;
+        }
+        if self.checks.is_none() && !self.checks_wanted.is_empty() {
+            self.checks = Some(self.check_ends());
         }
         let is_wanted = !self.markers_wanted.is_empty() || !self.log_ends_wanted.is_empty();
         match self.fill_by {
@@ -342,7 +392,7 @@ impl Appender {
             let (client, flow_id) = (self.context.client.clone(), self.context.marker_producer_id);
             self.transactions.look((key, generation), client, flow_id, target);
         }
-        for (key, generation, count, _) in std::mem::take(&mut self.markers_wanted) {
+        for MarkersWanted { key, generation, count, .. } in std::mem::take(&mut self.markers_wanted) {
             if self.partition(key, generation).is_some() {
                 self.transactions.fill(key, generation, count);
             }
@@ -358,7 +408,7 @@ impl Appender {
             }
             Err(error) => {
                 let markers = std::mem::take(&mut self.markers_wanted).into_iter();
-                let wanted = markers.map(|(key, generation, ..)| (key, generation));
+                let wanted = markers.map(|wanted| (wanted.key, wanted.generation));
                 let wanted: Vec<_> = wanted.chain(std::mem::take(&mut self.log_ends_wanted)).collect();
                 for (key, generation) in wanted {
                     if self.partition(key, generation).is_some() {
@@ -376,7 +426,7 @@ impl Appender {
                 let Some(partition) = self.partition(key, generation) else { return };
                 let outcome = match ends {
                     Ok((high_watermark, log_end)) => {
-                        partition.state.on_log_end(clock::now(), high_watermark, log_end)
+                        partition.state.on_log_end(Now::read(), high_watermark, log_end)
                     }
                     Err(refusal) => partition.state.on_markers(Err(refusal)),
                 };
@@ -390,30 +440,34 @@ impl Appender {
 
     fn write_markers(&mut self) -> Call<MarkersAnswer> {
         let mut markers_count = 0;
-        let fitting = self.markers_wanted.iter().take_while(|(_, _, count, _)| {
+        let fitting = self.markers_wanted.iter().take_while(|wanted| {
             let fits = markers_count < MARKERS_PER_REQUEST_MAX;
-            markers_count += count;
+            markers_count += wanted.count;
             fits
         });
         let fitting = fitting.count();
         let wanted: Vec<_> = self.markers_wanted.drain(..fitting).collect();
         let with_targets: Vec<_> = wanted
             .into_iter()
-            .filter_map(|(key, generation, count, token)| {
-                let target = self.partition(key, generation)?.target.clone();
-                Some((key, generation, count, token, target))
+            .filter_map(|wanted| {
+                let target = self.partition(wanted.key, wanted.generation)?.target.clone();
+                Some((wanted, target))
             })
             .collect();
         let markers = markers_of(
             self.context.marker_producer_id,
-            with_targets.iter().map(|(_, _, count, token, target)| (target, *count, *token)),
+            with_targets.iter().map(|(wanted, target)| (target, wanted.count, wanted.token)),
         );
+        let now = Moment::now();
+        let deadlines = with_targets.iter().map(|(wanted, _)| wanted.deadline);
+        let deadline = deadlines.reduce(|one, other| one.min(other, now));
         let (client, broker) = (self.context.client.clone(), self.context.pipe.broker);
         Box::pin(async move {
-            let refused = refused_markers(client.write_txn_markers(broker, &markers).await);
+            let Some(deadline) = deadline else { return Vec::new() };
+            let refused = refused_markers(client.write_txn_markers(broker, &markers, deadline).await);
             with_targets
                 .into_iter()
-                .map(|(key, generation, count, token, target)| {
+                .map(|(MarkersWanted { key, generation, count, token, .. }, target)| {
                     let error = match &refused {
                         Ok(refused) => refused.get(&target),
                         Err(error) => Some(error),
@@ -425,14 +479,33 @@ impl Appender {
         })
     }
 
+    fn check_ends(&mut self) -> Call<ChecksAnswer> {
+        let wanted = std::mem::take(&mut self.checks_wanted);
+        let with_targets = self.with_targets(wanted);
+        let client = self.context.client.clone();
+        Box::pin(async move {
+            let targets: Vec<_> = with_targets.iter().map(|(_, _, target)| target.clone()).collect();
+            let mut ends: HashMap<_, _> = client.log_end_offsets(&targets).await.into_iter().collect();
+            let checked = with_targets.into_iter().map(|(key, generation, target)| {
+                let end = ends.remove(&target).map(|end| end.map_err(|error| error.to_string()));
+                (key, generation, end.unwrap_or_else(|| Err("no answer".to_owned())))
+            });
+            checked.collect()
+        })
+    }
+
+    fn with_targets(
+        &mut self,
+        wanted: Vec<(PartitionKey, Generation)>,
+    ) -> Vec<(PartitionKey, Generation, TopicPartition)> {
+        let with_target =
+            |(key, generation)| Some((key, generation, self.partition(key, generation)?.target.clone()));
+        wanted.into_iter().filter_map(with_target).collect()
+    }
+
     fn read_log_ends(&mut self) -> Call<LogEndsAnswer> {
         let wanted = std::mem::take(&mut self.log_ends_wanted);
-        let with_targets: Vec<_> = wanted
-            .into_iter()
-            .filter_map(|(key, generation)| {
-                Some((key, generation, self.partition(key, generation)?.target.clone()))
-            })
-            .collect();
+        let with_targets = self.with_targets(wanted);
         let client = self.context.client.clone();
         Box::pin(async move {
             let targets: Vec<_> = with_targets.iter().map(|(_, _, target)| target.clone()).collect();
@@ -465,8 +538,20 @@ impl Appender {
             let Some(partition) = self.partition(key, generation) else { continue };
             let outcome = match end {
                 Ok((high_watermark, log_end)) => {
-                    partition.state.on_log_end(clock::now(), high_watermark, log_end)
+                    partition.state.on_log_end(Now::read(), high_watermark, log_end)
                 }
+                Err(cause) => Outcome::TakeOver(TakeOverCause::LeaderUnknown(cause)),
+            };
+            self.after(key, outcome).await;
+        }
+    }
+
+    async fn on_checks(&mut self, answers: ChecksAnswer) {
+        self.checks = None;
+        for (key, generation, end) in answers {
+            let Some(partition) = self.partition(key, generation) else { continue };
+            let outcome = match end {
+                Ok(log_end) => partition.state.on_end_checked(Now::read(), log_end),
                 Err(cause) => Outcome::TakeOver(TakeOverCause::LeaderUnknown(cause)),
             };
             self.after(key, outcome).await;
@@ -559,13 +644,22 @@ fn refused_markers(
     Ok(results.filter_map(|(partition, result)| Some((partition, result.err()?))).collect())
 }
 
-async fn front_answer(
-    produces: &mut VecDeque<ProduceInFlight>,
-) -> (Vec<Sent>, Result<ProduceResponse, ClientError>) {
+async fn front_answer(produces: &mut VecDeque<ProduceInFlight>) -> ProduceAnswer {
     let Some(front) = produces.front_mut() else { return pending().await };
-    let answer = (&mut front.pending).await;
+    let (sent_at, answer) = (front.sent_at, (&mut front.pending).await);
     let sent = produces.pop_front().map(|front| front.sent).unwrap_or_default();
-    (sent, answer)
+    (sent_at, sent, answer)
+}
+
+fn is_busy(connection: &Connection) -> bool {
+    connection.unwritten_bytes() > UNWRITTEN_BYTES_MAX
+}
+
+async fn written(connection: Option<Connection>) {
+    match connection {
+        Some(connection) => connection.written().await,
+        None => pending().await,
+    }
 }
 
 async fn connecting(link: &mut Link) -> Result<Connection, ClientError> {
@@ -592,6 +686,8 @@ async fn sleep_until(wake: Option<Instant>) {
 /// A broker serves one request of a connection at a time (`SocketServer`, mute); the others wait in its socket, so that it
 /// is never idle for a round trip.
 const REQUESTS_IN_FLIGHT_MAX: usize = 5;
+/// No request is made while the socket has not taken this much of those before: it would be too old when its turn comes.
+const UNWRITTEN_BYTES_MAX: usize = 64 << 10;
 /// A request stops taking batches at this size; it may be one batch larger. Far below `socket.request.max.bytes`.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Over all partitions: about half a second of a broker's time. One partition's markers are never split up.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{
-    BrokerId, Client, ClientError, KafkaError, ProducerIdentity, TopicPartition, TxnMarker,
+    BrokerId, Client, ClientError, Deadline, KafkaError, Moment, ProducerIdentity, TopicPartition, TxnMarker,
 };
 use tokio::task::JoinSet;
 
@@ -46,7 +46,9 @@ pub(crate) async fn probe(
         coordinator_epoch: 0,
         partitions: vec![TopicPartition::new(NOWHERE, 0)],
     };
-    let refused = match client.write_txn_markers(broker, &[marker]).await {
+    // Nothing comes of it: it may be sent whenever that is.
+    let deadline = Deadline::new(Moment::now(), Duration::MAX);
+    let refused = match client.write_txn_markers(broker, &[marker], deadline).await {
         Ok(answers) => answers.into_iter().flatten().find_map(|(_, written)| written.err()),
         Err(error) => Some(error),
     };

@@ -2,6 +2,8 @@
 
 pub(crate) mod appender;
 pub(crate) mod filler;
+pub(crate) mod freshness;
+pub(crate) mod now;
 mod ready;
 pub(crate) mod refusal;
 pub(crate) mod sequence;

@@ -5,16 +5,17 @@
 //! A failure prints its seed; `World::new(seed, …)` replays it.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use kmirror_client::clock;
+use kmirror_client::Moment;
 use kmirror_codec::{
     Batch, BatchBuilder, Compression, GapReason, Limits, NewRecord, Records, Workspace, decompress,
 };
 
 use super::exhaustive::broker::{Entry, Source, records};
 use super::exhaustive::owner::{Found, compare};
+use super::now::Now;
 use super::sequence::Sequence;
 use super::state::{AppendStart, AppendState, Control, Outcome, Outgoing, Refusal, TakeOverCause};
 use crate::item::Item;
@@ -51,14 +52,38 @@ fn one_owner_is_exact_whatever_is_lost() {
 }
 
 #[test]
-fn a_leader_that_forgets_the_producers_is_told_the_right_sequence() {
+fn a_leader_that_forgets_producers_doubles_nothing() {
     let mut forgotten = 0;
-    for seed in 0..1_000 {
-        let mut world = World::new(seed, 2, Late::Sometimes);
-        world.calamity = Calamity::ForgetProducers;
-        forgotten += world.run().calamities;
+    for seed in 0..2_000 {
+        let world = World::new(seed, 2 + seed as usize % 2, Late::Sometimes).with_old_records();
+        forgotten += World { calamity: Calamity::ForgetProducers, ..world }.run().calamities;
     }
-    assert!(forgotten > 500, "{forgotten}");
+    assert!(forgotten > 1_000, "{forgotten}");
+}
+
+/// What the seconds are for after which nothing is written.
+#[test]
+fn a_leader_that_forgets_producers_unnoticed_doubles_records() {
+    let is_wrong = |seed| {
+        let world = World::new(seed, 2, Late::Never).with_old_records();
+        std::panic::catch_unwind(|| World { calamity: Calamity::ForgetUnnoticed, ..world }.run()).is_err()
+    };
+    assert!((0..200).any(is_wrong));
+}
+
+/// What a window of one is for where records are old: the leader forgets between a batch that it refuses for a passing reason and the
+/// one behind it, which it takes in the first one's place.
+#[test]
+fn several_old_batches_in_flight_lose_records_to_a_leader_that_forgets() {
+    let is_wrong = |seed| {
+        let world = World::new(seed, 1, Late::Never);
+        std::panic::catch_unwind(|| World { calamity: Calamity::ForgetProducers, ..world }.run()).is_err()
+    };
+    assert!((0..2_000).any(is_wrong), "records that look new have a window of five");
+    for seed in 0..2_000 {
+        let world = World::new(seed, 1, Late::Never).with_old_records();
+        World { calamity: Calamity::ForgetProducers, ..world }.run();
+    }
 }
 
 #[test]
@@ -111,8 +136,10 @@ struct Log {
     high_watermark: i64,
     /// First sequence, last sequence and base offset of each batch.
     batches: Vec<(i32, i32, i64)>,
-    /// What was appended before this offset is too long ago for its producer to be remembered.
+    /// What was appended before this offset is too old for its producer to be remembered.
     remembered_from: i64,
+    /// The same of markers, whose time is the broker's.
+    markers_remembered_from: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -120,7 +147,17 @@ enum Request {
     Data { base_sequence: i32, records: Vec<i64> },
     Markers { count: u32, token: i32 },
     ReadEnd,
+    CheckEnd,
 }
+
+impl Request {
+    fn appends(&self) -> bool {
+        matches!(self, Request::Data { .. } | Request::Markers { .. })
+    }
+}
+
+/// A request, and when it was sent.
+type Sent = (Moment, Request);
 
 #[derive(Clone, Debug)]
 enum Answer {
@@ -128,6 +165,7 @@ enum Answer {
     Markers(Result<(), Refusal>),
     /// High watermark and log end offset.
     End(i64, i64),
+    Checked(i64),
 }
 
 impl Log {
@@ -146,7 +184,7 @@ impl Log {
 
     /// The highest token that the leader remembers.
     fn token(&self) -> i32 {
-        let remembered = self.entries.iter().skip(self.remembered_from as usize);
+        let remembered = self.entries.iter().skip(self.markers_remembered_from as usize);
         let tokens = remembered.map(|entry| if let Entry::Marker { token, .. } = entry { *token } else { 0 });
         tokens.max().unwrap_or(0)
     }
@@ -166,6 +204,7 @@ impl Log {
                 (Answer::Markers(Ok(())), self.end())
             }
             Request::ReadEnd => (Answer::End(self.high_watermark, self.end()), 0),
+            Request::CheckEnd => (Answer::Checked(self.end()), 0),
         }
     }
 
@@ -198,6 +237,7 @@ impl Log {
         self.batches.retain(|(_, _, base_offset)| *base_offset < end);
         self.high_watermark = self.high_watermark.min(end);
         self.remembered_from = self.remembered_from.min(end);
+        self.markers_remembered_from = self.markers_remembered_from.min(end);
     }
 
     /// Whether the log is the source's as far as this offset: records at home, markers where the source has none.
@@ -227,8 +267,10 @@ enum Late {
 #[derive(Clone, Copy, PartialEq)]
 enum Calamity {
     None,
-    /// Nothing was appended for so long that the leader forgets who appended (`producer.id.expiration.ms`).
+    /// The leader forgets who appended, by the age of what was appended (`producer.id.expiration.ms`), with connections and all.
     ForgetProducers,
+    /// The same, but no owner knows that so much time has passed.
+    ForgetUnnoticed,
     /// A replica that was not in sync leads: acknowledged records are gone, and all connections.
     ElectUncleanly,
 }
@@ -250,7 +292,7 @@ struct World {
     owners: Vec<Owner>,
     /// Requests of broken connections that the broker has not got round to.
     orphans: Vec<Request>,
-    now: Instant,
+    now: Now,
     /// How many take-overs chose each token: two that read the same tail rarely choose the same.
     owners_of_token: HashMap<i32, usize>,
 }
@@ -263,8 +305,8 @@ struct Owner {
     /// The next source offset to be queued.
     next: i64,
     /// One connection: executed and answered in order.
-    requests: VecDeque<Request>,
-    answers: VecDeque<(Answer, i64)>,
+    requests: VecDeque<Sent>,
+    answers: VecDeque<(Moment, Answer, i64)>,
 }
 
 impl World {
@@ -289,9 +331,15 @@ impl World {
             version: 0,
             owners: (0..owners).map(|_| Owner::default()).collect(),
             orphans: Vec::new(),
-            now: clock::now(),
+            now: Now::of_test(),
             owners_of_token: HashMap::new(),
         }
+    }
+
+    /// With records that are a month old.
+    fn with_old_records(mut self) -> World {
+        self.now += Duration::from_secs(30 * 86_400);
+        self
     }
 
     /// Runs to the end: everything is copied, at rest, and where the lineage says.
@@ -397,6 +445,7 @@ impl World {
             surplus: found.lineage.surplus(),
             next_sequence: found.next_sequence.map(|next| Sequence::after(next, 0)),
             token: self.log.token() + 1 + self.random.below(256) as i32,
+            seen_at: self.now.moment,
         };
         *self.owners_of_token.entry(start.token).or_default() += 1;
         // Owners that merge meet such that do not, or less: a repeat by one is none of the other's.
@@ -409,14 +458,16 @@ impl World {
     fn send(&mut self, index: usize) {
         let owner = &mut self.owners[index];
         let Some(state) = &mut owner.state else { return };
+        let sent_at = self.now.moment;
         if let Some(outgoing) = state.next_batch(self.now) {
-            owner.requests.push_back(data_request(outgoing, self.origin));
+            owner.requests.push_back((sent_at, data_request(outgoing, self.origin)));
         }
         match state.next_control(self.now) {
-            Some(Control::WriteMarkers { count, token }) => {
-                owner.requests.push_back(Request::Markers { count, token });
+            Some(Control::WriteMarkers { count, token, .. }) => {
+                owner.requests.push_back((sent_at, Request::Markers { count, token }));
             }
-            Some(Control::ReadEnd) => owner.requests.push_back(Request::ReadEnd),
+            Some(Control::ReadEnd) => owner.requests.push_back((sent_at, Request::ReadEnd)),
+            Some(Control::CheckEnd) => owner.requests.push_back((sent_at, Request::CheckEnd)),
             Some(Control::MakeUp) => self.forget(index, true),
             None => {}
         }
@@ -426,14 +477,14 @@ impl World {
         let refuses = faulty && self.random.below(8) == 0;
         let after_append = self.random.below(2) == 0;
         let owner = &mut self.owners[index];
-        let Some(request) = owner.requests.pop_front() else { return };
+        let Some((sent_at, request)) = owner.requests.pop_front() else { return };
         let again = || Refusal::Again("not enough replicas".to_owned());
         let refused = match request {
             Request::Data { .. } if refuses => Some(Answer::Data(Err(again()))),
             Request::Markers { .. } if refuses => Some(Answer::Markers(Err(again()))),
             _ => None,
         };
-        let answer = match refused {
+        let (answer, visible_at) = match refused {
             Some(refused) => {
                 if after_append {
                     self.on_leader(&request);
@@ -442,7 +493,11 @@ impl World {
             }
             None => self.on_leader(&request),
         };
-        self.owners[index].answers.push_back(answer);
+        self.owners[index].answers.push_back((sent_at, answer, visible_at));
+        // The worst moment to forget.
+        if refuses && self.random.one_in(2) && self.calamity == Calamity::ForgetProducers {
+            self.befall();
+        }
     }
 
     /// Executes a request, and checks that no marker is sent on faith.
@@ -452,7 +507,9 @@ impl World {
         {
             let end = self.log.end();
             let is_exact = self.log.is_exact(&self.source, end);
-            if *token > self.log.token() {
+            if self.calamities > 0 {
+                // Fences are forgotten, or set again alone.
+            } else if *token > self.log.token() {
                 assert_eq!(*count, 1, "seed {}: the first marker of an owner goes alone", self.seed);
             } else if is_exact && self.owners_of_token.get(token) == Some(&1) {
                 // It fences all others, and the log end was read since: only the fence itself may be one too many.
@@ -467,20 +524,21 @@ impl World {
     fn deliver(&mut self, index: usize) {
         let owner = &mut self.owners[index];
         let high_watermark = self.log.high_watermark;
-        let Some((answer, _)) = owner.answers.pop_front_if(|(_, visible_at)| *visible_at <= high_watermark)
-        else {
+        let is_visible = |(_, _, visible_at): &mut (Moment, Answer, i64)| *visible_at <= high_watermark;
+        let Some((sent_at, answer, _)) = owner.answers.pop_front_if(is_visible) else {
             return;
         };
         let Some(state) = &mut owner.state else { return };
         let target = self.origin + START;
         let outcome = match answer {
             Answer::Data(produced) => {
-                state.on_produced(self.now, produced.map(|base_offset| base_offset + target))
+                state.on_produced(self.now, sent_at, produced.map(|base_offset| base_offset + target))
             }
             Answer::Markers(written) => state.on_markers(written),
             Answer::End(high_watermark, end) => {
                 state.on_log_end(self.now, high_watermark + target, end + target)
             }
+            Answer::Checked(end) => state.on_end_checked(self.now, end + target),
         };
         let acknowledged = state.acknowledged() - self.origin;
         match outcome {
@@ -507,18 +565,48 @@ impl World {
     fn befall(&mut self) {
         match self.calamity {
             Calamity::None => return,
-            // No connection lives that long without a request.
             Calamity::ForgetProducers => {
-                self.log.high_watermark = self.log.end();
-                self.fail_over(self.log.end());
-                self.log.remembered_from = self.log.end();
+                if self.orphans.iter().any(Request::appends) {
+                    return;
+                }
+                // Markers are forgotten when nothing was appended for a day.
+                let days = self.random.below(2);
+                self.drop_stale(days > 0);
+                // Longer than anything that was seen is believed.
+                self.now += Duration::from_secs(600 + days * 86_400);
+                self.forget_producers();
+                if days > 0 {
+                    self.log.markers_remembered_from = self.log.end();
+                }
             }
+            Calamity::ForgetUnnoticed => self.forget_producers(),
             Calamity::ElectUncleanly => {
                 let end = self.random.below(self.log.high_watermark as u64 + 1) as i64;
                 self.fail_over(self.log.whole_batches(end));
             }
         }
         self.calamities += 1;
+    }
+
+    fn forget_producers(&mut self) {
+        self.log.high_watermark = self.log.end();
+        self.log.remembered_from = self.log.end();
+    }
+
+    /// What an owner has not written yet it does not write any more; where it is one that would be accepted now, it may.
+    fn drop_stale(&mut self, all: bool) {
+        let is_last = |owner: &Owner| {
+            let end = |state: &AppendState| self.lineage.target_of(state.acknowledged() - self.origin);
+            owner.state.as_ref().is_some_and(|state| end(state) == self.log.end())
+        };
+        let appends = |owner: &Owner| owner.requests.iter().any(|(_, request)| request.appends());
+        let stale: Vec<_> = (0..self.owners.len())
+            .filter(|index| self.owners[*index].recording.is_some() || appends(&self.owners[*index]))
+            .filter(|index| all || !is_last(&self.owners[*index]))
+            .collect();
+        for index in stale {
+            self.owners[index] = Owner::default();
+        }
     }
 
     /// The leader moves: requests to the old one come to nothing.
@@ -536,7 +624,7 @@ impl World {
     fn forget(&mut self, index: usize, now_or_never: bool) {
         let owner = std::mem::take(&mut self.owners[index]);
         let executed = self.random.below(owner.requests.len() as u64 + 1) as usize;
-        for (position, request) in owner.requests.into_iter().enumerate() {
+        for (position, (_, request)) in owner.requests.into_iter().enumerate() {
             if position < executed {
                 self.on_leader(&request);
             } else if !now_or_never {

@@ -8,8 +8,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kmirror_client::{Deadline, Moment};
 use kmirror_codec::{BATCH_HEADER_BYTES, Batch, Merge, Stamp, stamp};
 
+use super::freshness::{Freshness, PRODUCER_EXPIRATION_DEFAULT};
+use super::now::Now;
 use super::sequence::Sequence;
 use crate::item::Item;
 use crate::park::{ParkReason, Parked};
@@ -29,6 +32,8 @@ pub(crate) struct AppendStart {
     pub(crate) next_sequence: Option<Sequence>,
     /// The coordinator epoch of our markers: higher than any that the log has seen for the flow's marker id.
     pub(crate) token: i32,
+    /// When the request was sent whose answer said where the log ends.
+    pub(crate) seen_at: Moment,
 }
 
 /// The appends of one target partition: queued, in flight, and the hole being filled.
@@ -59,6 +64,11 @@ pub(crate) struct AppendState {
     /// Whether a marker with our token is in the log: it fences every earlier owner.
     fenced: bool,
     fill: Fill,
+    freshness: Freshness,
+    /// Whether the log's end was asked for because it was seen too long ago: only while nothing is in flight and no hole is filled.
+    is_checking: bool,
+    /// When the log's end was asked for last.
+    asked_at: Moment,
     /// How often in a row the log was seen not at rest.
     restless: u32,
     failure: Option<Failure>,
@@ -140,15 +150,19 @@ pub(crate) struct Outgoing {
     pub(crate) payload: Bytes,
     /// How many batches of the source were merged just now to make it.
     pub(crate) merged: usize,
+    /// Until when it may be written.
+    pub(crate) deadline: Deadline,
 }
 
 /// What filling a hole asks of the appender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
-    /// Append `count` control markers with this token as their coordinator epoch.
-    WriteMarkers { count: u32, token: i32 },
+    /// Append `count` control markers with this token as their coordinator epoch, before the deadline or never.
+    WriteMarkers { count: u32, token: i32, deadline: Deadline },
     /// Read high watermark and log end offset.
     ReadEnd,
+    /// Read the log end offset alone: it was seen too long ago.
+    CheckEnd,
     /// Take the partition over: the hole that comes next makes up for one that came out too long. This state is finished.
     MakeUp,
 }
@@ -232,6 +246,9 @@ impl AppendState {
             token: start.token,
             fenced: false,
             fill: Fill::Idle,
+            freshness: Freshness::new(start.seen_at, PRODUCER_EXPIRATION_DEFAULT),
+            is_checking: false,
+            asked_at: start.seen_at,
             restless: 0,
             failure: None,
             attempt: 0,
@@ -276,8 +293,13 @@ impl AppendState {
     }
 
     /// The next batch to send, if one may be sent now: at most one goes into a request (`ProduceRequest.validateRecords`).
-    pub(crate) fn next_batch(&mut self, now: Instant) -> Option<Outgoing> {
-        if self.fill != Fill::Idle || self.failure.is_some() || self.sent >= self.window || !self.is_due(now)
+    pub(crate) fn next_batch(&mut self, now: Now) -> Option<Outgoing> {
+        if self.fill != Fill::Idle
+            || self.failure.is_some()
+            || self.sent >= self.window(now.moment)
+            || !self.is_due(now.instant)
+            || !matches!(self.queue.get(self.sent), Some(Queued::Batch { .. }))
+            || !self.freshness.holds(now.moment)
         {
             return None;
         }
@@ -290,7 +312,9 @@ impl AppendState {
         });
         let identity =
             Stamp { producer_id: self.producer_id, producer_epoch: 0, base_sequence: base_sequence.value() };
-        let outgoing = Outgoing { header: stamp(batch, &identity), payload: batch.payload(), merged };
+        let deadline = self.freshness.deadline(now.moment);
+        let outgoing =
+            Outgoing { header: stamp(batch, &identity), payload: batch.payload(), merged, deadline };
         self.next_sequence = Some(base_sequence.plus(header.records_count));
         self.sent += 1;
         Some(outgoing)
@@ -330,25 +354,32 @@ impl AppendState {
 
     /// What filling the hole at the front needs now. Each demand is made once; its answer comes by `on_markers` or
     /// `on_log_end`.
-    pub(crate) fn next_control(&mut self, now: Instant) -> Option<Control> {
-        self.begin_fill();
+    pub(crate) fn next_control(&mut self, now: Now) -> Option<Control> {
+        if self.must_check(now) {
+            self.is_checking = true;
+            self.asked_at = now.moment;
+            return Some(Control::CheckEnd);
+        }
+        self.begin_fill(now.moment);
+        self.look_again_where_stale(now.moment);
+        let deadline = self.freshness.deadline(now.moment);
         match self.fill {
-            Fill::Look { asked: false, not_before } if not_before.is_none_or(|at| at <= now) => {
+            Fill::Look { asked: false, not_before } if not_before.is_none_or(|at| at <= now.instant) => {
                 self.fill = Fill::Look { asked: true, not_before };
-                Some(Control::ReadEnd)
+                self.ask_for_end(now)
             }
             Fill::Fence => {
                 self.fill = Fill::Fencing;
-                Some(Control::WriteMarkers { count: 1, token: self.token })
+                Some(Control::WriteMarkers { count: 1, token: self.token, deadline })
             }
             Fill::Write { end, measured } => {
                 let count = (end - self.acknowledged).clamp(1, i64::from(MARKERS_PER_REQUEST_MAX)) as u32;
                 self.fill = Fill::Writing { end, measured, count };
-                Some(Control::WriteMarkers { count, token: self.token })
+                Some(Control::WriteMarkers { count, token: self.token, deadline })
             }
-            Fill::Measure { asked: false, not_before } if not_before.is_none_or(|at| at <= now) => {
+            Fill::Measure { asked: false, not_before } if not_before.is_none_or(|at| at <= now.instant) => {
                 self.fill = Fill::Measure { asked: true, not_before };
-                Some(Control::ReadEnd)
+                self.ask_for_end(now)
             }
             Fill::MakeUp => {
                 self.fill = Fill::Leaving;
@@ -363,8 +394,18 @@ impl AppendState {
         }
     }
 
-    /// The answer to the oldest batch in flight: its base offset, or why it was refused.
-    pub(crate) fn on_produced(&mut self, now: Instant, produced: Result<i64, Refusal>) -> Outcome {
+    fn ask_for_end(&mut self, now: Now) -> Option<Control> {
+        self.asked_at = now.moment;
+        Some(Control::ReadEnd)
+    }
+
+    /// The answer to the oldest batch in flight, which was sent at `sent_at`: its base offset, or why it was refused.
+    pub(crate) fn on_produced(
+        &mut self,
+        now: Now,
+        sent_at: Moment,
+        produced: Result<i64, Refusal>,
+    ) -> Outcome {
         if self.failure.is_some() {
             // What came after a failed append fails too, or was appended after one that only looked failed; either way
             // the same batches are sent again and the broker answers a repeat with its first offset.
@@ -373,7 +414,7 @@ impl AppendState {
         }
         let failure = match produced {
             Ok(base_offset) => match self.displacement(base_offset) {
-                None => return self.acknowledge(),
+                None => return self.acknowledge(sent_at),
                 Some(cause) => Failure::TakeOver(cause),
             },
             Err(Refusal::Again(_)) => Failure::Again,
@@ -442,7 +483,7 @@ impl AppendState {
     }
 
     /// The answer to `Control::ReadEnd`.
-    pub(crate) fn on_log_end(&mut self, now: Instant, high_watermark: i64, log_end: i64) -> Outcome {
+    pub(crate) fn on_log_end(&mut self, now: Now, high_watermark: i64, log_end: i64) -> Outcome {
         let is_looking = matches!(self.fill, Fill::Look { .. });
         if high_watermark != log_end {
             self.restless += 1;
@@ -452,7 +493,7 @@ impl AppendState {
                 ));
             }
             let interval = (REST_INTERVAL_MIN * 2u32.pow(self.restless.min(8) - 1)).min(REST_INTERVAL_MAX);
-            let (asked, not_before) = (false, Some(now + interval));
+            let (asked, not_before) = (false, Some(now.instant + interval));
             self.fill = if is_looking {
                 Fill::Look { asked, not_before }
             } else {
@@ -466,6 +507,7 @@ impl AppendState {
             if log_end != self.acknowledged {
                 return Outcome::TakeOver(TakeOverCause::Overtaken);
             }
+            self.freshness.seen(self.asked_at, now.moment);
             self.fill = Fill::Fence;
             return Outcome::Going;
         }
@@ -475,11 +517,41 @@ impl AppendState {
             let (expected, found) = (end + self.delta, log_end + self.delta);
             return Outcome::TakeOver(TakeOverCause::Displaced { expected, found });
         }
+        self.freshness.seen(self.asked_at, now.moment);
         self.acknowledged = log_end;
         if log_end == end {
             return self.finish_fill();
         }
         self.fill = Fill::Write { end, measured: true };
+        Outcome::Going
+    }
+
+    /// Whether the log's end must be looked at before the next batch is sent, since it was seen too long ago. While something is in
+    /// flight its answer will tell.
+    fn must_check(&mut self, now: Now) -> bool {
+        self.fill == Fill::Idle
+            && self.failure.is_none()
+            && self.sent == 0
+            && !self.is_checking
+            && matches!(self.queue.front(), Some(Queued::Batch { .. }))
+            && !self.freshness.holds(now.moment)
+            && self.is_due(now.instant)
+    }
+
+    /// How many batches may be in flight. One where the broker may forget us in between: if it refuses the first for a passing reason
+    /// it would take the second for a first one, in the first one's place.
+    fn window(&self, now: Moment) -> usize {
+        if self.freshness.is_remembered(now) { self.window } else { 1 }
+    }
+
+    /// The answer to `Control::CheckEnd`: the log ends where our last append ended, or somebody else has gone on. What is appended and
+    /// not replicated yet counts as well.
+    pub(crate) fn on_end_checked(&mut self, now: Now, log_end: i64) -> Outcome {
+        self.is_checking = false;
+        if log_end - self.delta != self.acknowledged {
+            return Outcome::TakeOver(TakeOverCause::Overtaken);
+        }
+        self.freshness.seen(self.asked_at, now.moment);
         Outcome::Going
     }
 
@@ -510,8 +582,8 @@ impl AppendState {
         }
     }
 
-    fn begin_fill(&mut self) {
-        if self.fill != Fill::Idle || self.sent > 0 || self.failure.is_some() {
+    fn begin_fill(&mut self, now: Moment) {
+        if self.fill != Fill::Idle || self.sent > 0 || self.failure.is_some() || self.is_checking {
             return;
         }
         if let Some(Queued::Gap { first, end }) = self.queue.front() {
@@ -519,11 +591,26 @@ impl AppendState {
             let makes_up = self.surplus > 0 && *first > self.began_at && end - first >= self.surplus;
             self.fill = if makes_up {
                 Fill::MakeUp
-            } else if self.fenced {
+            } else if self.fenced && self.freshness.holds(now) {
                 Fill::Write { end: *end, measured: false }
             } else {
                 Fill::Look { asked: false, not_before: None }
             };
+        }
+    }
+
+    /// A marker is written only behind an end that was seen recently, like data: a broker that has forgotten our token takes any.
+    fn look_again_where_stale(&mut self, now: Moment) {
+        if self.freshness.holds(now) {
+            return;
+        }
+        let (asked, not_before) = (false, None);
+        let has_begun =
+            matches!(self.queue.front(), Some(Queued::Gap { first, .. }) if *first < self.acknowledged);
+        match self.fill {
+            Fill::Write { .. } if has_begun => self.fill = Fill::Measure { asked, not_before },
+            Fill::Fence | Fill::Write { .. } => self.fill = Fill::Look { asked, not_before },
+            _ => {}
         }
     }
 
@@ -533,20 +620,21 @@ impl AppendState {
         Outcome::Acknowledged { records: 0, bytes: 0 }
     }
 
-    fn acknowledge(&mut self) -> Outcome {
+    fn acknowledge(&mut self, sent_at: Moment) -> Outcome {
         let Some(Queued::Batch { batch, weight_bytes, .. }) = self.queue.pop_front() else {
             return Outcome::Going;
         };
         let header = *batch.header();
         self.sent = self.sent.saturating_sub(1);
         self.acknowledged = header.next_offset();
+        self.freshness.appended(sent_at, header.max_timestamp);
         self.window = IN_FLIGHT_MAX;
         self.attempt = 0;
         Outcome::Acknowledged { records: header.records_count as u64, bytes: weight_bytes as u64 }
     }
 
     /// After a failure: once nothing is in flight any more, does what the failure asks for.
-    fn settle(&mut self, now: Instant) -> Outcome {
+    fn settle(&mut self, now: Now) -> Outcome {
         if self.answered < self.sent {
             return Outcome::Going;
         }
@@ -563,7 +651,9 @@ impl AppendState {
                         "the partition refuses appends for a while".to_owned(),
                     ));
                 }
-                self.retry_at = Some(now + backoff(self.attempt));
+                // It may have been appended all the same (NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT).
+                self.freshness.doubt(now.moment);
+                self.retry_at = Some(now.instant + backoff(self.attempt));
                 Outcome::Going
             }
         }

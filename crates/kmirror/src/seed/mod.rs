@@ -12,20 +12,20 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use kmirror_client::{
-    Client, ClientError, ConfigChange, Connection, KafkaError, Lane, PendingProduce, ProducePartition,
-    ProduceRequest, Retry, TopicId, TopicPartition,
+    Client, ClientError, ConfigChange, Connection, Deadline, KafkaError, Lane, Moment, PendingProduce,
+    ProducePartition, ProduceRequest, Retry, TopicId, TopicPartition,
 };
 use kmirror_codec::{BatchError, Stamp, stamp};
 
 use self::batches::Batches;
 use self::state::{Outcome, Placeholders, Refused, SeedState};
+use crate::append::freshness::FORGOTTEN_AGE_MAX;
 use crate::append::refusal;
 use crate::append::state::Refusal;
 use crate::event::TakeOverFailure;
@@ -64,15 +64,13 @@ impl Seed {
         let connection = self.connection().await?;
         let mut state = SeedState::new(self.from, self.to);
         let mut batches = Batches::default();
-        let mut in_flight: VecDeque<PendingProduce> = VecDeque::new();
-        loop {
-            while let Some(placeholders) = state.next_batch() {
-                in_flight.push_back(self.send(&connection, &mut batches, placeholders).await?);
-            }
-            let Some(answer) = in_flight.pop_front() else {
-                return Err(TakeOverFailure::Again("nothing is in flight".to_owned()));
-            };
+        let mut seen_at = None;
+        while let Some(placeholders) = state.next_batch() {
+            let deadline = self.deadline(seen_at, placeholders.first).await?;
+            let sent_at = Moment::now();
+            let answer = self.send(&connection, &mut batches, placeholders, deadline).await?;
             let outcome = state.on_answer(self.answer(answer).await);
+            seen_at = (state.acknowledged() == placeholders.end()).then_some(sent_at);
             progress.store(state.acknowledged(), Ordering::Relaxed);
             match outcome {
                 Outcome::Going => {}
@@ -83,6 +81,26 @@ impl Seed {
                 }
                 Outcome::Park(parked) => return Err(TakeOverFailure::Park(parked)),
             }
+        }
+        Err(TakeOverFailure::Again("filling the target's head: it ended before its end".to_owned()))
+    }
+
+    /// Until when placeholders may be written at `offset`, where the log was seen to end. They are dated before all time, so a broker
+    /// forgets who wrote them at its next check and takes them from anybody, wherever the log ends by then.
+    async fn deadline(&self, seen_at: Option<Moment>, offset: i64) -> Result<Deadline, TakeOverFailure> {
+        let known = seen_at.map(|seen_at| Deadline::new(seen_at, FORGOTTEN_AGE_MAX));
+        if let Some(deadline) = known.filter(|deadline| !deadline.is_over(Moment::now())) {
+            return Ok(deadline);
+        }
+        let asked_at = Moment::now();
+        let ends = self.client.log_end_offsets(std::slice::from_ref(&self.target)).await;
+        match ends.into_iter().next() {
+            Some((_, Ok(log_end))) if log_end == offset => Ok(Deadline::new(asked_at, FORGOTTEN_AGE_MAX)),
+            Some((_, Ok(log_end))) => Err(TakeOverFailure::Again(format!(
+                "filling the target's head: the log ends at {log_end}, and {offset} comes next"
+            ))),
+            Some((_, Err(error))) => Err(again(error)),
+            None => Err(TakeOverFailure::Again("filling the target's head: no answer".to_owned())),
         }
     }
 
@@ -103,6 +121,7 @@ impl Seed {
         connection: &Connection,
         batches: &mut Batches,
         placeholders: Placeholders,
+        deadline: Deadline,
     ) -> Result<PendingProduce, TakeOverFailure> {
         let batch = batches.get(placeholders.records).await.map_err(unbuilt)?;
         let base_sequence = placeholders.base_sequence().value();
@@ -115,7 +134,7 @@ impl Seed {
             payload: batch.payload(),
         };
         let request = ProduceRequest { timeout: PRODUCE_TIMEOUT, partitions: vec![partition] };
-        connection.submit_produce(request).await.map_err(again)
+        connection.submit_produce_before(request, deadline).await.map_err(again)
     }
 
     async fn answer(&self, pending: PendingProduce) -> Result<i64, Refused> {

@@ -1,6 +1,5 @@
 //! What is known of a head that is being filled, and what is sent next. Pure: no async, no clock.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::append::sequence::Sequence;
@@ -51,64 +50,56 @@ pub(crate) enum Outcome {
 pub(crate) struct SeedState {
     /// The log ends here, as the broker has confirmed.
     acknowledged: i64,
-    /// The first offset that is not in flight.
-    next: i64,
     /// The first offset that is not to be filled.
     to: i64,
     records_max: i32,
-    /// How many batches may be in flight.
-    window: usize,
-    /// In order of offsets.
-    in_flight: VecDeque<Placeholders>,
-    /// The first refusal since the last success; what was in flight behind it is waited for.
-    refused: Option<Refused>,
+    /// One at a time: a broker that forgets the producer in between, after it has refused the first for a passing reason, would take
+    /// the second in its place.
+    in_flight: Option<Placeholders>,
     attempt: u32,
 }
 
 impl SeedState {
     /// Fills `[from, to)` of a log that ends at `from`.
     pub(crate) fn new(from: i64, to: i64) -> SeedState {
-        SeedState {
-            acknowledged: from,
-            next: from,
-            to,
-            records_max: RECORDS_MAX,
-            window: 1,
-            in_flight: VecDeque::new(),
-            refused: None,
-            attempt: 0,
-        }
+        SeedState { acknowledged: from, to, records_max: RECORDS_MAX, in_flight: None, attempt: 0 }
     }
 
     /// The next batch, if one may be sent now.
     pub(crate) fn next_batch(&mut self) -> Option<Placeholders> {
-        if self.refused.is_some() || self.in_flight.len() >= self.window || self.next >= self.to {
+        if self.in_flight.is_some() || self.acknowledged >= self.to {
             return None;
         }
-        let records =
-            i32::try_from(self.to - self.next).map_or(self.records_max, |left| left.min(self.records_max));
-        let batch = Placeholders { first: self.next, records };
-        self.next = batch.end();
-        self.in_flight.push_back(batch);
+        let missing = self.to - self.acknowledged;
+        let records = i32::try_from(missing).map_or(self.records_max, |left| left.min(self.records_max));
+        let batch = Placeholders { first: self.acknowledged, records };
+        self.in_flight = Some(batch);
         Some(batch)
     }
 
-    /// The answer to the oldest batch in flight: its base offset, or why it was refused.
+    /// The answer to the batch in flight: its base offset, or why it was refused.
     pub(crate) fn on_answer(&mut self, answer: Result<i64, Refused>) -> Outcome {
-        let Some(batch) = self.in_flight.pop_front() else { return Outcome::Going };
-        if self.refused.is_none() {
-            match answer {
-                Ok(base_offset) if base_offset == batch.first => return self.acknowledge(batch),
-                Ok(base_offset) => self.refused = Some(Refused::Park(diverged(batch.first, base_offset))),
-                Err(refused) => self.refused = Some(refused),
+        let Some(batch) = self.in_flight.take() else { return Outcome::Going };
+        match answer {
+            Ok(base_offset) if base_offset == batch.first => self.acknowledge(batch),
+            Ok(base_offset) => Outcome::Park(diverged(batch.first, base_offset)),
+            Err(Refused::Unknown(cause)) => Outcome::Unknown(cause),
+            Err(Refused::Park(parked)) => Outcome::Park(parked),
+            Err(Refused::TooLarge(cause)) if batch.records == 1 => {
+                Outcome::Park(Parked::new(ParkReason::TooLarge, cause))
             }
-            // Of the batches behind it none can have got in: their sequences do not follow.
-            self.next = batch.first;
-            if matches!(self.refused, Some(Refused::TooLarge(_))) {
+            Err(Refused::TooLarge(_)) => {
                 self.records_max = batch.records / 2;
+                Outcome::Going
+            }
+            Err(Refused::Again(cause)) => {
+                self.attempt += 1;
+                if self.attempt > ATTEMPTS_MAX {
+                    return Outcome::Unknown(cause);
+                }
+                Outcome::Pause((BACKOFF_MIN * 2u32.pow(self.attempt - 1)).min(BACKOFF_MAX))
             }
         }
-        self.settle()
     }
 
     /// Everything below this offset is filled.
@@ -118,32 +109,8 @@ impl SeedState {
 
     fn acknowledge(&mut self, batch: Placeholders) -> Outcome {
         self.acknowledged = batch.end();
-        self.window = IN_FLIGHT_MAX;
         self.attempt = 0;
         if self.acknowledged >= self.to { Outcome::Filled } else { Outcome::Going }
-    }
-
-    /// After a refusal: once nothing is in flight any more, does what the refusal asks for.
-    fn settle(&mut self) -> Outcome {
-        if !self.in_flight.is_empty() {
-            return Outcome::Going;
-        }
-        match self.refused.take() {
-            None => Outcome::Going,
-            Some(Refused::Unknown(cause)) => Outcome::Unknown(cause),
-            Some(Refused::Park(parked)) => Outcome::Park(parked),
-            Some(Refused::TooLarge(cause)) if self.records_max == 0 => {
-                Outcome::Park(Parked::new(ParkReason::TooLarge, cause))
-            }
-            Some(Refused::TooLarge(_)) => Outcome::Going,
-            Some(Refused::Again(cause)) => {
-                self.attempt += 1;
-                if self.attempt > ATTEMPTS_MAX {
-                    return Outcome::Unknown(cause);
-                }
-                Outcome::Pause((BACKOFF_MIN * 2u32.pow(self.attempt - 1)).min(BACKOFF_MAX))
-            }
-        }
     }
 }
 
@@ -171,10 +138,6 @@ fn diverged(expected: i64, found: i64) -> Parked {
 
 /// As many as make a batch of about 0.8 MB, below the default `max.message.bytes` of 1 MiB.
 pub(super) const RECORDS_MAX: i32 = 1_000_000;
-/// A broker remembers the last five batches of a producer (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`): only a repeat of
-/// one of these is recognised. Before the first success it is one: a partition without state for the producer takes any
-/// first sequence, so a later batch could get in before a failed earlier one.
-const IN_FLIGHT_MAX: usize = 5;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 8;
@@ -187,11 +150,11 @@ mod tests {
         Placeholders { first, records }
     }
 
-    /// A state that has had its first success, so that several batches may be in flight.
+    /// A state that has had its first success.
     fn begun(to: i64) -> SeedState {
         let mut state = SeedState::new(0, to);
         assert_eq!(state.next_batch(), Some(batch(0, RECORDS_MAX)));
-        assert_eq!(state.next_batch(), None, "one until the broker knows the producer");
+        assert_eq!(state.next_batch(), None, "one at a time");
         assert_eq!(state.on_answer(Ok(0)), Outcome::Going);
         state
     }
@@ -200,22 +163,11 @@ mod tests {
     fn batches_are_contiguous_and_the_last_one_is_shorter() {
         let mut state = begun(2_500_000);
         assert_eq!(state.next_batch(), Some(batch(1_000_000, 1_000_000)));
-        assert_eq!(state.next_batch(), Some(batch(2_000_000, 500_000)));
-        assert_eq!(state.next_batch(), None);
         assert_eq!(state.on_answer(Ok(1_000_000)), Outcome::Going);
+        assert_eq!(state.next_batch(), Some(batch(2_000_000, 500_000)));
         assert_eq!(state.acknowledged(), 2_000_000);
         assert_eq!(state.on_answer(Ok(2_000_000)), Outcome::Filled);
-        assert_eq!(state.acknowledged(), 2_500_000);
-    }
-
-    #[test]
-    fn at_most_five_are_in_flight() {
-        let mut state = begun(100_000_000);
-        let sent: Vec<_> = std::iter::from_fn(|| state.next_batch()).collect();
-        assert_eq!(sent.len(), 5);
-        assert_eq!(state.on_answer(Ok(1_000_000)), Outcome::Going);
-        assert_eq!(state.next_batch(), Some(batch(6_000_000, RECORDS_MAX)));
-        assert_eq!(state.next_batch(), None);
+        assert_eq!((state.acknowledged(), state.next_batch()), (2_500_000, None));
     }
 
     #[test]
@@ -234,21 +186,14 @@ mod tests {
         assert_eq!(across.base_sequence().plus(across.records), batch(across.end(), 1).base_sequence());
     }
 
-    /// Answers to what was in flight behind a refused batch say nothing; then the same batches go out again.
     #[test]
-    fn what_follows_a_refused_batch_is_sent_again_in_order() {
+    fn a_refused_batch_is_sent_again() {
         let mut state = begun(10_000_000);
-        let sent: Vec<_> = (0..3).map(|_| state.next_batch()).collect();
+        let sent = state.next_batch();
         let again = || Err(Refused::Again("NOT_ENOUGH_REPLICAS (19)".to_owned()));
-        assert_eq!(state.on_answer(again()), Outcome::Going);
-        assert_eq!(state.next_batch(), None, "nothing while answers are due");
-        let behind = || Err(Refused::Unknown("OUT_OF_ORDER_SEQUENCE_NUMBER (45)".to_owned()));
-        assert_eq!(state.on_answer(behind()), Outcome::Going);
-        assert_eq!(state.on_answer(behind()), Outcome::Pause(BACKOFF_MIN));
-        assert_eq!((0..3).map(|_| state.next_batch()).collect::<Vec<_>>(), sent);
-        assert_eq!(state.on_answer(again()), Outcome::Going);
-        assert_eq!(state.on_answer(behind()), Outcome::Going);
-        assert_eq!(state.on_answer(behind()), Outcome::Pause(BACKOFF_MIN * 2), "longer each time");
+        assert_eq!(state.on_answer(again()), Outcome::Pause(BACKOFF_MIN));
+        assert_eq!(state.next_batch(), sent);
+        assert_eq!(state.on_answer(again()), Outcome::Pause(BACKOFF_MIN * 2), "longer each time");
     }
 
     #[test]
@@ -299,10 +244,8 @@ mod tests {
     fn a_lost_answer_ends_it() {
         let mut state = begun(3_000_000);
         state.next_batch();
-        state.next_batch();
-        assert_eq!(state.on_answer(Err(Refused::Unknown("closed".to_owned()))), Outcome::Going);
-        let other = state.on_answer(Err(Refused::Unknown("closed too".to_owned())));
-        assert_eq!(other, Outcome::Unknown("closed".to_owned()), "the first cause counts");
+        let lost = state.on_answer(Err(Refused::Unknown("closed".to_owned())));
+        assert_eq!(lost, Outcome::Unknown("closed".to_owned()));
         assert_eq!(state.acknowledged(), 1_000_000);
     }
 }

@@ -201,12 +201,17 @@ impl Store {
         }
         let mut attempt = 0;
         loop {
+            let read = if self.topic.is_fresh() { Ok(()) } else { self.refresh().await };
             some = self.settle(some);
             if some.is_empty() {
                 return left;
             }
             attempt += 1;
-            if let Err(error) = self.write(&some, attempt).await {
+            let written = match read {
+                Ok(()) => self.write(&some, attempt).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
                 some.into_iter().for_each(|put| drop(put.answer.send(Err(error.clone()))));
                 return left;
             }

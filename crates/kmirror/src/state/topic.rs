@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kmirror_client::{Client, ClientError, Isolation, KafkaError, OffsetSpec, TopicPartition, Topics};
+use kmirror_client::{
+    Client, ClientError, Deadline, Isolation, KafkaError, Moment, OffsetSpec, TopicPartition, Topics,
+};
 use kmirror_codec::{
     Batch, BatchBuilder, Compression, Entry, Limits, NewRecord, Records, Stamp, Workspace, decompress, split,
     stamp,
@@ -25,6 +27,8 @@ pub(crate) struct StateTopic {
     position: i64,
     /// The sequence after the last batch that any instance has written, if there is one below `position`.
     next_sequence: Option<Sequence>,
+    /// When the request was sent that said where the topic ends.
+    read_at: Option<Moment>,
 }
 
 /// A partition's latest value: `None` where it was deleted.
@@ -49,6 +53,7 @@ impl StateTopic {
             partition,
             position: 0,
             next_sequence: None,
+            read_at: None,
         }))
     }
 
@@ -64,6 +69,7 @@ impl StateTopic {
 
     /// What was written since the last time, oldest first. A batch that cannot be read is an error: nothing may be left out.
     pub(crate) async fn read_keys(&mut self) -> Result<Vec<KeyChange>, StateError> {
+        let asked_at = Moment::now();
         let end = ends::offset(&self.client, &self.partition, OffsetSpec::Latest, Isolation::ReadUncommitted)
             .await
             .map_err(|error| self.unreachable(&error))?;
@@ -115,8 +121,18 @@ impl StateTopic {
             }
         }
         // Only now: what was read before an error is read again.
-        (self.position, self.next_sequence) = (position, next_sequence);
+        (self.position, self.next_sequence, self.read_at) = (position, next_sequence, Some(asked_at));
         Ok(changes)
+    }
+
+    /// Whether the topic was read so recently that it may be written to. A broker that has forgotten the producer of all instances, as
+    /// it does where none has written for a day, takes any sequence: it would not tell that another one has written since.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.write_deadline().is_some_and(|deadline| !deadline.is_over(Moment::now()))
+    }
+
+    fn write_deadline(&self) -> Option<Deadline> {
+        self.read_at.map(|read_at| Deadline::new(read_at, READ_AGE_MAX))
     }
 
     /// Appends one batch of records behind what was read, unless another instance has written since: like data, it carries the next
@@ -131,8 +147,10 @@ impl StateTopic {
         let identity =
             Stamp { producer_id: STATE_PRODUCER_ID, producer_epoch: 0, base_sequence: next.value() };
         let header = stamp(&batch, &identity);
+        // What was never read rests on nothing that could be too old.
+        let deadline = self.write_deadline();
         let appended =
-            self.client.produce_once(&self.partition, header, batch.payload(), WRITE_TIMEOUT).await;
+            self.client.produce_once(&self.partition, header, batch.payload(), WRITE_TIMEOUT, deadline).await;
         let changes = self.read().await?;
         match appended {
             Err(error) if error.kafka_error() != Some(KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER) => {
@@ -236,4 +254,6 @@ fn changes_of(batch: &kmirror_codec::Batch) -> Result<Vec<KeyChange>, kmirror_co
 const FETCH_BYTES_MAX: i32 = 1 << 20;
 /// A record has a few hundred bytes: far below the default `max.message.bytes`.
 pub(super) const RECORDS_PER_BATCH_MAX: usize = 500;
+/// How long ago the topic may have been read when it is written to.
+const READ_AGE_MAX: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);

@@ -13,7 +13,7 @@ pub(crate) mod tail;
 
 use std::time::Duration;
 
-use kmirror_client::{Client, OffsetSpec, TopicId, TopicPartition, Topics, chance};
+use kmirror_client::{Client, Moment, OffsetSpec, TopicId, TopicPartition, Topics, chance};
 use tracing::info;
 
 pub(crate) use self::compare::CompareRules;
@@ -85,6 +85,8 @@ struct Bounds {
     source: SourceBounds,
     target_start: i64,
     target: LogEnds,
+    /// When the request was sent that told it.
+    target_seen_at: Moment,
 }
 
 impl TakeOver {
@@ -107,13 +109,13 @@ impl TakeOver {
     }
 
     async fn judge(&self, recorded: &Recorded) -> Result<TakenOver, TakeOverFailure> {
-        let target = self.rest().await?;
+        let (target, target_seen_at) = self.rest().await?;
         if target.high_watermark < self.target_end_seen {
             self.check_target_id().await?;
         }
         let target_start = self.target_offset(OffsetSpec::Earliest).await?;
         let source = self.source_bounds().await?;
-        let bounds = Bounds { source, target_start, target };
+        let bounds = Bounds { source, target_start, target, target_seen_at };
         let situation = Situation {
             recorded: recorded.clone(),
             predecessor: self.predecessor,
@@ -173,6 +175,7 @@ impl TakeOver {
             surplus: record.lineage.surplus(),
             next_sequence,
             token,
+            seen_at: bounds.target_seen_at,
         };
         let source_end = bounds.source.readable_end;
         Ok(TakenOver { append, record, head, expired: None, last_fetched_epoch: None, source_end })
@@ -257,6 +260,7 @@ impl TakeOver {
             surplus: record.lineage.surplus(),
             next_sequence,
             token,
+            seen_at: bounds.target_seen_at,
         };
         let source_end = bounds.source.readable_end;
         Ok(TakenOver { append, record, head: None, expired, last_fetched_epoch, source_end })
@@ -299,16 +303,17 @@ impl TakeOver {
 
     /// Waits until everything appended to the target is visible. Bounded: a log that somebody keeps writing to never rests,
     /// and that will show in its tail.
-    async fn rest(&self) -> Result<LogEnds, TakeOverFailure> {
+    async fn rest(&self) -> Result<(LogEnds, Moment), TakeOverFailure> {
         let mut waited = Duration::ZERO;
         loop {
+            let asked_at = Moment::now();
             let mut read = ends::read(&self.target_client, std::slice::from_ref(&self.target)).await;
             let ends = read
                 .remove(&self.target)
                 .unwrap_or_else(|| Err("no answer".to_owned()))
                 .map_err(|cause| TakeOverFailure::Again(format!("reading the target's log end: {cause}")))?;
             if ends.high_watermark == ends.log_end {
-                return Ok(ends);
+                return Ok((ends, asked_at));
             }
             if waited >= REST_MAX {
                 return Err(TakeOverFailure::Again(format!(
@@ -384,7 +389,7 @@ impl TakeOver {
                 }
             }
         }
-        if next_sequence != found.next_sequence && self.rest().await? != ends {
+        if next_sequence != found.next_sequence && self.rest().await?.0 != ends {
             return Err(TakeOverFailure::Again("the target's log moved while its end was read".to_owned()));
         }
         let owner = format_args!("{} {}", self.target_client.config().client_id, self.target);

@@ -106,7 +106,7 @@ impl RecordTopic {
                 problem: format!("a record of {} cannot be built: {error}", self.name).into(),
             })?;
             let header = stamp(&batch, &NOBODY);
-            self.client.produce_once(&partition, header, batch.payload(), TIMEOUT).await?;
+            self.client.produce_once(&partition, header, batch.payload(), TIMEOUT, None).await?;
         }
         Ok(())
     }

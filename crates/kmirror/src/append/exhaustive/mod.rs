@@ -19,13 +19,12 @@ mod explore;
 pub(super) mod owner;
 mod world;
 
-use std::time::Instant;
-
 use kmirror_client::clock;
 
 use self::broker::Source;
 use self::checks::Violation;
 use self::explore::explore;
+use super::now::Now;
 
 /// What is explored.
 #[derive(Clone, Debug)]
@@ -33,7 +32,7 @@ struct Rules {
     source: Source,
     omit: Option<Omit>,
     bounds: Bounds,
-    now: Instant,
+    now: Now,
 }
 
 /// How often something may happen.
@@ -95,6 +94,8 @@ enum Omit {
     TokenAboveAll,
     /// Markers that were refused or not answered are never sent again.
     NoSecondMarkers,
+    /// Nothing is written unless the log was seen to end where its owner believes since the leader may have forgotten a producer.
+    Freshness,
 }
 
 const BOUNDS: Bounds = Bounds {
@@ -110,7 +111,7 @@ const THREE_TAKE_OVERS: Bounds = Bounds { take_overs: 3, losses: 1, fail_overs: 
 
 impl Rules {
     fn of(source: &str) -> Rules {
-        Rules { source: Source::of(source), omit: None, bounds: BOUNDS, now: clock::now() }
+        Rules { source: Source::of(source), omit: None, bounds: BOUNDS, now: Now::of_test() }
     }
 }
 
@@ -160,6 +161,13 @@ fn producers_that_are_forgotten_go_on_by_what_the_log_shows() {
     for source in ["##", ".#", "#.#", "..#", "#..#"] {
         is_safe(Rules { bounds, ..Rules::of(source) });
     }
+}
+
+#[test]
+fn an_owner_that_wakes_when_the_leader_has_forgotten_all_of_them_doubles_a_record() {
+    let bounds = Bounds { expiries: 1, fail_overs: 0, losses: 0, refusals: 0, ..BOUNDS };
+    let rules = Rules { omit: Some(Omit::Freshness), bounds, ..Rules::of("##") };
+    assert!(matches!(violation_of(rules), Violation::LostOrDoubled { .. }));
 }
 
 #[test]

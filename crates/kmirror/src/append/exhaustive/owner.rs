@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::hash::Hash;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kmirror_codec::BatchHeader;
 
 use super::broker::{Entry, Source, Tenure, records};
 use super::{Omit, Rules};
+use crate::append::now::Now;
 use crate::append::sequence::Sequence;
 use crate::append::state::{AppendState, Control};
 use crate::lineage::Lineage;
@@ -84,6 +85,7 @@ pub(super) enum Request {
         in_place: bool,
     },
     ReadEnd,
+    CheckEnd,
     /// `version`: what it is to replace.
     Record {
         lineage: Lineage,
@@ -107,6 +109,10 @@ pub(super) enum Answer {
     Again,
     /// The log end; the high watermark is read after it, and they must be equal.
     End {
+        log_end: i64,
+    },
+    /// The log end, whatever the high watermark.
+    Checked {
         log_end: i64,
     },
     Recorded,
@@ -151,6 +157,15 @@ impl Owner {
 }
 
 impl Request {
+    pub(super) fn only_reads(&self) -> bool {
+        matches!(self, Request::ReadEnd | Request::CheckEnd)
+    }
+
+    /// Whether it would stand in the target's log.
+    pub(super) fn appends(&self) -> bool {
+        matches!(self, Request::Data { .. } | Request::Markers { .. })
+    }
+
     pub(super) fn token(&self) -> Option<i32> {
         if let Request::Markers { token, .. } = self { Some(*token) } else { None }
     }
@@ -168,7 +183,7 @@ impl Appending {
         let source = header.base_timestamp;
         let expected = source + self.lineage.last().delta();
         if rules.omit == Some(Omit::WaitForAppends) && self.is_alone(source, rules) {
-            self.state.on_produced(long_ago(rules), Ok(expected));
+            self.state.on_produced(long_ago(rules), rules.now.moment, Ok(expected));
         }
         Some(Request::Data { source, sequence: header.base_sequence, expected })
     }
@@ -194,7 +209,8 @@ impl Appending {
                 self.leaves = true;
                 None
             }
-            Control::WriteMarkers { count, token } => {
+            Control::CheckEnd => Some(Request::CheckEnd),
+            Control::WriteMarkers { count, token, .. } => {
                 let is_first = self.sent_markers == 0;
                 let hole = (rules.source.hole_end(position) - position) as u32;
                 let count = if is_first && rules.omit == Some(Omit::FirstMarkerAlone) { hole } else { count };
@@ -276,10 +292,10 @@ fn record(offset: i64, source: i64) -> OwnedRecord {
 }
 
 /// Everything is due at any time: what is asked for later than what is answered by far.
-pub(super) fn due(rules: &Rules) -> Instant {
-    rules.now + Duration::from_secs(3_600)
+pub(super) fn due(rules: &Rules) -> Now {
+    Now { instant: rules.now.instant + Duration::from_secs(3_600), ..rules.now }
 }
 
-pub(super) fn long_ago(rules: &Rules) -> Instant {
+pub(super) fn long_ago(rules: &Rules) -> Now {
     rules.now
 }

@@ -69,8 +69,8 @@ pub(super) enum Step {
     ElectUncleanly {
         end: i64,
     },
-    /// Nothing was appended for so long that the leader forgets the flow's producers. No connection lives that long without a
-    /// request (`connections.max.idle.ms`).
+    /// The leader forgets the flow's producers: their newest records are old. Where an owner has not written a request by then, what it
+    /// has seen of the log is too old to write it.
     ForgetProducers,
 }
 
@@ -127,10 +127,9 @@ impl World {
         if self.unclean_elections < rules.bounds.unclean_elections {
             steps.extend((0..self.broker.high_watermark).map(|end| Step::ElectUncleanly { end }));
         }
-        let is_quiet = self.late.is_empty()
+        let is_quiet = !self.late.iter().any(Request::appends)
             && self.broker.high_watermark == self.broker.end()
-            && self.broker.remembers_anything()
-            && self.owners.iter().all(|owner| matches!(owner.phase, Phase::Away));
+            && self.broker.remembers_anything();
         if is_quiet && self.expiries < rules.bounds.expiries {
             steps.push(Step::ForgetProducers);
         }
@@ -227,6 +226,9 @@ impl World {
             Step::ForgetProducers => {
                 self.expiries += 1;
                 self.broker.forget_producers();
+                if rules.omit != Some(Omit::Freshness) {
+                    self.drop_stale();
+                }
             }
         }
         (0..self.owners.len()).try_for_each(|owner| self.go_on(owner, rules))
@@ -304,6 +306,7 @@ impl World {
             surplus: if rules.omit == Some(Omit::MakeUp) { 0 } else { found.lineage.surplus() },
             next_sequence: next_sequence.map(|next| Sequence::after(next, 0)),
             token,
+            seen_at: rules.now.moment,
         };
         let mut state = AppendState::new(DATA_PRODUCER_ID, start);
         if rules.omit == Some(Omit::WindowOfOne) {
@@ -328,9 +331,21 @@ impl World {
         let owner = &mut self.owners[index];
         owner.phase = Phase::Away;
         let sent = std::mem::take(&mut owner.requests);
-        let unexecuted =
-            sent.into_iter().filter(|sent| sent.answer.is_none() && sent.request != Request::ReadEnd);
+        let unexecuted = sent.into_iter().filter(|sent| sent.answer.is_none() && !sent.request.only_reads());
         self.late.extend(unexecuted.map(|sent| sent.request));
+    }
+
+    /// What was not written yet is not written any more, and whoever has not begun to append has seen too long ago where the log ends.
+    fn drop_stale(&mut self) {
+        for index in 0..self.owners.len() {
+            let owner = &self.owners[index];
+            let is_beginning = matches!(owner.phase, Phase::Recording { .. } | Phase::HalfRead { .. });
+            let appends = |sent: &InFlight| sent.answer.is_none() && sent.request.appends();
+            if is_beginning || owner.requests.iter().any(appends) {
+                self.forget(index);
+            }
+        }
+        self.late.retain(|request| !request.appends());
     }
 
     /// Who waits for an answer to something that is gone does not get it.
@@ -380,6 +395,7 @@ impl World {
     fn on_leader(&mut self, request: &Request, rules: &Rules) -> Result<Answer, Violation> {
         match request {
             Request::ReadEnd => Ok(Answer::End { log_end: self.broker.end() }),
+            Request::CheckEnd => Ok(Answer::Checked { log_end: self.broker.end() }),
             Request::Record { version, .. }
                 if *version != self.broker.version && rules.omit != Some(Omit::CompareAndRecord) =>
             {
@@ -485,7 +501,7 @@ impl World {
                         }
                         Outcome::Going
                     }
-                    produced => appending.state.on_produced(now, produced),
+                    produced => appending.state.on_produced(now, now.moment, produced),
                 }
             }
             (Phase::Appending(appending), Request::Markers { token, .. }, answer) => {
@@ -497,6 +513,9 @@ impl World {
             }
             (Phase::Appending(appending), Request::ReadEnd, Answer::End { log_end }) => {
                 appending.state.on_log_end(now, log_end, log_end)
+            }
+            (Phase::Appending(appending), Request::CheckEnd, Answer::Checked { log_end }) => {
+                appending.state.on_end_checked(now, log_end)
             }
             _ => Outcome::Going,
         };

@@ -1,6 +1,5 @@
 //! When tiny batches are merged, and that nothing else changes by it. What a merged batch is, the codec's tests say.
 
-use kmirror_client::clock;
 use kmirror_codec::{BatchHeader, Compression, GapReason};
 
 use super::*;
@@ -18,7 +17,7 @@ fn tiny_batches_that_wait_leave_as_one() {
     waiting.gap(105, 106);
     assert_eq!(waiting.send(), [(101, 4)], "up to the hole");
     let weight_bytes = weight_bytes + TestBatch::dense(104, 105).build().bytes().len();
-    let acknowledged = waiting.state.on_produced(waiting.now, Ok(101));
+    let acknowledged = waiting.state.on_produced(waiting.now, waiting.now.moment, Ok(101));
     assert_eq!(acknowledged, Outcome::Acknowledged { records: 4, bytes: weight_bytes as u64 });
     assert_eq!(waiting.state.acknowledged(), 105);
 }
@@ -73,7 +72,7 @@ fn what_was_sent_is_sent_again_as_it_was() {
     waiting.push([TestBatch::dense(4, 5)]);
     for _ in 0..2 {
         let again = Err(Refusal::Again("not enough replicas".to_owned()));
-        waiting.state.on_produced(waiting.now, again);
+        waiting.state.on_produced(waiting.now, waiting.now.moment, again);
     }
     waiting.now += BACKOFF_MAX;
     assert_eq!(waiting.send(), [(1, 2), (3, 1), (4, 1)]);
@@ -92,8 +91,9 @@ fn a_merged_batch_that_is_refused_is_sent_in_its_parts() {
         waiting.acknowledge(0);
         waiting.push([TestBatch::dense(1, 2), TestBatch::dense(2, 3)]);
         let sent = waiting.send().len();
-        let outcomes: Vec<_> =
-            (0..sent).map(|_| waiting.state.on_produced(waiting.now, refusal(reason))).collect();
+        let outcomes: Vec<_> = (0..sent)
+            .map(|_| waiting.state.on_produced(waiting.now, waiting.now.moment, refusal(reason)))
+            .collect();
         outcomes.into_iter().next_back()
     };
     let taken_over = refused(true, ParkReason::Rejected);
@@ -108,13 +108,20 @@ fn a_merged_batch_that_is_refused_is_sent_in_its_parts() {
 
 struct Waiting {
     state: AppendState,
-    now: Instant,
+    now: Now,
 }
 
 impl Waiting {
     fn at(position: i64) -> Waiting {
-        let start = AppendStart { position, delta: 0, surplus: 0, next_sequence: None, token: 4 };
-        Waiting { state: AppendState::new(7, start).merging(1 << 20), now: clock::now() }
+        let start = AppendStart {
+            position,
+            delta: 0,
+            surplus: 0,
+            next_sequence: None,
+            token: 4,
+            seen_at: Now::of_test().moment,
+        };
+        Waiting { state: AppendState::new(7, start).merging(1 << 20), now: Now::of_test() }
     }
 
     /// Their bytes.
@@ -142,7 +149,7 @@ impl Waiting {
     }
 
     fn acknowledge(&mut self, base_offset: i64) {
-        let outcome = self.state.on_produced(self.now, Ok(base_offset));
+        let outcome = self.state.on_produced(self.now, self.now.moment, Ok(base_offset));
         assert!(matches!(outcome, Outcome::Acknowledged { .. }), "{outcome:?}");
     }
 }

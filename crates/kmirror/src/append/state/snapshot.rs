@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::{AppendState, Failure, Fill, Queued};
+use super::{AppendState, Failure, Fill, Now, Queued};
 
 /// Pauses are left out: in the model everything is due at any time.
 impl Hash for AppendState {
@@ -29,6 +29,7 @@ impl Hash for AppendState {
             Fill::MakeUp => 7.hash(hasher),
             Fill::Leaving => 8.hash(hasher),
         }
+        (self.is_checking, self.freshness.is_doubted()).hash(hasher);
         match &self.failure {
             None => 0.hash(hasher),
             Some(Failure::Again) => 1.hash(hasher),
@@ -46,5 +47,6 @@ impl AppendState {
     /// Lets more than one batch be in flight before the first success.
     pub(in crate::append) fn widen_window(&mut self) {
         self.window = super::IN_FLIGHT_MAX;
+        self.freshness.appended(Now::of_test().moment, i64::MAX);
     }
 }

@@ -1,6 +1,5 @@
 //! What [`AppendState`] asks for, step by step. That this is enough is for `append/model.rs` to show.
 
-use kmirror_client::clock;
 use kmirror_codec::{BatchHeader, GapReason};
 
 use super::*;
@@ -64,11 +63,11 @@ fn a_shifted_target_is_appended_to_at_its_own_offsets() {
     assert_eq!(script.state.acknowledged(), 102);
     assert_eq!(script.control(), Some(Control::ReadEnd));
     assert_eq!(script.log_end(42), Outcome::Going);
-    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 1, token: 4 }));
+    script.writes_markers(1);
     script.state.on_markers(Ok(()));
     assert_eq!(script.control(), Some(Control::ReadEnd));
     assert_eq!(script.log_end(43), Outcome::Going);
-    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 2, token: 4 }));
+    script.writes_markers(2);
     script.state.on_markers(Ok(()));
     assert_eq!(script.control(), Some(Control::ReadEnd));
     assert!(matches!(script.log_end(45), Outcome::Acknowledged { .. }));
@@ -90,7 +89,7 @@ fn after_a_refusal_everything_in_flight_is_answered_and_sent_again_unchanged() {
             assert_eq!(script.produced(later.clone()), Outcome::Going);
         }
         assert_eq!(script.send_all(), [0; 0], "a pause");
-        assert_eq!(script.state.wakes_at(), Some(script.now + BACKOFF_MIN));
+        assert_eq!(script.state.wakes_at(), Some(script.now.instant + BACKOFF_MIN));
         script.now += BACKOFF_MIN;
         assert_eq!(script.send_all(), [102, 104, 106, 108, 110]);
         for base_offset in [102, 104, 106, 108, 110] {
@@ -118,9 +117,9 @@ fn pauses_grow_until_the_leader_is_looked_for_and_begin_anew_with_a_success() {
                 other => panic!("{other:?}"),
             }
             let wakes_at = script.state.wakes_at().expect("a pause");
-            pauses.push((wakes_at - script.now).as_millis());
+            pauses.push((wakes_at - script.now.instant).as_millis());
             assert!(pauses.len() <= 8, "endless: {pauses:?}");
-            script.now = wakes_at;
+            script.now += wakes_at - script.now.instant;
         }
         let expected: &[u128] =
             if round == 0 { &[50, 100, 200, 400, 800] } else { &[50, 100, 200, 400, 800, 1000, 1000, 1000] };
@@ -162,7 +161,7 @@ fn the_first_marker_goes_alone_and_the_log_end_says_what_is_missing() {
     assert_eq!(script.control(), Some(Control::ReadEnd), "does the log still end at the hole?");
     assert_eq!((script.control(), script.send_all().len()), (None, 0));
     assert_eq!(script.log_end(104), Outcome::Going);
-    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 1, token: 4 }));
+    script.writes_markers(1);
     assert_eq!((script.control(), script.send_all().len()), (None, 0), "each demand is made once");
     assert_eq!(script.state.on_markers(Ok(())), Outcome::Going);
     assert_eq!(script.control(), Some(Control::ReadEnd));
@@ -170,7 +169,7 @@ fn the_first_marker_goes_alone_and_the_log_end_says_what_is_missing() {
     // An earlier owner's late request has added two.
     assert_eq!(script.log_end(107), Outcome::Going);
     assert_eq!(script.state.acknowledged(), 107);
-    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 3, token: 4 }));
+    script.writes_markers(3);
     assert_eq!((script.control(), script.send_all().len()), (None, 0));
     assert_eq!(script.state.on_markers(Ok(())), Outcome::Going);
     assert_eq!(script.control(), Some(Control::ReadEnd), "it may have done so again before our first");
@@ -193,7 +192,7 @@ fn a_hole_of_one_offset_is_filled_by_the_first_marker() {
 fn later_holes_take_one_round_trip() {
     let mut script = Script::fenced();
     script.push_gap(10, 14);
-    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 4, token: 4 }));
+    script.writes_markers(4);
     assert!(matches!(script.state.on_markers(Ok(())), Outcome::Acknowledged { .. }));
     assert_eq!((script.control(), script.state.acknowledged()), (None, 14));
 }
@@ -212,7 +211,7 @@ fn long_holes_take_several_requests() {
                 script.state.on_markers(Ok(()));
             }
             Control::ReadEnd => drop(script.log_end(end)),
-            Control::MakeUp => panic!("there is nothing to make up for"),
+            Control::MakeUp | Control::CheckEnd => panic!("there is no need for {control:?}"),
         }
     }
     assert_eq!(counts, [1, 10_000, 10_000, 4_999]);
@@ -245,7 +244,10 @@ fn where_somebody_has_gone_on_no_marker_is_sent() {
         assert_eq!(script.control(), Some(Control::ReadEnd));
         // Not at rest yet: what counts is where it comes to rest.
         assert_eq!(script.state.on_log_end(script.now, log_end - 1, log_end), Outcome::Going);
-        assert_eq!((script.control(), script.state.wakes_at()), (None, Some(script.now + REST_INTERVAL_MIN)));
+        assert_eq!(
+            (script.control(), script.state.wakes_at()),
+            (None, Some(script.now.instant + REST_INTERVAL_MIN))
+        );
         script.now += REST_INTERVAL_MIN;
         assert_eq!(script.control(), Some(Control::ReadEnd));
         assert_eq!(script.log_end(log_end), Outcome::TakeOver(TakeOverCause::Overtaken));
@@ -261,7 +263,7 @@ fn a_log_that_does_not_rest_is_asked_again() {
     assert_eq!(script.state.on_log_end(script.now, 11, 14), Outcome::Going);
     assert_eq!(script.state.acknowledged(), 10, "what is not replicated may be lost yet");
     assert_eq!(script.control(), None);
-    assert_eq!(script.state.wakes_at(), Some(script.now + REST_INTERVAL_MIN));
+    assert_eq!(script.state.wakes_at(), Some(script.now.instant + REST_INTERVAL_MIN));
     script.now += REST_INTERVAL_MIN;
     assert_eq!(script.control(), Some(Control::ReadEnd));
     assert!(matches!(script.log_end(14), Outcome::Acknowledged { .. }));
@@ -276,14 +278,17 @@ fn a_log_that_never_rests_is_taken_over_after_a_bounded_time() {
     loop {
         assert_eq!(script.control(), Some(Control::ReadEnd));
         match script.state.on_log_end(script.now, 11, 14) {
-            Outcome::Going => script.now = script.state.wakes_at().expect("it will ask again"),
+            Outcome::Going => {
+                let wakes_at = script.state.wakes_at().expect("it will ask again");
+                script.now += wakes_at - script.now.instant;
+            }
             outcome => {
                 assert!(matches!(outcome, Outcome::TakeOver(TakeOverCause::LeaderUnknown(_))), "{outcome:?}");
                 break;
             }
         }
     }
-    let waited = script.now - begun;
+    let waited = script.now.instant - begun.instant;
     assert!(waited > Duration::from_secs(20) && waited < Duration::from_secs(60), "{waited:?}");
 }
 
@@ -292,11 +297,11 @@ fn neighbouring_gaps_are_filled_as_one_until_filling_begins() {
     let mut script = Script::fenced();
     script.push_gap(10, 12);
     script.push_gap(12, 15);
-    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 5, token: 4 }));
+    script.writes_markers(5);
     script.push_gap(15, 16);
     script.push_gap(16, 18);
     assert!(matches!(script.state.on_markers(Ok(())), Outcome::Acknowledged { .. }));
-    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 3, token: 4 }));
+    script.writes_markers(3);
     // Behind a batch gaps are neighbours as well.
     script.state.on_markers(Ok(()));
     script.push_batch(18, 19);
@@ -304,14 +309,21 @@ fn neighbouring_gaps_are_filled_as_one_until_filling_begins() {
     script.push_gap(20, 22);
     script.send_all();
     script.produced(Ok(18));
-    assert_eq!(script.control(), Some(Control::WriteMarkers { count: 3, token: 4 }));
+    script.writes_markers(3);
 }
 
 #[test]
 fn a_hole_of_at_least_the_surplus_is_left_to_a_take_over() {
     for (length, expected) in [(1, false), (2, true), (5, true)] {
         for is_fenced in [false, true] {
-            let start = AppendStart { position: 9, delta: 2, surplus: 2, next_sequence: None, token: 4 };
+            let start = AppendStart {
+                position: 9,
+                delta: 2,
+                surplus: 2,
+                next_sequence: None,
+                token: 4,
+                seen_at: Now::of_test().moment,
+            };
             let mut script = Script::starting(start);
             if is_fenced {
                 script.push_gap(9, 10);
@@ -328,7 +340,14 @@ fn a_hole_of_at_least_the_surplus_is_left_to_a_take_over() {
         }
     }
     // The take-over that led here has looked at this one.
-    let start = AppendStart { position: 9, delta: 2, surplus: 2, next_sequence: None, token: 4 };
+    let start = AppendStart {
+        position: 9,
+        delta: 2,
+        surplus: 2,
+        next_sequence: None,
+        token: 4,
+        seen_at: Now::of_test().moment,
+    };
     let mut script = Script::starting(start);
     script.push_gap(9, 19);
     assert_eq!(script.control(), Some(Control::ReadEnd));
@@ -367,23 +386,123 @@ fn items_that_are_not_the_next_are_refused() {
     }
 }
 
+#[test]
+fn what_was_seen_too_long_ago_is_looked_at_before_the_next_batch() {
+    let mut script = Script::going(2);
+    script.now += Duration::from_secs(9);
+    assert_eq!(script.control(), None);
+    script.now += Duration::from_secs(1);
+    assert_eq!(script.send_all(), [0; 0]);
+    assert_eq!(script.control(), Some(Control::CheckEnd));
+    assert_eq!((script.control(), script.send_all().len()), (None, 0), "each demand is made once");
+    assert_eq!(script.state.on_end_checked(script.now, 102), Outcome::Going);
+    assert_eq!(script.send_all(), [102, 104]);
+    // Somebody else has gone on, or what was appended is gone.
+    for log_end in [104, 101] {
+        let mut script = Script::going(1);
+        script.now += Duration::from_secs(60);
+        assert_eq!(script.control(), Some(Control::CheckEnd));
+        let overtaken = Outcome::TakeOver(TakeOverCause::Overtaken);
+        assert_eq!(script.state.on_end_checked(script.now, log_end), overtaken, "{log_end}");
+    }
+}
+
+#[test]
+fn an_answer_is_as_old_as_its_request() {
+    let mut script = Script::going(2);
+    let sent_at = script.now.moment;
+    assert_eq!(script.send_all(), [102, 104]);
+    script.now += Duration::from_secs(60);
+    assert_eq!(script.control(), None, "the answers will tell");
+    for base_offset in [102, 104] {
+        script.state.on_produced(script.now, sent_at, Ok(base_offset));
+    }
+    script.push_batch(106, 108);
+    assert_eq!(script.send_all(), [0; 0], "the process was frozen, and the answers lay in its socket");
+    assert_eq!(script.control(), Some(Control::CheckEnd));
+}
+
+#[test]
+fn a_batch_may_be_written_as_long_as_what_was_seen_holds() {
+    let mut script = Script::going(1);
+    script.now += Duration::from_secs(4);
+    let deadline = script.state.next_batch(script.now).expect("due").deadline;
+    assert!(!deadline.is_over((script.now + Duration::from_secs(5)).moment));
+    assert!(deadline.is_over((script.now + Duration::from_secs(6)).moment));
+}
+
+#[test]
+fn old_batches_go_one_by_one() {
+    let mut script = Script::new(100, None);
+    script.now += Duration::from_secs(30 * 86_400);
+    script.state.freshness = Freshness::new(script.now.moment, PRODUCER_EXPIRATION_DEFAULT);
+    (0..4).for_each(|index| script.push_batch(100 + 2 * index, 102 + 2 * index));
+    for base in [100, 102, 104] {
+        assert_eq!(script.send_all(), [base as i32]);
+        assert!(matches!(script.produced(Ok(base)), Outcome::Acknowledged { records: 2, .. }));
+    }
+    script.now += Duration::from_secs(3);
+    assert_eq!((script.send_all().len(), script.control()), (0, Some(Control::CheckEnd)));
+    // Refused, and perhaps appended all the same: a broker that has forgotten us would append it again.
+    script.state.on_end_checked(script.now, 106);
+    assert_eq!(script.send_all(), [106]);
+    script.produced(again());
+    script.now += BACKOFF_MIN;
+    assert_eq!((script.send_all().len(), script.control()), (0, Some(Control::CheckEnd)));
+}
+
+#[test]
+fn no_marker_is_written_behind_an_end_that_was_seen_too_long_ago() {
+    let mut script = Script::fenced();
+    let position = script.state.acknowledged();
+    script.push_gap(position, position + 3);
+    script.now += Duration::from_secs(10);
+    assert_eq!(script.control(), Some(Control::ReadEnd), "the fence may be forgotten");
+    assert_eq!(script.log_end(position), Outcome::Going);
+    script.now += Duration::from_secs(10);
+    assert_eq!(script.control(), Some(Control::ReadEnd), "the answer took too long");
+    assert_eq!(script.log_end(position), Outcome::Going);
+    script.writes_markers(1);
+    script.state.on_markers(Ok(()));
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert_eq!(script.log_end(position + 1), Outcome::Going);
+    script.now += Duration::from_secs(10);
+    assert_eq!(script.control(), Some(Control::ReadEnd));
+    assert_eq!(script.log_end(position + 1), Outcome::Going);
+    script.writes_markers(2);
+}
+
 /// A partition whose clock is turned by hand.
 struct Script {
     state: AppendState,
-    now: Instant,
+    now: Now,
 }
 
 impl Script {
     fn new(position: i64, next_sequence: Option<Sequence>) -> Script {
-        Script::starting(AppendStart { position, delta: 0, surplus: 0, next_sequence, token: 4 })
+        Script::starting(AppendStart {
+            position,
+            delta: 0,
+            surplus: 0,
+            next_sequence,
+            token: 4,
+            seen_at: Now::of_test().moment,
+        })
     }
 
     fn shifted(position: i64, delta: i64) -> Script {
-        Script::starting(AppendStart { position, delta, surplus: 0, next_sequence: None, token: 4 })
+        Script::starting(AppendStart {
+            position,
+            delta,
+            surplus: 0,
+            next_sequence: None,
+            token: 4,
+            seen_at: Now::of_test().moment,
+        })
     }
 
     fn starting(start: AppendStart) -> Script {
-        Script { state: AppendState::new(7, start), now: clock::now() }
+        Script { state: AppendState::new(7, start), now: Now::of_test() }
     }
 
     /// Something is acknowledged up to offset 102, and `batches` of two records are queued.
@@ -423,7 +542,14 @@ impl Script {
     }
 
     fn produced(&mut self, produced: Result<i64, Refusal>) -> Outcome {
-        self.state.on_produced(self.now, produced)
+        self.state.on_produced(self.now, self.now.moment, produced)
+    }
+
+    fn writes_markers(&mut self, expected: u32) {
+        match self.control() {
+            Some(Control::WriteMarkers { count, token: 4, .. }) => assert_eq!(count, expected),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn control(&mut self) -> Option<Control> {
@@ -438,7 +564,7 @@ impl Script {
     fn fence_at(&mut self, log_end: i64) {
         assert_eq!(self.control(), Some(Control::ReadEnd));
         self.log_end(log_end);
-        assert_eq!(self.control(), Some(Control::WriteMarkers { count: 1, token: 4 }));
+        self.writes_markers(1);
         self.state.on_markers(Ok(()));
         assert_eq!(self.control(), Some(Control::ReadEnd));
         assert!(matches!(self.log_end(log_end + 1), Outcome::Acknowledged { .. }));
@@ -448,7 +574,7 @@ impl Script {
     fn fence(&mut self) {
         assert_eq!(self.control(), Some(Control::ReadEnd));
         self.log_end(self.state.acknowledged());
-        assert_eq!(self.control(), Some(Control::WriteMarkers { count: 1, token: 4 }));
+        self.writes_markers(1);
         assert_eq!(self.state.on_markers(Ok(())), Outcome::Going);
     }
 
@@ -463,7 +589,7 @@ impl Script {
                     self.state.on_markers(Ok(()));
                 }
                 Control::ReadEnd => drop(self.log_end(log_end)),
-                Control::MakeUp => panic!("there is nothing to make up for"),
+                Control::MakeUp | Control::CheckEnd => panic!("there is no need for {control:?}"),
             }
         }
         assert_eq!(self.state.acknowledged(), end);
