@@ -33,6 +33,7 @@ pub struct ClusterBuilder {
     /// What brokers are called where there are no sockets.
     name: Option<String>,
     seed: Option<u64>,
+    producer_expiry: Option<(Duration, Duration)>,
 }
 
 /// A running cluster. It ends with this handle.
@@ -149,6 +150,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Lets partitions forget a producer when the newest record of its last batch is of this age (`producer.id.expiration.ms`), and look
+    /// for that so often (`producer.id.expiration.check.interval.ms`). Default: a day, and ten minutes.
+    pub fn producer_expiry(mut self, age: Duration, check_interval: Duration) -> ClusterBuilder {
+        self.producer_expiry = Some((age, check_interval));
+        self
+    }
+
     /// Binds no socket: brokers are called `NAME-1:9092`, `NAME-2:9092` and so on, and are reached by
     /// [`EmbeddedCluster::connect`] alone.
     pub fn without_sockets(mut self, name: &str) -> ClusterBuilder {
@@ -181,6 +189,10 @@ impl ClusterBuilder {
         let mut state = State::new(cluster_id, self.profile, brokers);
         state.machine = machine;
         state.partition_bytes_max = self.partition_bytes_max;
+        if let Some((age, interval)) = self.producer_expiry {
+            let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+            (state.expiry.age_ms, state.expiry.interval_ms) = (ms(age), ms(interval));
+        }
         let delay_ms = self.group_initial_rebalance_delay.as_millis();
         state.groups.initial_delay_ms = i64::from(i32::try_from(delay_ms).unwrap_or(i32::MAX));
         (state.users, state.authorizer) = (self.users, self.authorizer);
@@ -210,6 +222,7 @@ impl EmbeddedCluster {
             authorizer: Authorizer::default(),
             name: None,
             seed: None,
+            producer_expiry: None,
         }
     }
 
@@ -374,6 +387,17 @@ impl EmbeddedCluster {
         self.with_partition(topic, partition, |partition| {
             partition.holds_replication = holds;
             partition.replicate();
+        })
+    }
+
+    /// Replaces all replicas of a partition by new ones, as by a reassignment: they know of producers what the log still shows.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn replace_replicas(&self, topic: &str, partition: i32) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| {
+            partition.log.rebuild_producers();
+            partition.begin_epoch();
         })
     }
 

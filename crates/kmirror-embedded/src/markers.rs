@@ -19,10 +19,11 @@ enum Marked {
 impl State {
     /// Lets happen what is due by the clock, or by replicas that have caught up. Cheap where no transaction is open.
     pub(crate) fn pass_time(&mut self) {
+        let now_ms = self.now_ms();
+        self.expire_producers(now_ms);
         if self.transactions.is_at_rest() {
             return;
         }
-        let now_ms = self.now_ms();
         self.transactions.abort_timed_out(&mut self.producer_ids, now_ms);
         self.write_markers();
     }

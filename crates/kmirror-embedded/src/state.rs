@@ -32,6 +32,7 @@ pub(crate) struct State {
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) expiry: ProducerExpiry,
     /// Where time and chance come from.
     pub(crate) machine: Machine,
     /// How far the cluster's clock is ahead of the machine's.
@@ -43,6 +44,24 @@ pub(crate) struct State {
     /// Who may connect; everybody, if there is nobody here.
     pub(crate) users: Users,
     pub(crate) authorizer: Authorizer,
+}
+
+/// When partitions forget producers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProducerExpiry {
+    /// How old the newest record of a producer's last batch is then (`producer.id.expiration.ms`).
+    pub(crate) age_ms: i64,
+    /// How often brokers look (`producer.id.expiration.check.interval.ms`).
+    pub(crate) interval_ms: i64,
+    /// When they looked last.
+    checked_ms: i64,
+}
+
+impl Default for ProducerExpiry {
+    /// As in Kafka: a day, and ten minutes.
+    fn default() -> ProducerExpiry {
+        ProducerExpiry { age_ms: 86_400_000, interval_ms: 600_000, checked_ms: 0 }
+    }
 }
 
 /// A broker.
@@ -86,6 +105,7 @@ impl State {
             topics: BTreeMap::new(),
             sessions: Sessions::default(),
             faults: Faults::default(),
+            expiry: ProducerExpiry::default(),
             machine: Machine::default(),
             advanced: Duration::ZERO,
             partition_bytes_max: None,
@@ -122,6 +142,19 @@ impl State {
                     partition.log.retain_bytes(bytes_max);
                 }
             }
+        }
+    }
+
+    /// Lets partitions forget producers where a check is due (`LogManager`, `producer.id.expiration.check.interval.ms`).
+    pub(crate) fn expire_producers(&mut self, now_ms: i64) {
+        let ProducerExpiry { age_ms, interval_ms, checked_ms } = self.expiry;
+        if checked_ms == 0 {
+            self.expiry.checked_ms = now_ms; // the first one comes an interval after the start
+        } else if now_ms.saturating_sub(checked_ms) >= interval_ms {
+            self.expiry.checked_ms = now_ms;
+            let partitions = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
+            partitions
+                .for_each(|partition| partition.log.producers.expire_until(now_ms.saturating_sub(age_ms)));
         }
     }
 
@@ -251,6 +284,10 @@ impl State {
         if let Some(broker) = self.brokers.get_mut(&id) {
             broker.is_up = true;
         }
+        let partitions = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
+        partitions
+            .filter(|partition| partition.leader.is_none())
+            .for_each(|partition| partition.log.reload());
         self.elect(|partition| partition.leader.is_none());
         self.elect_coordinators();
     }

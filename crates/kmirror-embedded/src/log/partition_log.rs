@@ -317,7 +317,16 @@ impl PartitionLog {
         self.rebuild_producers();
     }
 
-    fn rebuild_producers(&mut self) {
+    /// The broker has started again. Of a log that holds nothing it does not know any producer: a snapshot at the log start is not kept
+    /// (`ProducerStateManager.truncateAndReload`).
+    pub(crate) fn reload(&mut self) {
+        if self.batches.is_empty() {
+            self.producers = Producers::default();
+        }
+    }
+
+    /// Learns the producers from the log, as a new replica does.
+    pub(crate) fn rebuild_producers(&mut self) {
         self.producers = Producers::default();
         for stored in &self.batches {
             let Some(header) = Header::parse(&stored.bytes).filter(|header| header.producer_id >= 0) else {

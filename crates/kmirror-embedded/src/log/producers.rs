@@ -172,9 +172,17 @@ impl Producers {
         self.entries.get(&producer_id)
     }
 
-    /// Forgets the producers without an open transaction (`producer.id.expiration.ms`).
+    /// Forgets the producers without an open transaction.
     pub(crate) fn expire(&mut self) {
-        self.entries.retain(|_, producer| producer.transaction_start.is_some());
+        self.expire_until(i64::MAX);
+    }
+
+    /// Forgets those without an open transaction whose last batch is of this time or earlier. It is the time of that batch's newest
+    /// record that counts, not when it was appended (`ProducerStateManager.isProducerExpired`).
+    pub(crate) fn expire_until(&mut self, timestamp: i64) {
+        self.entries.retain(|_, producer| {
+            producer.transaction_start.is_some() || producer.last_timestamp > timestamp
+        });
     }
 
     fn entry(&mut self, header: &Header) -> &mut Producer {

@@ -72,3 +72,54 @@ async fn brokers_come_and_go() {
     assert!(cluster.remove_broker(3).is_err(), "the last one stays");
     assert!(cluster.write("orders", 1, Codec::None, &[(None, Some(b"value"))]).is_ok());
 }
+
+/// A producer that has appended a record of this age, and whether the partition knows it.
+async fn knows_producer_of(cluster: &EmbeddedCluster, age: Duration) -> bool {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let timestamp = i64::try_from((now - age).as_millis()).unwrap();
+    let batch = |sequence| {
+        let mut batch = NewBatch::new(Codec::None);
+        batch.push(NewRecord::new(timestamp).value("value"));
+        batch.producer(7, 0, sequence).bytes()
+    };
+    cluster.append("orders", 0, &batch(5)).unwrap();
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    cluster.append("orders", 0, &batch(70)).is_err()
+}
+
+#[tokio::test]
+async fn producers_are_forgotten_by_the_age_of_their_records() {
+    for (age, is_known) in [(Duration::ZERO, true), (DAY / 2, true), (2 * DAY, false)] {
+        let builder = EmbeddedCluster::builder().producer_expiry(DAY, Duration::from_millis(20));
+        let cluster = builder.start().await.unwrap();
+        cluster.create_topic("orders", 1, &[("retention.ms", "-1")]).unwrap();
+        assert_eq!(knows_producer_of(&cluster, age).await, is_known, "{age:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_log_does_not_show_new_replicas_and_restarted_brokers_do_not_know() {
+    let cluster = EmbeddedCluster::builder().start().await.unwrap();
+    cluster.create_topic("orders", 1, &[]).unwrap();
+    let append = |sequence| {
+        let mut batch = NewBatch::new(Codec::None);
+        batch.push(NewRecord::new(1_000).value("value"));
+        cluster.append("orders", 0, &batch.producer(7, 0, sequence).bytes())
+    };
+    append(0).unwrap();
+    cluster.replace_replicas("orders", 0).unwrap();
+    append(9).unwrap_err();
+    append(1).unwrap();
+    cluster.delete_below("orders", 0, 2).unwrap();
+    append(9).unwrap_err();
+    cluster.replace_replicas("orders", 0).unwrap();
+    append(9).unwrap();
+    cluster.delete_below("orders", 0, 3).unwrap();
+    append(30).unwrap_err();
+    cluster.stop_broker(1).unwrap();
+    cluster.start_broker(1).unwrap();
+    append(30).unwrap();
+    cluster.stop_broker(1).unwrap();
+    cluster.start_broker(1).unwrap();
+    append(50).unwrap_err();
+}
