@@ -31,7 +31,7 @@ fn computed(text: &str) -> i64 {
 
 /// Whether a producer id is one that kmirror computes, of whichever flow.
 pub(crate) fn is_kmirror(producer_id: i64) -> bool {
-    producer_id >> PREFIX_SHIFT == PREFIX
+    matches!(producer_id >> PREFIX_SHIFT, PREFIX | STREAM_PREFIX)
 }
 
 /// FNV-1a: stable over releases and machines, which the ids must be, and they need nothing more.
@@ -45,6 +45,8 @@ fn fnv1a_64(bytes: &[u8]) -> u64 {
 pub(crate) const STATE_PRODUCER_ID: i64 = PREFIX << PREFIX_SHIFT;
 /// "KM": high enough that no controller ever allocates it.
 const PREFIX: i64 = 0x4B4D;
+/// "KN": what a later release writes where several sources are merged. It must not be taken for somebody else's.
+const STREAM_PREFIX: i64 = 0x4B4E;
 const PREFIX_SHIFT: u32 = 48;
 const FLOW_MASK: u64 = (1 << 47) - 1;
 
@@ -66,6 +68,7 @@ mod tests {
             assert!(id > 1 << 62, "{id:x}");
             assert!(is_kmirror(id));
         }
+        assert!(is_kmirror(0x4B4E << 48 | 5) && !is_kmirror(0x4B4F << 48));
         assert!(!is_kmirror(0) && !is_kmirror(-1) && !is_kmirror(4000));
     }
 }

@@ -14,6 +14,7 @@ mod control_plane;
 mod copies;
 mod demo;
 mod follows;
+mod freezes;
 mod heads;
 mod http;
 mod imports;

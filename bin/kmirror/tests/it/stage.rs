@@ -109,6 +109,22 @@ impl Stage {
         })
     }
 
+    /// One that looks every second for producers whose records are a day old, and forgets them.
+    pub(crate) fn often_checking_cluster(&self, nodes: u8, is_older: bool) -> AnyCluster {
+        let (release, profile) = match is_older {
+            true => (KafkaRelease::KAFKA_3_9, Profile::Kafka3_9),
+            false => (KafkaRelease::KAFKA_4_3, Profile::Kafka4_3),
+        };
+        match self.kafka {
+            Some(_) => start(
+                KafkaCluster::builder(release)
+                    .nodes(nodes.into())
+                    .property("producer.id.expiration.check.interval.ms", "1000"),
+            ),
+            None => Rc::new(Embedded::often_checking(nodes, profile)),
+        }
+    }
+
     /// One of three nodes, whose failures are noticed soon.
     pub(crate) fn three_nodes(&self) -> AnyCluster {
         self.start(3, Profile::Kafka4_3, three_nodes)

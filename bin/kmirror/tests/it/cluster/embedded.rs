@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use kmirror_embedded::{
     Acl, ClusterBuilder, Codec, EmbeddedCluster, LogRecord, LogView, NewBatch, NewRecord, Operation, Pattern,
@@ -30,6 +31,12 @@ impl Embedded {
     pub(crate) fn guarded(may_do_everything: bool) -> Embedded {
         let super_users = may_do_everything.then_some("User:ANONYMOUS");
         Embedded::of(EmbeddedCluster::builder().brokers(1).profile(Profile::Kafka4_3).authorizer(super_users))
+    }
+
+    /// One that looks every second for producers whose records are a day old, and forgets them.
+    pub(crate) fn often_checking(brokers: u8, profile: Profile) -> Embedded {
+        let builder = EmbeddedCluster::builder().brokers(brokers).profile(profile);
+        Embedded::of(builder.producer_expiry(Duration::from_secs(86_400), Duration::from_secs(1)))
     }
 
     fn of(cluster: ClusterBuilder) -> Embedded {
