@@ -54,7 +54,8 @@ impl EmbeddedCluster {
     pub fn topic_config(&self, topic: &str, key: &str) -> Option<String> {
         let defaults: BTreeMap<_, _> = DEFAULT_CONFIGS.into_iter().collect();
         let state = self.shared.lock();
-        let set = state.topics.get(topic)?.configs.get(key).map(String::as_str);
+        let topic = state.topics.get(topic)?;
+        let set = topic.configs.get(key).or_else(|| topic.defaults.get(key)).map(String::as_str);
         set.or_else(|| defaults.get(key).copied()).map(str::to_owned)
     }
 

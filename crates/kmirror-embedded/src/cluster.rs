@@ -34,6 +34,7 @@ pub struct ClusterBuilder {
     name: Option<String>,
     seed: Option<u64>,
     producer_expiry: Option<(Duration, Duration)>,
+    topic_defaults: BTreeMap<String, String>,
 }
 
 /// A running cluster. It ends with this handle.
@@ -150,6 +151,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// What the brokers' configuration says of topics that have nothing set themselves, by the topics' name for it: `retention.ms`, where
+    /// brokers say `log.retention.ms`.
+    pub fn topic_default(mut self, key: &str, value: &str) -> ClusterBuilder {
+        self.topic_defaults.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
     /// Lets partitions forget a producer when the newest record of its last batch is of this age (`producer.id.expiration.ms`), and look
     /// for that so often (`producer.id.expiration.check.interval.ms`). Default: a day, and ten minutes.
     pub fn producer_expiry(mut self, age: Duration, check_interval: Duration) -> ClusterBuilder {
@@ -195,6 +203,7 @@ impl ClusterBuilder {
         }
         let delay_ms = self.group_initial_rebalance_delay.as_millis();
         state.groups.initial_delay_ms = i64::from(i32::try_from(delay_ms).unwrap_or(i32::MAX));
+        state.topic_defaults = self.topic_defaults;
         (state.users, state.authorizer) = (self.users, self.authorizer);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -223,6 +232,7 @@ impl EmbeddedCluster {
             name: None,
             seed: None,
             producer_expiry: None,
+            topic_defaults: BTreeMap::new(),
         }
     }
 

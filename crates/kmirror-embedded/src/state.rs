@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) transactions: Transactions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) expiry: ProducerExpiry,
+    /// What the brokers' configuration says of topics, by the names that topics have for it, where that is not Kafka's default.
+    pub(crate) topic_defaults: BTreeMap<String, String>,
     /// Where time and chance come from.
     pub(crate) machine: Machine,
     /// How far the cluster's clock is ahead of the machine's.
@@ -73,11 +75,13 @@ pub(crate) struct Broker {
 }
 
 /// A topic.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Topic {
     pub(crate) id: Uuid,
     /// What was set on the topic itself.
     pub(crate) configs: BTreeMap<String, String>,
+    /// What its brokers' configuration says where nothing is set, if that is not Kafka's default.
+    pub(crate) defaults: BTreeMap<String, String>,
     pub(crate) partitions: Vec<Partition>,
 }
 
@@ -106,6 +110,7 @@ impl State {
             sessions: Sessions::default(),
             faults: Faults::default(),
             expiry: ProducerExpiry::default(),
+            topic_defaults: BTreeMap::new(),
             machine: Machine::default(),
             advanced: Duration::ZERO,
             partition_bytes_max: None,
@@ -128,12 +133,10 @@ impl State {
         self.pass_time();
         self.transactions.forget_expired(now_ms);
         for topic in self.topics.values_mut() {
-            let configs = &topic.configs;
-            if !value_of(configs, "cleanup.policy").split(',').any(|policy| policy.trim() == "delete") {
+            if !topic.value("cleanup.policy").split(',').any(|policy| policy.trim() == "delete") {
                 continue;
             }
-            let (age_ms_max, bytes_max) =
-                (number_of(configs, "retention.ms"), number_of(configs, "retention.bytes"));
+            let (age_ms_max, bytes_max) = (topic.number("retention.ms"), topic.number("retention.bytes"));
             for partition in &mut topic.partitions {
                 if age_ms_max >= 0 {
                     partition.log.retain_since(now_ms.saturating_sub(age_ms_max));
@@ -160,8 +163,7 @@ impl State {
 
     /// A numeric configuration of a topic, or its default.
     pub(crate) fn number_of(&self, topic: &str, key: &str) -> i64 {
-        let none = BTreeMap::new();
-        number_of(self.topics.get(topic).map_or(&none, |topic| &topic.configs), key)
+        self.topics.get(topic).map_or_else(|| number(default_of(key)), |topic| topic.number(key))
     }
 
     pub(crate) fn allocate_producer_id(&mut self) -> i64 {
@@ -200,7 +202,10 @@ impl State {
         let id = Uuid::from_u128(bits() << 64 | bits() >> 1);
         let partitions =
             (0..partitions).map(|number| self.new_partition(name, number, replication_factor)).collect();
-        self.topics.insert(name.to_owned(), Topic { id, configs, partitions });
+        self.topics.insert(
+            name.to_owned(),
+            Topic { id, configs, defaults: self.topic_defaults.clone(), partitions },
+        );
         Ok(id)
     }
 
@@ -246,7 +251,7 @@ impl State {
         number: i32,
     ) -> Result<(&mut Partition, Rules), ResponseError> {
         let topic = self.topics.get_mut(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let rules = rules(&topic.configs);
+        let rules = topic.rules();
         let partition = usize::try_from(number).ok().and_then(|number| topic.partitions.get_mut(number));
         let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
         if partition.leader == Some(broker) {
@@ -258,7 +263,7 @@ impl State {
 
     /// What a topic demands of its batches; Kafka's defaults where there is no such topic.
     pub(crate) fn rules_of(&self, topic: &str) -> Rules {
-        self.topics.get(topic).map_or_else(|| rules(&BTreeMap::new()), |topic| rules(&topic.configs))
+        self.topics.get(topic).map_or_else(|| Topic::default().rules(), Topic::rules)
     }
 
     /// The name of a topic, by name or by id.
@@ -444,33 +449,42 @@ const OTHER_CONFIGS: [&str; 20] = [
     "remote.log.copy.disable",
 ];
 
-/// A configuration as it is set, or its default.
-fn value_of<'a>(configs: &'a BTreeMap<String, String>, key: &str) -> &'a str {
-    let default = DEFAULT_CONFIGS.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| *value);
-    configs.get(key).map_or(default, String::as_str)
-}
-
-fn number_of(configs: &BTreeMap<String, String>, key: &str) -> i64 {
-    value_of(configs, key).parse().unwrap_or(i64::MAX)
-}
-
-fn rules(configs: &BTreeMap<String, String>) -> Rules {
-    let (value, number) = (|key| value_of(configs, key), |key| number_of(configs, key));
-    Rules {
-        batch_bytes_max: usize::try_from(number("max.message.bytes")).unwrap_or(usize::MAX),
-        is_compacted: value("cleanup.policy").split(',').any(|policy| policy.trim() == "compact"),
-        takes_append_time: value("message.timestamp.type") == "LogAppendTime",
-        timestamp_before_ms_max: number("message.timestamp.before.max.ms"),
-        timestamp_after_ms_max: number("message.timestamp.after.max.ms"),
-        codec: match value("compression.type") {
-            "uncompressed" => Some(0),
-            "gzip" => Some(1),
-            "snappy" => Some(2),
-            "lz4" => Some(3),
-            "zstd" => Some(4),
-            _ => None,
-        },
+impl Topic {
+    /// A configuration as it is set, or its default.
+    pub(crate) fn value(&self, key: &str) -> &str {
+        let known = self.configs.get(key).or_else(|| self.defaults.get(key));
+        known.map_or_else(|| default_of(key), String::as_str)
     }
+
+    fn number(&self, key: &str) -> i64 {
+        number(self.value(key))
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            batch_bytes_max: usize::try_from(self.number("max.message.bytes")).unwrap_or(usize::MAX),
+            is_compacted: self.value("cleanup.policy").split(',').any(|policy| policy.trim() == "compact"),
+            takes_append_time: self.value("message.timestamp.type") == "LogAppendTime",
+            timestamp_before_ms_max: self.number("message.timestamp.before.max.ms"),
+            timestamp_after_ms_max: self.number("message.timestamp.after.max.ms"),
+            codec: match self.value("compression.type") {
+                "uncompressed" => Some(0),
+                "gzip" => Some(1),
+                "snappy" => Some(2),
+                "lz4" => Some(3),
+                "zstd" => Some(4),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn default_of(key: &str) -> &'static str {
+    DEFAULT_CONFIGS.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| *value)
+}
+
+fn number(text: &str) -> i64 {
+    text.parse().unwrap_or(i64::MAX)
 }
 
 /// `Topic.validate`.

@@ -69,7 +69,12 @@ pub(crate) enum FlowEvent {
     /// The source's metadata is fresh again: a topic whose log is not what it was may be another one.
     SourceRechecked { key: PartitionKey, generation: Generation },
     /// A parked partition is to be tried again, under these rules of its topic if they could be read.
-    Reconsidered { key: PartitionKey, generation: Generation, rules: Option<TopicRules> },
+    Reconsidered {
+        key: PartitionKey,
+        generation: Generation,
+        rules: Option<TopicRules>,
+        parked: Option<Parked>,
+    },
     /// A batch was too large for the target, whose limit may not be what it was: here are the rules of its topic, if they could
     /// be read.
     LimitRead { key: PartitionKey, generation: Generation, rules: Option<TopicRules>, parked: Parked },

@@ -12,6 +12,7 @@ mod consumers;
 mod control;
 mod control_plane;
 mod copies;
+mod defaults;
 mod demo;
 mod follows;
 mod freezes;

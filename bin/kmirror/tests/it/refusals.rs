@@ -82,7 +82,7 @@ fn a_record_without_a_key_parks_on_a_target_that_was_made_compacted(stage: &Stag
 }
 
 fn a_record_without_a_key_among_tiny_batches_parks_alone(stage: &Stage) {
-    let scene = Scene::new(stage, "keyless-tiny", "topic_configs: { follow: false }");
+    let scene = Scene::new(stage, "keyless-tiny", "topic_configs: { exclude: [cleanup.policy] }");
     let write = |records, keys| {
         scene.write_with(|workload| workload.records(records).keys(keys).batch_bytes(1).linger_ms(0));
     };

@@ -109,6 +109,22 @@ impl Stage {
         })
     }
 
+    /// One of a node whose configuration says this of topics that have nothing set, in the words of topics.
+    pub(crate) fn cluster_with_defaults(&self, defaults: &[(&str, &str)]) -> AnyCluster {
+        if self.kafka.is_none() {
+            return Rc::new(Embedded::with_defaults(defaults));
+        }
+        let builder = KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
+        let often = builder
+            .property("log.retention.check.interval.ms", "500")
+            .property("log.initial.task.delay.ms", "500");
+        start(
+            defaults
+                .iter()
+                .fold(often, |builder, (key, value)| builder.property(&format!("log.{key}"), value)),
+        )
+    }
+
     /// One that looks every second for producers whose records are a day old, and forgets them.
     pub(crate) fn often_checking_cluster(&self, nodes: u8, is_older: bool) -> AnyCluster {
         let (release, profile) = match is_older {

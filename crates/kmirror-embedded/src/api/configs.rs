@@ -35,6 +35,7 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
     if !may {
         return result.with_error_code(unauthorized(resource.resource_type).code());
     }
+    let of_brokers = &context.state.topic_defaults;
     let set = match resource.resource_type {
         TOPIC => match context.state.topics.get(resource.resource_name.as_str()) {
             Some(topic) => topic.configs.clone(),
@@ -51,8 +52,15 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
         resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
     };
     let defaults = DEFAULT_CONFIGS.iter().filter(|(name, _)| !set.contains_key(*name));
+    let is_broker = resource.resource_type == BROKER;
     let entries = defaults
-        .map(|(name, value)| (*name, *value, DEFAULT))
+        .map(|(name, value)| {
+            let (value, source) = match of_brokers.get(*name) {
+                Some(value) => (value.as_str(), STATIC_BROKER),
+                None => (*value, DEFAULT),
+            };
+            (if is_broker { broker_name(name) } else { name }, value, source)
+        })
         .chain(set.iter().map(|(name, value)| (name.as_str(), value.as_str(), DYNAMIC_TOPIC)))
         .filter(|(name, ..)| is_wanted(name))
         .map(|(name, value, source)| {
@@ -111,6 +119,22 @@ fn alter_one(
     response
 }
 
+/// What a broker calls a configuration of topics (`ServerTopicConfigSynonyms`).
+fn broker_name(of_topic: &'static str) -> &'static str {
+    match of_topic {
+        "cleanup.policy" => "log.cleanup.policy",
+        "delete.retention.ms" => "log.cleaner.delete.retention.ms",
+        "max.message.bytes" => "message.max.bytes",
+        "message.timestamp.after.max.ms" => "log.message.timestamp.after.max.ms",
+        "message.timestamp.before.max.ms" => "log.message.timestamp.before.max.ms",
+        "message.timestamp.type" => "log.message.timestamp.type",
+        "retention.bytes" => "log.retention.bytes",
+        "retention.ms" => "log.retention.ms",
+        "segment.bytes" => "log.segment.bytes",
+        other => other,
+    }
+}
+
 fn unauthorized(resource_type: i8) -> ResponseError {
     match resource_type {
         TOPIC => ResponseError::TopicAuthorizationFailed,
@@ -123,6 +147,7 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 /// `DescribeConfigsResponse.ConfigSource`.
 const DYNAMIC_TOPIC: i8 = 1;
+const STATIC_BROKER: i8 = 4;
 const DEFAULT: i8 = 5;
 /// `AlterConfigOp.OpType`.
 const SET: i8 = 0;

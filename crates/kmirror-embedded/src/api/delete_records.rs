@@ -25,9 +25,8 @@ pub(super) fn handle(request: DeleteRecordsRequest, context: &mut Context<'_>) -
 }
 
 fn delete(topic: &str, number: i32, offset: i64, context: &mut Context<'_>) -> Result<i64, ResponseError> {
-    let retains = context.state.topics.get(topic).is_none_or(|topic| {
-        topic.configs.get("cleanup.policy").is_none_or(|policy| policy.contains("delete"))
-    });
+    let retains =
+        context.state.topics.get(topic).is_none_or(|topic| topic.value("cleanup.policy").contains("delete"));
     let (partition, _) = context.led(Operation::Delete, topic, number)?;
     if !retains {
         return Err(ResponseError::PolicyViolation);

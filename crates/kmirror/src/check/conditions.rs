@@ -14,7 +14,7 @@ use super::rights::Resource;
 use crate::error::Error;
 use crate::identity;
 use crate::plan::{PlanStep, partitions};
-use crate::topics::{self, TopicPair, compacted, configs};
+use crate::topics::{self, TopicPair, compacted, configs, preserved};
 
 impl Look<'_> {
     pub(super) async fn limits(&mut self, pairs: &[TopicPair]) -> Result<(), ClientError> {
@@ -29,11 +29,13 @@ impl Look<'_> {
             Some(broker) => self.target.describe_broker_config(*broker).await.unwrap_or_default(),
             None => Vec::new(),
         };
+        let topic_defaults = preserved::defaults_of(&defaults);
         let defaults = Values::new(&defaults);
         for pair in pairs {
             let Some(source) = of_source.get(&pair.source) else { continue };
             let target = of_target.get(&pair.target).map(|entries| Values::new(entries));
-            let copied = configs::desired(source, &self.flow.topic_configs);
+            let of_target = of_target.get(&pair.target).map(Vec::as_slice);
+            let copied = configs::desired(source, of_target, &self.flow.topic_configs);
             // Of a topic that is not there: what it will be created with, or the brokers' default.
             let value = |name: &str, default: &str| match &target {
                 Some(target) => target.number(name),
@@ -56,12 +58,33 @@ impl Look<'_> {
                 partitions: (pair.partitions, pair.target_partitions),
                 creates_topics: self.flow.creates_topics,
             }));
+            self.destroyers(pair, source, of_target.unwrap_or(&topic_defaults));
             let before = value("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms");
             if let Some(before) = before.filter(|before| *before < i64::MAX) {
                 self.timestamps(pair, before).await;
             }
         }
         Ok(())
+    }
+
+    /// What of a target topic's configuration would destroy the copy, and is not kmirror's to change.
+    fn destroyers(&mut self, pair: &TopicPair, of_source: &[ConfigEntry], of_target: &[ConfigEntry]) {
+        let rules = &self.flow.topic_configs;
+        let is_changed = rules.follow && self.flow.creates_topics;
+        let is_created = pair.target_partitions.is_none() && self.flow.creates_topics;
+        for found in preserved::destroyers(of_source, of_target) {
+            let is_excluded = rules.exclude.iter().any(|key| key == found.key);
+            let (severity, advice) = match is_excluded {
+                true => (Severity::Warning, "take the key out of topic_configs.exclude, or set it yourself"),
+                false if is_changed || is_created => continue,
+                false => {
+                    (Severity::Error, "set it on the target topic; until then its partitions are Rejected")
+                }
+            };
+            let alias = self.target.alias();
+            let subject = format!("topic {}", pair.target);
+            self.found(severity, FindingKind::Configuration, alias, subject, found.to_string(), advice);
+        }
     }
 
     /// Whether a source topic holds records that are older than the target takes.

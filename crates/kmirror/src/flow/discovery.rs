@@ -10,6 +10,7 @@ use crate::config::{Flow, Offsets, Start};
 use crate::error::Error;
 use crate::flow::Terms;
 use crate::loops;
+use crate::park::Parked;
 use crate::topics::{self, TopicPair, TopicRules};
 
 /// One look at both clusters. It runs beside the supervisor, which must not wait for a cluster.
@@ -50,6 +51,8 @@ pub(crate) struct FoundTopic {
     pub(crate) may_need_heads: bool,
     /// Where the source's partitions end, for a flow that runs once.
     pub(crate) goals: HashMap<i32, i64>,
+    /// Why nothing may be copied to it.
+    pub(crate) parked: Option<Parked>,
 }
 
 impl Discovery {
@@ -94,6 +97,7 @@ impl Discovery {
         let missing = pairs.iter().filter(|pair| target.topic(&pair.target).is_none());
         let awaited: BTreeSet<_> = missing.map(|pair| Arc::clone(&pair.target)).collect();
         pairs.retain(|pair| !awaited.contains(&pair.target));
+        let mut parked = self.preserve(&pairs).await?;
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
         let source_names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.source)).collect();
@@ -112,11 +116,19 @@ impl Discovery {
                     source_rules: source_rules.get(&pair.source).copied()?,
                     may_need_heads: headless.contains(&pair.source),
                     goals: goals.remove(&pair.source).unwrap_or_default(),
+                    parked: parked.remove(&pair.target),
                     pair,
                 })
             })
             .collect();
         Ok(Looked { found, missed, awaited, looping })
+    }
+
+    /// Sees to it that target topics keep what is copied to them.
+    async fn preserve(&self, pairs: &[TopicPair]) -> Result<HashMap<Arc<str>, Parked>, Error> {
+        let names = |pair: &TopicPair| (Arc::clone(&pair.source), Arc::clone(&pair.target));
+        let names: Vec<_> = pairs.iter().map(names).collect();
+        topics::preserve::preserve(&self.flow, &self.source, &self.target, &names).await
     }
 
     /// The known topics that the source does not have any more. A list of all topics leaves out those that may not be seen; only a

@@ -151,7 +151,7 @@ async fn accepted(
     pairs: &[TopicPair],
     notes: &mut Vec<String>,
 ) -> Result<Vec<(String, NewTopic)>, Error> {
-    let missing = topics::missing(flow, source, pairs).await?;
+    let missing = topics::missing(flow, source, target, pairs).await?;
     if missing.is_empty() {
         return Ok(Vec::new());
     }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use kmirror_client::{ConfigChange, ConfigEntry, ConfigSource};
 
+use super::preserved::{self, value_of};
 use crate::config::{DefaultsFrom, TopicConfigs};
 
 /// One change of a target topic's configuration.
@@ -32,9 +33,39 @@ impl ConfigStep {
     }
 }
 
-/// What the target topic should have set: what is set on the source topic itself, and its defaults too where they are wanted.
-/// Without what only makes sense on the source's own brokers.
-pub(crate) fn desired(source: &[ConfigEntry], rules: &TopicConfigs) -> BTreeMap<String, String> {
+/// What the target topic should have set: what is set on the source topic itself, its defaults too where they are wanted, and what its
+/// brokers would not keep the copy without. Without what only makes sense on the source's own brokers. `target`: what applies there
+/// now, or will where nothing is set; `None` where that is not known.
+pub(crate) fn desired(
+    source: &[ConfigEntry],
+    target: Option<&[ConfigEntry]>,
+    rules: &TopicConfigs,
+) -> BTreeMap<String, String> {
+    let mut desired = copied(source, rules);
+    for (key, wanted) in preserved::wanted(source, rules) {
+        let effective = target.map(|target| value_of(target, &key));
+        match effective {
+            _ if desired.contains_key(&key) => {}
+            // A release that does not know the key has no such limit. Where nothing is known, only what all know is set.
+            Some(None) => {}
+            None if key.ends_with(".max.ms") => {}
+            Some(Some(effective)) if preserved::is_kept(&key, &wanted, effective) => {
+                // What is set there stays as it is.
+                let is_set =
+                    |entry: &&ConfigEntry| entry.name == key && entry.source == ConfigSource::DynamicTopic;
+                if target.is_some_and(|target| target.iter().any(|entry| is_set(&entry))) {
+                    desired.insert(key, effective.to_owned());
+                }
+            }
+            Some(Some(_)) | None => {
+                desired.insert(key, wanted);
+            }
+        }
+    }
+    desired
+}
+
+fn copied(source: &[ConfigEntry], rules: &TopicConfigs) -> BTreeMap<String, String> {
     let is_wanted = |entry: &&ConfigEntry| {
         !is_excluded(&entry.name, rules)
             && (entry.source == ConfigSource::DynamicTopic || rules.defaults_from == DefaultsFrom::Source)
@@ -46,20 +77,18 @@ pub(crate) fn desired(source: &[ConfigEntry], rules: &TopicConfigs) -> BTreeMap<
 /// What is to be changed on the target topic so that it has what it should. What is set there and not on the source returns to its
 /// default; what is excluded stays as it is.
 pub(crate) fn steps(source: &[ConfigEntry], target: &[ConfigEntry], rules: &TopicConfigs) -> Vec<ConfigStep> {
-    let desired = desired(source, rules);
+    let desired = desired(source, Some(target), rules);
     let set: BTreeMap<&str, Option<&str>> = target
         .iter()
         .filter(|entry| entry.source == ConfigSource::DynamicTopic)
         .map(|entry| (entry.name.as_str(), entry.value.as_deref()))
         .collect();
-    let effective =
-        |key: &str| target.iter().find(|entry| entry.name == key).and_then(|entry| entry.value.as_deref());
     let changed = desired.iter().filter(|(key, value)| {
         let has = set.get(key.as_str()).copied().flatten();
         // A default that is the same on both sides need not be set.
         let is_same_default = rules.defaults_from == DefaultsFrom::Source
             && !set.contains_key(key.as_str())
-            && effective(key) == Some(value.as_str());
+            && value_of(target, key) == Some(value.as_str());
         has != Some(value.as_str()) && !is_same_default
     });
     let changed = changed.map(|(key, value)| ConfigStep {

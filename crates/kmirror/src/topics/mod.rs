@@ -4,6 +4,8 @@
 pub(crate) mod compacted;
 pub(crate) mod configs;
 pub(crate) mod follower;
+pub(crate) mod preserve;
+pub(crate) mod preserved;
 pub(crate) mod report;
 pub(crate) mod rule;
 
@@ -40,13 +42,14 @@ impl TopicPair {
         self.target_partitions.is_some_and(|has| has < self.partitions)
     }
 
-    /// How the target topic is created where the source's has this configuration.
-    fn new_topic(&self, flow: &Flow, entries: &[ConfigEntry]) -> NewTopic {
+    /// How the target topic is created where the source's has this configuration. `defaults`: what applies to a topic on the target that
+    /// has nothing set, where that is known.
+    fn new_topic(&self, flow: &Flow, entries: &[ConfigEntry], defaults: Option<&[ConfigEntry]>) -> NewTopic {
         NewTopic {
             name: Arc::clone(&self.target),
             partitions: self.partitions,
             replication_factor: flow.replication_factor.of(self.replication_factor),
-            configs: configs::desired(entries, &flow.topic_configs).into_iter().collect(),
+            configs: configs::desired(entries, defaults, &flow.topic_configs).into_iter().collect(),
         }
     }
 }
@@ -165,7 +168,7 @@ pub(crate) async fn create_missing(
     target: &Client,
     pairs: &[TopicPair],
 ) -> Result<bool, Error> {
-    let missing = missing(flow, source, pairs).await?;
+    let missing = missing(flow, source, target, pairs).await?;
     let creates = !missing.is_empty();
     for (_, topic) in missing {
         create(flow, target, topic).await?;
@@ -178,6 +181,7 @@ pub(crate) async fn create_missing(
 pub(crate) async fn missing<'a>(
     flow: &Flow,
     source: &Client,
+    target: &Client,
     pairs: &'a [TopicPair],
 ) -> Result<Vec<(&'a TopicPair, NewTopic)>, Error> {
     let missing: Vec<_> = pairs.iter().filter(|pair| pair.target_partitions.is_none()).collect();
@@ -190,11 +194,19 @@ pub(crate) async fn missing<'a>(
     for (name, entries) in described.map_err(|error| Error::cluster(&flow.source, error))? {
         configs.insert(name, entries.map_err(|error| Error::cluster(&flow.source, error))?);
     }
+    let defaults = broker_defaults(target).await;
     let new = missing.into_iter().map(|pair| {
         let entries = configs.get(&pair.source).map(Vec::as_slice).unwrap_or_default();
-        (pair, pair.new_topic(flow, entries))
+        (pair, pair.new_topic(flow, entries, defaults.as_deref()))
     });
     Ok(new.collect())
+}
+
+/// What applies to a topic of a cluster that has nothing set itself; `None` where its brokers do not tell.
+async fn broker_defaults(client: &Client) -> Option<Vec<ConfigEntry>> {
+    let broker = client.metadata().brokers.keys().next().copied()?;
+    let described = client.describe_broker_config(broker).await.ok()?;
+    Some(preserved::defaults_of(&described)).filter(|defaults| !defaults.is_empty())
 }
 
 /// What the target's topics ask of the batches that are appended to them.
@@ -377,7 +389,7 @@ mod tests {
             entry("leader.replication.throttled.replicas", "*", ConfigSource::DynamicTopic),
             ConfigEntry { value: None, ..entry("secret", "", ConfigSource::DynamicTopic) },
         ];
-        let configuration = configs::desired(&entries, &crate::config::TopicConfigs::default());
+        let configuration = configs::desired(&entries, Some(&[]), &crate::config::TopicConfigs::default());
         let shown: Vec<_> =
             configuration.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(shown, [("cleanup.policy", "compact"), ("retention.ms", "100")]);

@@ -33,6 +33,12 @@ impl Embedded {
         Embedded::of(EmbeddedCluster::builder().brokers(1).profile(Profile::Kafka4_3).authorizer(super_users))
     }
 
+    /// One of a broker whose configuration says this of topics.
+    pub(crate) fn with_defaults(defaults: &[(&str, &str)]) -> Embedded {
+        let builder = EmbeddedCluster::builder().profile(Profile::Kafka4_3);
+        Embedded::of(defaults.iter().fold(builder, |builder, (key, value)| builder.topic_default(key, value)))
+    }
+
     /// One that looks every second for producers whose records are a day old, and forgets them.
     pub(crate) fn often_checking(brokers: u8, profile: Profile) -> Embedded {
         let builder = EmbeddedCluster::builder().brokers(brokers).profile(profile);

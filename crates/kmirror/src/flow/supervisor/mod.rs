@@ -210,8 +210,8 @@ impl Supervisor {
             }
             FlowEvent::SourceBrokerLost => self.look(),
             FlowEvent::Refresh => self.look_when_due(),
-            FlowEvent::Reconsidered { key, generation, rules } => {
-                self.on_reconsidered(key, generation, rules)
+            FlowEvent::Reconsidered { key, generation, rules, parked } => {
+                self.on_reconsidered(key, generation, rules, parked)
             }
             FlowEvent::Looked { selected, looked } => self.on_looked(selected, looked).await,
         }

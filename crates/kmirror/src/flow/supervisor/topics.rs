@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{TopicPartition, clock};
+use kmirror_client::{Client, TopicPartition, clock};
 use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
-use crate::config::Start;
+use crate::config::{Flow, Start};
 use crate::error::Error;
 use crate::event::{FlowEvent, Generation, PartitionKey};
 use crate::fetch::fetcher::FetcherEvent;
@@ -17,8 +17,9 @@ use crate::flow::discovery::{FoundTopic, Looked};
 use crate::flow::heads::HeldTopic;
 use crate::flow::standby::Standby;
 use crate::flow::table::Entry;
+use crate::park::Parked;
 use crate::selection::TopicMatcher;
-use crate::status::PartitionGauge;
+use crate::status::{PartitionGauge, PartitionState};
 use crate::takeover::target_recreated;
 use crate::topics::{self, TopicRules};
 
@@ -37,7 +38,8 @@ impl Supervisor {
                 self.held.insert(Arc::clone(&topic.pair.target), held);
             }
             for (number, key) in keys {
-                match topics::missing_partition(&topic.pair, number) {
+                let missing = topics::missing_partition(&topic.pair, number);
+                match topic.parked.clone().or(missing) {
                     None => self.take_over(key),
                     Some(parked) => self.park(key, parked),
                 }
@@ -222,17 +224,20 @@ impl Supervisor {
             .iter()
             .filter(|(_, entry)| entry.gauge.is_parked() && metadata.partition(&entry.target).is_some())
             .filter(|(_, entry)| entry.parked_at.is_some_and(|at| now.duration_since(at) >= interval))
-            .map(|(key, entry)| (key, entry.generation, Arc::clone(&entry.target.topic)))
+            .map(|(key, entry)| {
+                let pair = (Arc::clone(&entry.source.topic), Arc::clone(&entry.target.topic));
+                (key, entry.generation, pair)
+            })
             .collect();
-        for (key, generation, topic) in due {
+        for (key, generation, pair) in due {
             if let Some(entry) = self.table.get(key) {
                 entry.parked_at = Some(now);
             }
-            let (flow, target) = (self.context.flow.clone(), self.context.target.clone());
+            let flow = self.context.flow.clone();
+            let (source, target) = (self.context.source.clone(), self.context.target.clone());
             self.errand(async move {
-                let rules = topics::rules(&flow, &target, std::slice::from_ref(&topic)).await;
-                let rules = rules.ok().and_then(|rules| rules.get(&topic).copied());
-                FlowEvent::Reconsidered { key, generation, rules }
+                let (rules, parked) = reconsidered(&flow, &source, &target, pair).await;
+                FlowEvent::Reconsidered { key, generation, rules, parked }
             });
         }
     }
@@ -242,14 +247,37 @@ impl Supervisor {
         key: PartitionKey,
         generation: Generation,
         rules: Option<TopicRules>,
+        parked: Option<Parked>,
     ) {
         let Some(entry) = self.table.current(key, generation) else { return };
         if let Some(rules) = rules {
             entry.apply_rules(rules);
         }
+        if let Some(parked) = parked {
+            // Said once, as long as it is the same.
+            let is_same = entry.gauge.state() == PartitionState::Parked(parked.clone());
+            if !is_same {
+                self.park(key, parked);
+            }
+            return;
+        }
         info!(partition = %entry.target, "a parked partition is tried again");
         self.take_over(key);
     }
+}
+
+/// What a target topic asks of its batches now, and whether something keeps it from being copied to.
+async fn reconsidered(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    (source_topic, topic): (Arc<str>, Arc<str>),
+) -> (Option<TopicRules>, Option<Parked>) {
+    let pair = [(source_topic, Arc::clone(&topic))];
+    let parked = topics::preserve::preserve(flow, source, target, &pair).await;
+    let parked = parked.ok().and_then(|mut parked| parked.remove(&topic));
+    let rules = topics::rules(flow, target, std::slice::from_ref(&topic)).await;
+    (rules.ok().and_then(|rules| rules.get(&topic).copied()), parked)
 }
 
 /// A look that takes 10 ms is followed by another after half a second at the earliest.

@@ -1,0 +1,130 @@
+//! Sees to it that target topics keep what is copied to them, before anything is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use kmirror_client::{Client, ConfigEntry};
+use tracing::{info, warn};
+
+use super::configs::{self, ConfigStep};
+use super::follower::{TOPICS_PER_REQUEST, alter};
+use super::preserved::{self, Destroyer};
+use crate::config::{Flow, TopicConfigs};
+use crate::error::Error;
+use crate::park::{ParkReason, Parked};
+
+/// Sets on target topics what they need. By target topic, why its partitions must not be copied to: what would destroy the copy could
+/// not be changed, or may not be. `pairs`: source and target topic.
+///
+/// # Errors
+/// Those of a cluster that does not answer.
+pub(crate) async fn preserve(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    pairs: &[(Arc<str>, Arc<str>)],
+) -> Result<HashMap<Arc<str>, Parked>, Error> {
+    let mut parked = HashMap::new();
+    for pairs in pairs.chunks(TOPICS_PER_REQUEST) {
+        let (sources, targets): (Vec<_>, Vec<_>) = pairs.iter().cloned().unzip();
+        let on_source = described(source, &flow.source, sources).await?;
+        let on_target = described(target, &flow.target, targets).await?;
+        for (source_topic, topic) in pairs {
+            // What may not be described is what the brokers' defaults are assumed of, and a warning says so.
+            let Some((of_source, of_target)) = on_source.get(source_topic).zip(on_target.get(topic)) else {
+                continue;
+            };
+            let refused = set(flow, target, topic, of_source, of_target).await;
+            parked.extend(
+                left(&flow.topic_configs, flow.creates_topics, of_source, of_target, &refused)
+                    .map(|left| (Arc::clone(topic), left)),
+            );
+        }
+    }
+    Ok(parked)
+}
+
+/// Sets what a topic needs, as far as kmirror changes configurations at all. What was refused, and why.
+async fn set(
+    flow: &Flow,
+    target: &Client,
+    topic: &Arc<str>,
+    of_source: &[ConfigEntry],
+    of_target: &[ConfigEntry],
+) -> Vec<(ConfigStep, Option<Refusal>)> {
+    let mut steps = configs::steps(of_source, of_target, &flow.topic_configs);
+    steps.retain(|step| step.to.is_some() && preserved::protects(step));
+    if !flow.topic_configs.follow || !flow.creates_topics {
+        return steps.into_iter().map(|step| (step, None)).collect();
+    }
+    if steps.is_empty() {
+        return Vec::new();
+    }
+    let refused = alter(target, topic, &steps, false).await;
+    for step in steps.iter().filter(|step| refused.iter().all(|(refused, _)| refused != *step)) {
+        info!(%topic, change = %step, "configuration changed on the target, which would not keep the copy");
+    }
+    for (step, error) in &refused {
+        warn!(%topic, change = %step, %error, "the target does not take this configuration");
+    }
+    let refusal = |error: kmirror_client::ClientError| {
+        Some(Refusal { is_authorization: error.is_authorization(), text: error.to_string() })
+    };
+    refused.into_iter().map(|(step, error)| (step, refusal(error))).collect()
+}
+
+/// Why the target did not take a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refusal {
+    is_authorization: bool,
+    text: String,
+}
+
+/// What keeps a topic from being copied to. `refused`: changes that were not made, `None` where kmirror is not to make any. What the
+/// operator has excluded is the operator's.
+fn left(
+    rules: &TopicConfigs,
+    creates_topics: bool,
+    of_source: &[ConfigEntry],
+    of_target: &[ConfigEntry],
+    refused: &[(ConfigStep, Option<Refusal>)],
+) -> Option<Parked> {
+    let by_key: BTreeMap<&str, &Option<Refusal>> =
+        refused.iter().map(|(step, refusal)| (step.key.as_str(), refusal)).collect();
+    let destroyers = preserved::destroyers(of_source, of_target).into_iter();
+    let mut left = destroyers.filter(|found| !rules.exclude.iter().any(|key| key == found.key));
+    let (found, refusal) = left.find_map(|found| by_key.get(found.key).map(|refusal| (found, *refusal)))?;
+    let Destroyer { key, has, needs, consequence } = found;
+    let problem = format!("{key}={has} on the target topic: {consequence}, and nothing would tell");
+    Some(match refusal {
+        Some(Refusal { is_authorization: true, text }) => Parked::new(
+            ParkReason::Unauthorized,
+            format!(
+                "{problem}. kmirror may not set {key}={needs} ({text}); it needs ALTER_CONFIGS on the topic, or set it yourself"
+            ),
+        ),
+        Some(Refusal { text, .. }) => {
+            Parked::new(ParkReason::Rejected, format!("{problem}. The target refuses {key}={needs}: {text}"))
+        }
+        None => {
+            let setting = if creates_topics { "topic_configs.follow" } else { "create_topics" };
+            Parked::new(
+                ParkReason::Rejected,
+                format!(
+                    "{problem}. kmirror is not to change it ({setting} is false): set {key}={needs}, or add {key} to topic_configs.exclude \
+                     if that is meant"
+                ),
+            )
+        }
+    })
+}
+
+async fn described(
+    client: &Client,
+    alias: &str,
+    names: Vec<Arc<str>>,
+) -> Result<HashMap<Arc<str>, Vec<ConfigEntry>>, Error> {
+    let described = client.describe_topic_configs(&names).await;
+    let described = described.map_err(|error| Error::cluster(alias, error))?;
+    Ok(described.into_iter().filter_map(|(name, entries)| Some((name, entries.ok()?))).collect())
+}
