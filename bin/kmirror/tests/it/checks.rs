@@ -155,6 +155,11 @@ fn limits_are_found_that_would_be_in_the_way(stage: &Stage) {
         said.contains("it takes no record that is older than 86400000 ms, and the source has some"),
         "{said}"
     );
+    assert!(
+        said.contains("records older than a quarter of that")
+            && said.contains("--add-config producer.id.expiration.ms=2147483647"),
+        "{said}"
+    );
     source.produce(&[Workload::new(&wide).records(1)]);
     let (said, _) = checked(&wide, "    replication_factor: 9\n", 78);
     assert!(said.contains("it cannot be created") && said.contains("look at replication_factor"), "{said}");

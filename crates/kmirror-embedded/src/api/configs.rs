@@ -53,6 +53,8 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
     };
     let defaults = DEFAULT_CONFIGS.iter().filter(|(name, _)| !set.contains_key(*name));
     let is_broker = resource.resource_type == BROKER;
+    let expiration_ms = context.state.expiry.age_ms.to_string();
+    let of_broker = [("producer.id.expiration.ms", expiration_ms.as_str(), STATIC_BROKER)];
     let entries = defaults
         .map(|(name, value)| {
             let (value, source) = match of_brokers.get(*name) {
@@ -62,6 +64,7 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
             (if is_broker { broker_name(name) } else { name }, value, source)
         })
         .chain(set.iter().map(|(name, value)| (name.as_str(), value.as_str(), DYNAMIC_TOPIC)))
+        .chain(of_broker.into_iter().filter(|_| is_broker))
         .filter(|(name, ..)| is_wanted(name))
         .map(|(name, value, source)| {
             DescribeConfigsResourceResult::default()

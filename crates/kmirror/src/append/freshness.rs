@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use kmirror_client::{Deadline, Moment};
+use kmirror_client::{ConfigEntry, Deadline, Moment};
 
 /// What is known of a target log's end, and since when.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +26,14 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     /// The log was seen at `seen_at`, by a request that was sent then.
-    pub(crate) fn new(seen_at: Moment, producer_expiration: Duration) -> Freshness {
+    pub(crate) fn new(seen_at: Moment) -> Freshness {
+        let producer_expiration = PRODUCER_EXPIRATION_DEFAULT;
         Freshness { seen_at, last_timestamp: None, producer_expiration, patience: FORGOTTEN_AGE_MAX }
+    }
+
+    /// Lets the broker remember producers for so long.
+    pub(crate) fn remembering(self, producer_expiration: Duration) -> Freshness {
+        Freshness { producer_expiration, ..self }
     }
 
     /// Whether the log's end was seen so recently that something may be written behind it.
@@ -85,6 +91,14 @@ const REMEMBERED_AGE_MAX: Duration = Duration::from_secs(10);
 /// Where it may have forgotten us: another instance needs longer to see that this one stands still, to take over and to append, and
 /// brokers forget at a check (`producer.id.expiration.check.interval.ms`, ten minutes) that would have to come by in between.
 pub(crate) const FORGOTTEN_AGE_MAX: Duration = Duration::from_secs(3);
+/// How long a broker with this configuration remembers a producer. Before 3.4 one key said it of producers and of transactional ids
+/// (KIP-854).
+pub(crate) fn producer_expiration(broker: &[ConfigEntry]) -> Option<Duration> {
+    let value = |key: &str| broker.iter().find(|entry| entry.name == key)?.value.as_deref();
+    let text = value("producer.id.expiration.ms").or_else(|| value("transactional.id.expiration.ms"))?;
+    text.parse().ok().map(Duration::from_millis)
+}
+
 /// A day: `producer.id.expiration.ms` where it is not known.
 pub(crate) const PRODUCER_EXPIRATION_DEFAULT: Duration = Duration::from_secs(86_400);
 
@@ -106,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_holds_for_some_seconds() {
-        let mut freshness = Freshness::new(moment(100), DAY);
+        let mut freshness = Freshness::new(moment(100));
         assert!(freshness.holds(moment(102)) && !freshness.holds(moment(103)), "nothing of ours is known");
         freshness.appended(moment(100), of_age(Duration::from_secs(60)));
         assert!(freshness.holds(moment(109)) && !freshness.holds(moment(110)));
@@ -116,21 +130,38 @@ mod tests {
 
     #[test]
     fn records_of_a_quarter_of_the_expiration_are_old() {
-        let mut freshness = Freshness::new(moment(0), DAY);
+        let mut freshness = Freshness::new(moment(0));
         for (age, is_remembered) in [(0, true), (6 * 3_600 - 1, true), (6 * 3_600, false), (86_400, false)] {
             freshness.appended(moment(0), of_age(Duration::from_secs(age)));
             assert_eq!(freshness.is_remembered(moment(0)), is_remembered, "{age}");
         }
         freshness.appended(moment(0), i64::MAX);
         assert!(freshness.is_remembered(moment(0)), "a broker compares the same");
-        let mut raised = Freshness::new(moment(0), 24 * DAY);
+        let mut raised = Freshness::new(moment(0)).remembering(24 * DAY);
         raised.appended(moment(0), of_age(2 * DAY));
         assert!(raised.is_remembered(moment(0)));
     }
 
     #[test]
+    fn what_a_broker_remembers_has_had_two_names() {
+        let entry = |name: &str, value: &str| ConfigEntry {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+            source: kmirror_client::ConfigSource::Default,
+            is_sensitive: false,
+            read_only: false,
+        };
+        let transactional = entry("transactional.id.expiration.ms", "604800000");
+        let both = [transactional.clone(), entry("producer.id.expiration.ms", "1000")];
+        assert_eq!(producer_expiration(&both), Some(Duration::from_secs(1)));
+        assert_eq!(producer_expiration(&[transactional]), Some(7 * DAY));
+        assert_eq!(producer_expiration(&[entry("producer.id.expiration.ms", "soon")]), None);
+        assert_eq!(producer_expiration(&[]), None);
+    }
+
+    #[test]
     fn a_slow_target_is_given_more_time() {
-        let mut freshness = Freshness::new(moment(0), DAY);
+        let mut freshness = Freshness::new(moment(0));
         freshness.seen(moment(100), moment(104));
         assert!(!freshness.holds(moment(106)) && freshness.holds(moment(105)));
         freshness.seen(moment(200), moment(207));
@@ -142,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_doubtful_append_of_old_records_is_looked_for() {
-        let mut freshness = Freshness::new(moment(100), DAY);
+        let mut freshness = Freshness::new(moment(100));
         freshness.appended(moment(100), of_age(Duration::ZERO));
         freshness.doubt(moment(100));
         assert!(freshness.holds(moment(100)), "the broker knows a repeat");

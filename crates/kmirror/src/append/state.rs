@@ -11,7 +11,7 @@ use bytes::Bytes;
 use kmirror_client::{Deadline, Moment};
 use kmirror_codec::{BATCH_HEADER_BYTES, Batch, Merge, Stamp, stamp};
 
-use super::freshness::{Freshness, PRODUCER_EXPIRATION_DEFAULT};
+use super::freshness::Freshness;
 use super::now::Now;
 use super::sequence::Sequence;
 use crate::item::Item;
@@ -246,7 +246,7 @@ impl AppendState {
             token: start.token,
             fenced: false,
             fill: Fill::Idle,
-            freshness: Freshness::new(start.seen_at, PRODUCER_EXPIRATION_DEFAULT),
+            freshness: Freshness::new(start.seen_at),
             is_checking: false,
             asked_at: start.seen_at,
             restless: 0,
@@ -259,6 +259,12 @@ impl AppendState {
     /// Lets tiny batches that wait be merged, where the target takes batches of up to `batch_bytes_max`.
     pub(crate) fn merging(mut self, batch_bytes_max: usize) -> AppendState {
         self.merged_bytes_max = batch_bytes_max.min(MERGED_BYTES_MAX);
+        self
+    }
+
+    /// Lets the target's brokers remember a producer for so long after its newest record.
+    pub(crate) fn remembered_for(mut self, producer_expiration: Duration) -> AppendState {
+        self.freshness = self.freshness.remembering(producer_expiration);
         self
     }
 

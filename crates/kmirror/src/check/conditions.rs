@@ -6,11 +6,12 @@ use std::sync::Arc;
 use kmirror_client::{AclOperation, Client, ClientError, ConfigEntry, Isolation, OffsetSpec, TopicPartition};
 use kmirror_codec::{Entry, split};
 
-use super::finding::{FindingKind, Severity};
+use super::finding::{Finding, FindingKind, Severity};
 use super::limits::{self, TopicFacts, Values};
 use super::look::Look;
 use super::permissions::missing;
 use super::rights::Resource;
+use crate::append::freshness::producer_expiration;
 use crate::error::Error;
 use crate::identity;
 use crate::plan::{PlanStep, partitions};
@@ -29,6 +30,7 @@ impl Look<'_> {
             Some(broker) => self.target.describe_broker_config(*broker).await.unwrap_or_default(),
             None => Vec::new(),
         };
+        self.producer_expiration(pairs, &defaults).await;
         let topic_defaults = preserved::defaults_of(&defaults);
         let defaults = Values::new(&defaults);
         for pair in pairs {
@@ -89,7 +91,52 @@ impl Look<'_> {
 
     /// Whether a source topic holds records that are older than the target takes.
     async fn timestamps(&mut self, pair: &TopicPair, before_max_ms: i64) {
-        let oldest = compacted::now_ms().saturating_sub(before_max_ms).max(0);
+        if self.has_older(pair, before_max_ms).await {
+            let alias = self.target.alias();
+            self.found(Severity::Error, FindingKind::Configuration, alias, format!("topic {}", pair.target), format!("it takes no record that is older than {before_max_ms} ms, and the source has some: they are Rejected"), "raise message.timestamp.before.max.ms of the target topic, or log.message.timestamp.before.max.ms of the target's brokers");
+        }
+    }
+
+    /// Whether the source holds records that the target's brokers may forget the producer of while they are copied.
+    async fn producer_expiration(&mut self, pairs: &[TopicPair], broker: &[ConfigEntry]) {
+        let Some(expiration) = producer_expiration(broker) else { return };
+        let quarter_ms = i64::try_from(expiration.as_millis() / 4).unwrap_or(i64::MAX);
+        let mut old = None;
+        for pair in pairs {
+            if old.is_none() && self.has_older(pair, quarter_ms).await {
+                old = Some(pair);
+            }
+        }
+        let Some(pair) = old.filter(|_| expiration.as_millis() < PRODUCER_EXPIRATION_MS_MAX.into()) else {
+            return;
+        };
+        let key = match broker.iter().any(|entry| entry.name == "producer.id.expiration.ms") {
+            true => "producer.id.expiration.ms",
+            false => "transactional.id.expiration.ms",
+        };
+        let servers = self.target.config().bootstrap_servers.join(",");
+        self.findings.push(Finding {
+            severity: Severity::Warning,
+            kind: FindingKind::Configuration,
+            cluster: self.target.alias().to_owned(),
+            subject: format!("{key} of the brokers"),
+            problem: format!(
+                "it is {} ms, and topic {} of the source has records older than a quarter of that: brokers forget who wrote such a record, \
+                 so it is copied a batch at a time, and the log's end is looked at more often",
+                expiration.as_millis(),
+                pair.source
+            ),
+            advice: "raise it for the time of the backfill, at most to 2147483647 (24 days)".to_owned(),
+            command: Some(format!(
+                "kafka-configs --bootstrap-server {servers} --alter --entity-type brokers --entity-default --add-config \
+                 {key}={PRODUCER_EXPIRATION_MS_MAX}"
+            )),
+        });
+    }
+
+    /// Whether a source topic holds records that are older.
+    async fn has_older(&self, pair: &TopicPair, age_ms: i64) -> bool {
+        let oldest = compacted::now_ms().saturating_sub(age_ms).max(0);
         let partitions =
             (0..pair.partitions).map(|number| TopicPartition::new(Arc::clone(&pair.source), number));
         let partitions: Vec<_> = partitions.collect();
@@ -100,15 +147,10 @@ impl Look<'_> {
         };
         let (starts, ends) = (offsets(OffsetSpec::Earliest).await, offsets(OffsetSpec::Latest).await);
         let young = offsets(OffsetSpec::Timestamp(oldest)).await;
-        let has_older =
-            starts.iter().zip(&ends).zip(&young).any(|((start, end), young)| match (start, end) {
-                (Some(start), Some(end)) => young.unwrap_or(*end) > *start,
-                _ => false,
-            });
-        if has_older {
-            let alias = self.target.alias();
-            self.found(Severity::Error, FindingKind::Configuration, alias, format!("topic {}", pair.target), format!("it takes no record that is older than {before_max_ms} ms, and the source has some: they are Rejected"), "raise message.timestamp.before.max.ms of the target topic, or log.message.timestamp.before.max.ms of the target's brokers");
-        }
+        starts.iter().zip(&ends).zip(&young).any(|((start, end), young)| match (start, end) {
+            (Some(start), Some(end)) => young.unwrap_or(*end) > *start,
+            _ => false,
+        })
     }
 
     /// What the logs hold: partitions that would park, and heads that would be filled.
@@ -185,5 +227,7 @@ async fn described(
     Ok(described.filter_map(|(topic, entries)| Some((topic, entries.ok()?))).collect())
 }
 
+/// What brokers take: an int of milliseconds.
+const PRODUCER_EXPIRATION_MS_MAX: u32 = 2_147_483_647;
 /// As many are looked at.
 const PARTITIONS_MAX: usize = 200;

@@ -435,7 +435,7 @@ fn a_batch_may_be_written_as_long_as_what_was_seen_holds() {
 fn old_batches_go_one_by_one() {
     let mut script = Script::new(100, None);
     script.now += Duration::from_secs(30 * 86_400);
-    script.state.freshness = Freshness::new(script.now.moment, PRODUCER_EXPIRATION_DEFAULT);
+    script.state.freshness = Freshness::new(script.now.moment);
     (0..4).for_each(|index| script.push_batch(100 + 2 * index, 102 + 2 * index));
     for base in [100, 102, 104] {
         assert_eq!(script.send_all(), [base as i32]);

@@ -18,10 +18,11 @@ use kmirror_client::clock;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use tracing::error;
+use tracing::{error, info};
 
 use self::gone::GoneTopics;
 use crate::append::appender::AppenderEvent;
+use crate::append::freshness::{PRODUCER_EXPIRATION_DEFAULT, producer_expiration};
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::event::{FlowEvent, PartitionKey};
@@ -70,6 +71,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         looked = supervisor.discovery.clone().first() => looked?,
     };
     let start = supervisor.context.flow.start;
+    supervisor.read_producer_expiration().await;
     supervisor.tell_awaited(looked.awaited);
     supervisor.start(looked.found, start);
     supervisor.context.shared.has_looked.store(true, Ordering::Relaxed);
@@ -126,6 +128,8 @@ struct Supervisor {
     /// Source topics that would be copied for ever, which was told.
     looping: HashSet<Arc<str>>,
     state: StateStore,
+    /// How long the target's brokers remember a producer.
+    producer_expiration: Duration,
     /// Where what copied these topics before has stood.
     predecessor: Positions,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
@@ -174,6 +178,7 @@ impl Supervisor {
             awaited: BTreeSet::new(),
             looping: HashSet::new(),
             state,
+            producer_expiration: PRODUCER_EXPIRATION_DEFAULT,
             predecessor,
             events,
             fetchers: BTreeMap::new(),
@@ -182,6 +187,28 @@ impl Supervisor {
             pumps: JoinSet::new(),
             errands: JoinSet::new(),
             take_overs: Arc::new(Semaphore::new(TAKE_OVERS_MAX)),
+        }
+    }
+
+    /// Without the right to read it, or without an answer, Kafka's default is assumed.
+    async fn read_producer_expiration(&mut self) {
+        let target = &self.context.target;
+        let Some(broker) = target.metadata().brokers.keys().next().copied() else { return };
+        match target.describe_broker_config(broker).await {
+            Ok(entries) => {
+                self.producer_expiration =
+                    producer_expiration(&entries).unwrap_or(PRODUCER_EXPIRATION_DEFAULT);
+            }
+            Err(error) if error.is_authorization() => {
+                info!(
+                    flow = self.context.flow.name(),
+                    "how long the target remembers producers may not be read (DESCRIBE_CONFIGS on the cluster): a day is assumed"
+                );
+            }
+            Err(error) => {
+                let assumed = PRODUCER_EXPIRATION_DEFAULT;
+                info!(flow = self.context.flow.name(), %error, ?assumed, "how long the target remembers producers is not known");
+            }
         }
     }
 
