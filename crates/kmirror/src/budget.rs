@@ -2,8 +2,8 @@
 //!
 //! A permit is taken before a fetch is sent, trimmed when the length of the response is known, and given back when the last
 //! slice of the response is dropped, which is after its batches were acknowledged. So a stalled target stops the fetchers,
-//! and costs no more than the budget. A batch that is merged from tiny ones (`tiny.rs`) is charged for itself; those that are rewritten
-//! (`rewrite_pool.rs`) hold what they were made from.
+//! and costs no more than the budget. Batches that are merged from tiny ones (`tiny.rs`) or rewritten (`planner.rs`) are charged for
+//! themselves; the latter hold what they were made from as well, until they are acknowledged.
 //!
 //! The memory itself stays here between two responses: pages that were never touched cost more than what is read into them.
 
@@ -63,10 +63,20 @@ impl Budget {
     /// Takes what `bytes` occupy, whether that is free or not, for what they were made from is given back now. They give it back
     /// when the last slice of them is dropped.
     pub(crate) fn charge(&self, bytes: Vec<u8>) -> Bytes {
-        let charged = signed(bytes.capacity());
-        self.inner.available_bytes.fetch_sub(charged, Ordering::AcqRel);
-        let permit = Permit { inner: Arc::clone(&self.inner), bytes: charged };
+        let permit = self.debit(bytes.capacity());
         Bytes::from_owner(Charged { bytes, _permit: permit })
+    }
+
+    /// Takes so many bytes, whether they are free or not, for something that is there already.
+    pub(crate) fn debit(&self, bytes: usize) -> Permit {
+        let bytes = signed(bytes);
+        self.inner.available_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        Permit { inner: Arc::clone(&self.inner), bytes }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn available_bytes(&self) -> i64 {
+        self.inner.available_bytes.load(Ordering::Acquire)
     }
 
     fn try_acquire(&self, bytes: usize) -> Option<Permit> {

@@ -1,7 +1,32 @@
 //! What travels from a fetcher to an appender: the log of one source partition, cut into pieces that leave nothing out.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kmirror_codec::{Batch, GapReason};
+
+use crate::budget::Permit;
+
+/// What a rewritten batch keeps charged to the budget.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    /// What it was made from: one answer of the source may give many batches.
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is there to be held"))]
+    source: Bytes,
+    _made: Arc<Permit>,
+}
+
+impl Held {
+    pub(crate) fn new(source: Bytes, made: Permit) -> Held {
+        Held { source, _made: Arc::new(made) }
+    }
+
+    /// What the batch was made from.
+    #[cfg(test)]
+    pub(crate) fn source(&self) -> &Bytes {
+        &self.source
+    }
+}
 
 /// One piece of a partition's log. The pieces of a partition are contiguous: each begins where the one before it ends, so
 /// whatever was not there is as explicit as what was.
@@ -11,8 +36,8 @@ pub(crate) enum Item {
     Batch {
         /// The batch, header as on the source (or as rewritten), payload possibly a slice of a fetch response.
         batch: Batch,
-        /// What the batch was rewritten from, where it was: holding it keeps its bytes charged to the budget.
-        held: Option<Bytes>,
+        /// Where the batch was rewritten: what it was made from, and what itself takes of the budget.
+        held: Option<Held>,
         /// How many tiny batches it was merged from, 0 where it was not.
         merged: usize,
     },

@@ -10,7 +10,7 @@ use kmirror_codec::{
 
 use crate::budget::Budget;
 use crate::fetch::state::Sourced;
-use crate::item::Item;
+use crate::item::{Held, Item};
 use crate::park::{ParkReason, Parked};
 use crate::tiny::TinyBatches;
 
@@ -155,11 +155,9 @@ impl Planner {
             match rewritten {
                 Rewritten::Batch(rewritten) => {
                     self.next = rewritten.header().next_offset();
-                    items.push(Item::Batch {
-                        batch: rewritten,
-                        held: Some(batch.bytes().clone()),
-                        merged: 0,
-                    });
+                    let made = self.tiny.budget().debit(rewritten.bytes().len());
+                    let held = Some(Held::new(batch.bytes().clone(), made));
+                    items.push(Item::Batch { batch: rewritten, held, merged: 0 });
                 }
                 Rewritten::Gap { first, end } => self.gap(first, end, GapReason::Cleaned, items),
                 Rewritten::Rest { .. } => return Ok(false),
@@ -296,11 +294,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_rewritten_is_paid_for() {
+        let sparse = TestBatch::of([TestRecord::plain(3), TestRecord::plain(5)]).covering(2, 8).build();
+        let budget = Budget::new(10_000);
+        let mut planner = Planner::new(0, rules(HoleFill::Repeats)).merging(1 << 20, budget.clone());
+        let (mut pieces, mut items) = (VecDeque::from([Sourced::Batch(sparse)]), Vec::new());
+        planner.plan_some(&mut pieces, &mut items, &mut Workspace::new()).expect("valid");
+        let made: usize = items.iter().map(Item::bytes).sum();
+        assert!(made > 0);
+        assert_eq!(budget.available_bytes(), 10_000 - made as i64);
+        items.clear();
+        assert_eq!(budget.available_bytes(), 10_000);
+    }
+
     fn shape(item: &Item) -> String {
         let range = format!("{}..{}", item.first(), item.end());
         match item {
             Item::Batch { held: None, .. } => range,
-            Item::Batch { batch, held: Some(held), .. } if batch.bytes() == held => range,
+            Item::Batch { batch, held: Some(held), .. } if batch.bytes() == held.source() => range,
             Item::Batch { .. } => format!("{range} made"),
             Item::Gap { reason, .. } => format!("{range} {reason:?}"),
         }

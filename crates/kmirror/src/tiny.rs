@@ -40,6 +40,11 @@ impl TinyBatches {
         TinyBatches { merged_bytes_max: batch_bytes_max.min(MERGED_BYTES_MAX), budget, open: None }
     }
 
+    /// What pays for batches that are made here.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Appends a batch that is passed through. It may be among the items only after [`TinyBatches::close`].
     pub(crate) fn push(&mut self, batch: &Batch, items: &mut Vec<Item>) {
         let is_tiny = batch.bytes().len() <= TINY_BYTES_MAX.min(self.merged_bytes_max);

@@ -18,6 +18,7 @@ use super::exhaustive::owner::{Found, compare};
 use super::now::Now;
 use super::sequence::Sequence;
 use super::state::{AppendStart, AppendState, Control, Outcome, Outgoing, Refusal, TakeOverCause};
+use crate::budget::Budget;
 use crate::item::Item;
 use crate::lineage::Lineage;
 use crate::test_support::Random;
@@ -452,7 +453,7 @@ impl World {
         let merged_bytes_max = [0, 200, 1 << 20][self.random.below(3) as usize];
         let owner = &mut self.owners[index];
         owner.next = found.position;
-        owner.state = Some(AppendState::new(7, start).merging(merged_bytes_max));
+        owner.state = Some(AppendState::new(7, start).merging(merged_bytes_max, Budget::new(1 << 20)));
     }
 
     fn send(&mut self, index: usize) {

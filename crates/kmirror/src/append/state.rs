@@ -14,7 +14,8 @@ use kmirror_codec::{BATCH_HEADER_BYTES, Batch, Merge, Stamp, stamp};
 use super::freshness::Freshness;
 use super::now::Now;
 use super::sequence::Sequence;
-use crate::item::Item;
+use crate::budget::Budget;
+use crate::item::{Held, Item};
 use crate::park::{ParkReason, Parked};
 use crate::tiny::{MERGED_BYTES_MAX, TINY_BYTES_MAX};
 
@@ -60,6 +61,8 @@ pub(crate) struct AppendState {
     window: usize,
     /// The largest batch that is made of several that wait; none is where it is 0.
     merged_bytes_max: usize,
+    /// Pays for what is merged here, for it holds nothing of what it was made from.
+    budget: Budget,
     token: i32,
     /// Whether a marker with our token is in the log: it fences every earlier owner.
     fenced: bool,
@@ -131,7 +134,7 @@ enum Fill {
 enum Queued {
     Batch {
         batch: Batch,
-        _held: Option<Bytes>,
+        _held: Option<Held>,
         /// What left the fetcher for it: more than its own bytes where it was merged.
         weight_bytes: usize,
         is_merged: bool,
@@ -243,6 +246,7 @@ impl AppendState {
             next_sequence: start.next_sequence,
             window: 1,
             merged_bytes_max: 0,
+            budget: Budget::new(0),
             token: start.token,
             fenced: false,
             fill: Fill::Idle,
@@ -257,8 +261,9 @@ impl AppendState {
     }
 
     /// Lets tiny batches that wait be merged, where the target takes batches of up to `batch_bytes_max`.
-    pub(crate) fn merging(mut self, batch_bytes_max: usize) -> AppendState {
+    pub(crate) fn merging(mut self, batch_bytes_max: usize, budget: Budget) -> AppendState {
         self.merged_bytes_max = batch_bytes_max.min(MERGED_BYTES_MAX);
+        self.budget = budget;
         self
     }
 
@@ -343,10 +348,9 @@ impl AppendState {
         if count < 2 {
             return 0;
         }
-        let Some(batch) = merge.finish() else { return 0 };
+        let Some(batch) = merge.finish_in(|bytes| self.budget.charge(bytes)) else { return 0 };
         self.queue.drain(self.sent + 1..self.sent + count);
         if let Some(queued) = self.queue.get_mut(self.sent) {
-            // What it was made from is given back to the budget: what was merged is bounded by what may be in flight.
             let weight_bytes = merged_weight_bytes;
             *queued = Queued::Batch { batch, _held: None, weight_bytes, is_merged: true, sequence: None };
         }

@@ -23,6 +23,22 @@ fn tiny_batches_that_wait_leave_as_one() {
 }
 
 #[test]
+fn what_is_merged_here_is_paid_for() {
+    let budget = Budget::new(100_000);
+    let mut waiting = Waiting::at(0);
+    waiting.state = waiting.state.merging(1 << 20, budget.clone());
+    waiting.push([TestBatch::dense(0, 1)]);
+    waiting.send();
+    waiting.acknowledge(0);
+    waiting.push([TestBatch::dense(1, 2), TestBatch::dense(2, 3)]);
+    assert_eq!(budget.available_bytes(), 100_000);
+    assert_eq!(waiting.send(), [(1, 2)]);
+    assert!(budget.available_bytes() < 100_000, "until it is acknowledged");
+    waiting.acknowledge(1);
+    assert_eq!(budget.available_bytes(), 100_000);
+}
+
+#[test]
 fn what_is_not_tiny_goes_as_it_is() {
     let large = || TestBatch::dense(2, 1_000);
     let packed = |first| TestBatch::dense(first, first + 1).codec(Compression::Lz4);
@@ -45,7 +61,7 @@ fn what_is_not_tiny_goes_as_it_is() {
 fn a_merged_batch_is_no_larger_than_the_target_takes() {
     let mut waiting = Waiting::at(0);
     let each = TestBatch::dense(0, 1).build().bytes().len();
-    waiting.state = waiting.state.merging(2 * each);
+    waiting.state = waiting.state.merging(2 * each, Budget::new(0));
     waiting.push([TestBatch::dense(0, 1)]);
     waiting.send();
     waiting.acknowledge(0);
@@ -53,7 +69,7 @@ fn a_merged_batch_is_no_larger_than_the_target_takes() {
     let sent = waiting.state.next_batch(waiting.now).expect("due");
     assert!(sent.merged > 1 && sent.header.len() + sent.payload.len() <= 2 * each);
     let mut apart = Waiting::at(0);
-    apart.state = apart.state.merging(0);
+    apart.state = apart.state.merging(0, Budget::new(0));
     apart.push([TestBatch::dense(0, 1), TestBatch::dense(1, 2)]);
     assert_eq!(apart.send(), [(0, 1)]);
 }
@@ -84,7 +100,7 @@ fn a_merged_batch_that_is_refused_is_sent_in_its_parts() {
     let refused = |merges: bool, reason| {
         let mut waiting = Waiting::at(0);
         if !merges {
-            waiting.state = waiting.state.merging(0);
+            waiting.state = waiting.state.merging(0, Budget::new(0));
         }
         waiting.push([TestBatch::dense(0, 1)]);
         waiting.send();
@@ -121,7 +137,10 @@ impl Waiting {
             token: 4,
             seen_at: Now::of_test().moment,
         };
-        Waiting { state: AppendState::new(7, start).merging(1 << 20), now: Now::of_test() }
+        Waiting {
+            state: AppendState::new(7, start).merging(1 << 20, Budget::new(1 << 20)),
+            now: Now::of_test(),
+        }
     }
 
     /// Their bytes.

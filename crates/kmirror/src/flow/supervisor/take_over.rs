@@ -138,7 +138,7 @@ impl Supervisor {
     /// Hands the partition to the appender of its target leader and the fetcher of its source leader.
     pub(super) async fn install(&mut self, key: PartitionKey, generation: Generation, taken: TakenOver) {
         let (isolation, data_producer_id) = (self.context.flow.isolation, self.ids.data);
-        let producer_expiration = self.producer_expiration;
+        let (producer_expiration, budget) = (self.producer_expiration, self.budget.clone());
         let metadata = self.context.target.metadata();
         let Some(entry) = self.table.current(key, generation) else { return };
         let Some(leader) = metadata.leader(&entry.target) else {
@@ -147,7 +147,7 @@ impl Supervisor {
         };
         let queue = Arc::<QueueGauge>::default();
         let merged_bytes_max = if entry.merges { entry.rules.batches.batch_bytes_max } else { 0 };
-        let append = AppendState::new(data_producer_id, taken.append).merging(merged_bytes_max);
+        let append = AppendState::new(data_producer_id, taken.append).merging(merged_bytes_max, budget);
         let mut append = append.remembered_for(producer_expiration);
         let mut position = taken.append.position;
         if let Some(lost) = taken.expired {
