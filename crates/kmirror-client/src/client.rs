@@ -51,6 +51,8 @@ pub enum Lane {
     Control,
     /// Fetches, which wait at the broker for data.
     Fetch(u16),
+    /// Single fetches ([`Client::fetch_patiently`]), which wait there as well.
+    FetchOnce(u16),
     /// Control markers, whose appends others must not wait for.
     Markers,
     /// Coordinators of groups and transactions.
@@ -70,6 +72,8 @@ struct Inner {
     /// A connection to any broker, for requests that any broker answers.
     any: Mutex<Option<Connection>>,
     coordinators: Mutex<Coordinators>,
+    /// When it was told last that a quota throttles reads.
+    throttling_told: Mutex<Option<Instant>>,
 }
 
 /// The brokers that coordinate what has been asked for.
@@ -97,6 +101,7 @@ impl Client {
             connections: Mutex::default(),
             any: Mutex::default(),
             coordinators: Mutex::default(),
+            throttling_told: Mutex::default(),
         }));
         client.refresh_metadata(Topics::Named(Vec::new())).await?;
         Ok(client)
@@ -246,6 +251,21 @@ impl Client {
         }
     }
 
+    /// Tells now and then that a quota throttles reads: what waits for them would not say why it stands still.
+    pub(crate) fn tell_throttled(&self, throttle_time: Duration) {
+        let mut told = lock(&self.0.throttling_told);
+        if told.is_none_or(|told| told.elapsed() >= THROTTLING_TOLD_INTERVAL) {
+            *told = Some(Instant::now());
+            let (cluster, client_id) = (self.alias(), &self.config().client_id);
+            tracing::warn!(
+                cluster,
+                client_id,
+                ?throttle_time,
+                "a quota throttles what is read: it is waited for"
+            );
+        }
+    }
+
     pub(crate) fn coordinators(&self) -> MutexGuard<'_, Coordinators> {
         lock(&self.0.coordinators)
     }
@@ -298,6 +318,8 @@ impl fmt::Debug for Client {
         f.debug_struct("Client").field("alias", &self.alias()).finish_non_exhaustive()
     }
 }
+
+const THROTTLING_TOLD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What these locks guard is replaced as a whole, so it is whole also after a panic elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -66,6 +66,21 @@ pub enum ClientError {
         /// The API.
         during: &'static str,
     },
+    /// A quota of the cluster (KIP-219) left no room for any answer.
+    #[error(
+        "{address}: a quota throttles client id {client_id}: no answer to {api} had room within {waited:?}; raise its \
+         consumer_byte_rate or request_percentage"
+    )]
+    Throttled {
+        /// The broker's address.
+        address: Arc<str>,
+        /// The API whose answer was awaited.
+        api: &'static str,
+        /// The client id that the quota is for.
+        client_id: Arc<str>,
+        /// How long.
+        waited: Duration,
+    },
     /// The broker understood the request and refused it.
     #[error("{api} {context}: {error}{}", Message(.message))]
     Broker {
@@ -128,7 +143,7 @@ impl ClientError {
             Self::Broker { error, .. } => error.retry(),
             // A broker that breaks the protocol once will do so again; only the connection that it spoiled is replaced.
             Self::InvalidResponse { .. } => Retry::Backoff,
-            Self::Unreachable { .. } => Retry::Backoff,
+            Self::Unreachable { .. } | Self::Throttled { .. } => Retry::Backoff,
             Self::Network { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Stale { .. } => {
                 Retry::Reconnect
             }

@@ -11,6 +11,7 @@ use crate::client::{Client, Lane};
 use crate::coordinator::CoordinatorKind;
 use crate::error::ClientError;
 use crate::error_codes::KafkaError;
+use crate::fetch::FetchRequest;
 use crate::ids::{BrokerId, TopicId, to_wire};
 use crate::metadata::Topics;
 use crate::produce::{BATCH_HEADER_BYTES, ProducePartition, ProduceRequest};
@@ -136,14 +137,16 @@ impl Client {
             wire::FetchPartition::default().with_partition(NO_PARTITION).with_partition_max_bytes(1);
         let topic =
             wire::FetchTopic::default().with_topic(to_wire(topic).into()).with_partitions(vec![partition]);
-        let request = m::FetchRequest::default()
+        let body = m::FetchRequest::default()
             .with_max_wait_ms(0)
             .with_max_bytes(1)
             .with_session_epoch(-1)
             .with_topics(vec![topic]);
         // Later versions know topics by their ids, which one that is not there does not have.
-        let response = connection.call_version(request, connection.fetch_version()?.min(12)).await?;
-        let mut partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+        let request = FetchRequest { version: connection.fetch_version()?.min(12), body };
+        // A throttled answer says nothing of rights.
+        let response = self.fetch_unthrottled(&connection, request, None).await?;
+        let mut partitions = response.body.responses.iter().flat_map(|topic| &topic.partitions);
         let refused = KafkaError::TOPIC_AUTHORIZATION_FAILED;
         Ok(!partitions.any(|partition| KafkaError::from_code(partition.error_code) == Some(refused)))
     }

@@ -44,6 +44,23 @@ impl Client {
         S: Fn(Connection, Vec<Routed<I>>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Answers<T>, ClientError>> + Send + 'static,
     {
+        self.route_over(Lane::Control, api, items, send).await
+    }
+
+    /// The same over a lane of its own, for what waits at the broker.
+    pub(crate) async fn route_over<I, T, S, F>(
+        &self,
+        lane: Lane,
+        api: &'static str,
+        items: Vec<(TopicPartition, I)>,
+        send: S,
+    ) -> PartitionResults<T>
+    where
+        I: Clone + Send + Sync + 'static,
+        T: Send + 'static,
+        S: Fn(Connection, Vec<Routed<I>>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Answers<T>, ClientError>> + Send + 'static,
+    {
         let mut results: Vec<_> = items.iter().map(|(_, _)| None).collect();
         let mut open: Vec<usize> = (0..items.len()).collect();
         for attempt in 0..2 {
@@ -51,7 +68,7 @@ impl Client {
                 self.refresh_topics_of(&items, &open).await;
             }
             let (routed, lost) = self.assign(api, &items, &open);
-            let answered = self.send_all(api, routed, &send).await;
+            let answered = self.send_all(lane, api, routed, &send).await;
             for (index, result) in lost.into_iter().chain(answered) {
                 if let Some(slot) = results.get_mut(index) {
                     *slot = Some(result);
@@ -125,6 +142,7 @@ impl Client {
 
     async fn send_all<I, T, S, F>(
         &self,
+        lane: Lane,
         api: &'static str,
         routed: BTreeMap<BrokerId, Vec<Routed<I>>>,
         send: &S,
@@ -141,7 +159,7 @@ impl Client {
             calls.spawn(async move {
                 let keys: Vec<_> = items.iter().map(|item| (item.index, item.partition.clone())).collect();
                 let answers = async {
-                    let connection = client.connection(broker, Lane::Control).await?;
+                    let connection = client.connection(broker, lane).await?;
                     let address = connection.shared_address().clone();
                     Ok((address, send(connection, items).await?))
                 };

@@ -62,6 +62,8 @@ pub(crate) enum FlowEvent {
     PolicyRestored { topic: Arc<str>, restored: Result<TopicRules, TakeOverFailure> },
     /// The source's log goes on under other leader epochs.
     EpochsBegan { key: PartitionKey, generation: Generation, epochs: Vec<EpochStart> },
+    /// The source shows no records though it has some, for this cause; or it shows them again.
+    Hidden { key: PartitionKey, generation: Generation, cause: Option<String> },
     /// An appender is finished with a partition.
     AppendEnded { key: PartitionKey, generation: Generation, end: AppendEnd },
     /// The source's metadata is fresh again: a partition without a fetcher may find its leader.

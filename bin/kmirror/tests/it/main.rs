@@ -30,4 +30,5 @@ mod schedule;
 mod stage;
 mod start_up;
 mod takes_over;
+mod throttled;
 mod topics;

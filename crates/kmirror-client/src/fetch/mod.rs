@@ -12,7 +12,7 @@ pub use response::{AbortedTransaction, EpochEndOffset, FetchResponse, FetchedPar
 pub use session::{FetchPosition, FetchSession, FetchSettings, SessionError};
 
 /// A fetch, made by [`FetchSession::next_request`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FetchRequest {
     pub(crate) version: i16,
     pub(crate) body: m::FetchRequest,

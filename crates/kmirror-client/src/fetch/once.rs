@@ -1,13 +1,16 @@
 //! Single fetches outside any session, for a look at a log.
 
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use kafka_protocol::messages as m;
+use tokio::time::Instant;
 
-use super::session::{FetchPosition, topic};
-use super::{FetchResponse, FetchedPartition};
-use crate::client::Client;
-use crate::connection::Connection;
+use super::session::{FetchPosition, FetchSettings, topic};
+use super::{FetchRequest, FetchResponse, FetchedPartition};
+use crate::client::{Client, Lane};
+use crate::connection::{Connection, FrameOwner};
 use crate::error::ClientError;
 use crate::error_codes::KafkaError;
 use crate::ids::{Isolation, TopicId, TopicPartition};
@@ -18,7 +21,7 @@ impl Client {
     /// Reads `partition` from `offset` on: at most `bytes_max`, or one batch of any size, without waiting for data.
     ///
     /// # Errors
-    /// Those of any call, and an error of the partition.
+    /// Those of any call, an error of the partition, and [`ClientError::Throttled`].
     pub async fn fetch_once(
         &self,
         partition: &TopicPartition,
@@ -27,10 +30,31 @@ impl Client {
         isolation: Isolation,
     ) -> Result<FetchedPartition, ClientError> {
         let fetched = self.fetch_many(&[(partition.clone(), offset)], bytes_max, isolation).await;
-        fetched.into_iter().next().map_or_else(
-            || Err(ClientError::invalid_request(m::FetchRequest::NAME, "no partition")),
-            |(_, fetched)| fetched,
-        )
+        only(fetched)
+    }
+
+    /// Reads `partition` from `offset` on, and waits at the broker for data as the settings say. `owner` accounts for the memory of
+    /// the response.
+    ///
+    /// # Errors
+    /// Those of [`fetch_once`](Self::fetch_once).
+    pub async fn fetch_patiently(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        settings: FetchSettings,
+        owner: Option<Box<dyn FrameOwner>>,
+    ) -> Result<FetchedPartition, ClientError> {
+        let (client, owner) = (self.clone(), Arc::new(Mutex::new(owner)));
+        let send = move |connection, items| {
+            let owner = owner.lock().unwrap_or_else(PoisonError::into_inner).take();
+            fetch(client.clone(), connection, items, settings, owner)
+        };
+        let mut hasher = DefaultHasher::new();
+        partition.hash(&mut hasher);
+        // What waits at the broker must not hold others up, nor all of it each other.
+        let lane = Lane::FetchOnce((hasher.finish() % LANES) as u16);
+        only(self.route_over(lane, m::FetchRequest::NAME, vec![(partition.clone(), offset)], send).await)
     }
 
     /// Reads many partitions, one request per broker: of each at most `partition_bytes_max`, without waiting for data.
@@ -41,38 +65,74 @@ impl Client {
         partition_bytes_max: i32,
         isolation: Isolation,
     ) -> PartitionResults<FetchedPartition> {
-        let send = move |connection, items| fetch(connection, items, partition_bytes_max, isolation);
+        let settings = FetchSettings {
+            max_wait: Duration::ZERO,
+            min_bytes: 0,
+            bytes_max: partition_bytes_max,
+            isolation,
+        };
+        let client = self.clone();
+        let send = move |connection, items| fetch(client.clone(), connection, items, settings, None);
         self.route(m::FetchRequest::NAME, partitions.to_vec(), send).await
+    }
+
+    /// The answer to a fetch for which the quotas of the cluster leave room. A throttled one is answered at once and without any
+    /// partition (KIP-219); the connection sends nothing more for as long as that answer says.
+    pub(crate) async fn fetch_unthrottled(
+        &self,
+        connection: &Connection,
+        request: FetchRequest,
+        mut owner: Option<Box<dyn FrameOwner>>,
+    ) -> Result<FetchResponse, ClientError> {
+        let begun = Instant::now();
+        loop {
+            let response = connection.submit_fetch(request.clone(), owner.take()).await?.await?;
+            if !response.is_throttled() {
+                return Ok(response);
+            }
+            let waited = begun.elapsed();
+            if waited >= self.config().request_timeout * THROTTLED_TIMEOUTS_MAX {
+                return Err(ClientError::Throttled {
+                    address: connection.shared_address().clone(),
+                    api: m::FetchRequest::NAME,
+                    client_id: self.config().client_id.as_str().into(),
+                    waited,
+                });
+            }
+            self.tell_throttled(response.throttle_time());
+        }
     }
 }
 
+/// One request to one broker. Of each partition at most `bytes_max` of the settings.
 async fn fetch(
+    client: Client,
     connection: Connection,
     items: Vec<Routed<i64>>,
-    partition_bytes_max: i32,
-    isolation: Isolation,
+    settings: FetchSettings,
+    owner: Option<Box<dyn FrameOwner>>,
 ) -> Result<Answers<FetchedPartition>, ClientError> {
     let all_ids_known = items.iter().all(|item| !item.topic_id.is_none());
     let version = connection.fetch_version()?.min(if all_ids_known { i16::MAX } else { 12 });
     let topics = by_topic(&items).into_iter().map(|(name, items)| {
         let id = items.first().map_or(TopicId::NONE, |item| item.topic_id);
-        let partitions = items.into_iter().map(|item| position(item, partition_bytes_max));
+        let partitions = items.into_iter().map(|item| position(item, settings.bytes_max));
         topic(version, name, id).with_partitions(
             partitions.map(|(partition, position)| position.to_wire(version, partition)).collect(),
         )
     });
     let count = i32::try_from(items.len()).unwrap_or(i32::MAX);
-    let request = m::FetchRequest::default()
-        .with_min_bytes(0)
-        .with_max_wait_ms(0)
-        .with_max_bytes(partition_bytes_max.saturating_mul(count))
-        .with_isolation_level(isolation.to_wire())
+    let body = m::FetchRequest::default()
+        .with_min_bytes(settings.min_bytes)
+        .with_max_wait_ms(i32::try_from(settings.max_wait.as_millis()).unwrap_or(i32::MAX))
+        .with_max_bytes(settings.bytes_max.saturating_mul(count))
+        .with_isolation_level(settings.isolation.to_wire())
         .with_session_id(0)
         .with_session_epoch(-1)
         .with_topics(topics.collect());
-    let body = connection.call_version(request, version).await?;
+    let response = client.fetch_unthrottled(&connection, FetchRequest { version, body }, owner).await?;
     let api = m::FetchRequest::NAME;
-    ClientError::check(body.error_code, api, connection.address(), None)?;
+    ClientError::check(response.body.error_code, api, connection.address(), None)?;
     let name = |name: &str, id: TopicId| -> Option<Arc<str>> {
         let named = |item: &&Routed<i64>| match id.is_none() {
             true => *item.partition.topic == *name,
@@ -80,13 +140,22 @@ async fn fetch(
         };
         items.iter().find(named).map(|item| item.partition.topic.clone())
     };
-    let answers = FetchResponse { body }.partitions(name).map(|fetched| {
+    let answers = response.partitions(name).map(|fetched| {
         let partition = fetched.topic_partition.clone();
         let code = fetched.error.map_or(0, KafkaError::code);
         let checked = ClientError::check(code, api, &partition, None);
-        (partition, checked.map(|()| fetched))
+        let asked = items.iter().find(|item| item.partition == partition);
+        let leader_epoch = asked.and_then(|item| item.leader_epoch);
+        (partition, checked.map(|()| FetchedPartition { leader_epoch, ..fetched }))
     });
     Ok(answers.collect())
+}
+
+fn only(fetched: PartitionResults<FetchedPartition>) -> Result<FetchedPartition, ClientError> {
+    fetched.into_iter().next().map_or_else(
+        || Err(ClientError::invalid_request(m::FetchRequest::NAME, "no partition")),
+        |(_, fetched)| fetched,
+    )
 }
 
 fn position(item: &Routed<i64>, partition_bytes_max: i32) -> (i32, FetchPosition) {
@@ -99,3 +168,8 @@ fn position(item: &Routed<i64>, partition_bytes_max: i32) -> (i32, FetchPosition
     };
     (item.partition.partition, position)
 }
+
+/// How long a quota may leave no room for a fetch, in `request_timeout`s.
+const THROTTLED_TIMEOUTS_MAX: u32 = 2;
+/// Connections to one broker, over all fetches that wait.
+const LANES: u64 = 4;

@@ -36,6 +36,8 @@ pub struct FetchedPartition {
     pub diverging_epoch: Option<EpochEndOffset>,
     /// Where the leader is, sent with some errors (KIP-951).
     pub leader_hint: Option<LeaderHint>,
+    /// The leader epoch that a single fetch named and its broker compared with its own (KIP-320), where the metadata tells it.
+    pub leader_epoch: Option<i32>,
     /// The replica to read from instead (KIP-392).
     pub preferred_read_replica: Option<BrokerId>,
     /// Record batches as they are in the log: the first may begin before the offset that was asked for, the last may be
@@ -66,6 +68,13 @@ impl FetchResponse {
     /// How long the broker throttles the connection after this response. The connection honours it by itself.
     pub fn throttle_time(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.body.throttle_time_ms).unwrap_or(0))
+    }
+
+    /// Whether a quota left no room for any partition (`FetchContext.getThrottledResponse`, KIP-219).
+    pub(super) fn is_throttled(&self) -> bool {
+        self.body.throttle_time_ms > 0
+            && self.body.error_code == 0
+            && self.body.responses.iter().all(|topic| topic.partitions.is_empty())
     }
 
     /// All partitions, named by `topic`, which finds the topic of a name or, from version 13 on, of an id. Those that it
@@ -136,6 +145,7 @@ impl FetchedPartition {
             diverging_epoch: (diverging.epoch >= 0)
                 .then_some(EpochEndOffset { epoch: diverging.epoch, end_offset: diverging.end_offset }),
             leader_hint,
+            leader_epoch: None,
             preferred_read_replica: BrokerId::from_wire(data.preferred_read_replica.0),
             records: data.records.unwrap_or_default(),
         }

@@ -14,8 +14,9 @@ use kmirror_client::{
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tracing::debug;
+use tracing::{debug, warn};
 
+use super::show::{Look, ShowError, Shown};
 use super::state::{FetchFault, FetchState, Sourced};
 use crate::append::appender::AppenderEvent;
 use crate::budget::{Budget, Permit};
@@ -84,6 +85,7 @@ pub(crate) async fn run(context: FetcherContext, inbox: mpsc::Receiver<FetcherEv
         by_name: HashMap::new(),
         paused: BTreeSet::new(),
         stalled: BTreeSet::new(),
+        stalled_looked: clock::now(),
         connection: None,
         permit: None,
         step: None,
@@ -100,8 +102,10 @@ struct Fetcher {
     by_name: HashMap<TopicPartition, PartitionKey>,
     /// Partitions that are not in the next request.
     paused: BTreeSet<PartitionKey>,
-    /// Partitions that should have something to read and got nothing.
+    /// Partitions that should have something to read and may get nothing.
     stalled: BTreeSet<PartitionKey>,
+    /// When these were looked at last: while much is to be copied they are many.
+    stalled_looked: Instant,
     connection: Option<Connection>,
     permit: Option<Permit>,
     /// The one thing that the fetch loop waits for.
@@ -128,6 +132,10 @@ struct Slot {
     give_back: bool,
     paused_until: Option<Instant>,
     stalled_since: Option<Instant>,
+    /// Whether it is being asked for alone.
+    is_probed: bool,
+    /// Whether its state says that the source shows nothing.
+    is_hidden: bool,
 }
 
 /// A turn of the fetch loop, step by step: connect, take bytes from the budget, fetch.
@@ -140,7 +148,8 @@ enum Step {
 
 enum SideJob {
     Rewritten(PartitionKey, Generation, Result<Rewrite, Parked>),
-    Probed(PartitionKey, Generation, Result<FetchedPartition, ClientError>),
+    /// What the source shows from the offset on that was asked for.
+    Probed(PartitionKey, Generation, i64, Result<Shown, ShowError>),
 }
 
 type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -213,6 +222,8 @@ impl Fetcher {
             give_back: false,
             paused_until: None,
             stalled_since: None,
+            is_probed: false,
+            is_hidden: false,
         };
         let position = slot.fetch_position(self.partition_bytes_max());
         self.session.set(source.clone(), position);
@@ -311,6 +322,11 @@ impl Fetcher {
             // It was not asked for: what comes before is still being planned. Taking it in would lose it.
             return;
         }
+        self.take_in(key, fetched).await;
+    }
+
+    async fn take_in(&mut self, key: PartitionKey, fetched: FetchedPartition) {
+        let Some(slot) = self.slots.get_mut(&key) else { return };
         match slot.state.on_fetched(fetched) {
             Ok(fetched) => {
                 slot.gauge.source_end.store(fetched.readable_end, Ordering::Relaxed);
@@ -324,8 +340,11 @@ impl Fetcher {
                     self.stalled.insert(key);
                     return;
                 }
-                slot.stalled_since = None;
-                self.stalled.remove(&key);
+                let is_at_end = fetched.at_end;
+                self.no_longer_stalled(key);
+                if !is_at_end {
+                    self.may_stall(key);
+                }
                 self.plan(key, fetched.pieces.into()).await;
             }
             Err(FetchFault::Passing(cause)) => {
@@ -411,8 +430,8 @@ impl Fetcher {
                     Err(parked) => self.end(key, FetchFault::Park(parked)).await,
                 }
             }
-            SideJob::Probed(key, generation, probed) => {
-                self.on_probed(key, generation, probed).await;
+            SideJob::Probed(key, generation, offset, probed) => {
+                self.on_probed(key, generation, offset, probed).await;
             }
         }
     }
@@ -421,47 +440,89 @@ impl Fetcher {
     /// empty for want of room in the response, but the first partition of a request gets at least one batch (KIP-74).
     fn probe_stalled(&mut self) {
         let now = clock::now();
+        if now - self.stalled_looked < STALL_LOOK_INTERVAL {
+            return;
+        }
+        self.stalled_looked = now;
         for key in &self.stalled {
             let Some(slot) = self.slots.get_mut(key) else { continue };
-            if slot.planner.is_none() || slot.stalled_since.is_none_or(|since| now - since < STALL_MAX) {
+            if self.paused.contains(key) {
+                // Nobody asks for it.
+                slot.stalled_since = Some(now);
                 continue;
             }
-            slot.stalled_since = Some(now);
-            let (client, source, position) =
+            let is_due = slot.stalled_since.is_some_and(|since| now - since >= STALL_MAX);
+            if !is_due || slot.is_probed || slot.planner.is_none() {
+                continue;
+            }
+            slot.is_probed = true;
+            let (client, partition, offset) =
                 (self.context.client.clone(), slot.source.clone(), slot.state.position);
-            let isolation = self.context.isolation.for_client();
-            let bytes_max = PROBE_BYTES_MAX;
+            let (isolation, budget) = (self.context.isolation.for_client(), self.context.budget.clone());
             let (key, generation) = (*key, slot.generation);
             self.side_jobs.spawn(async move {
-                SideJob::Probed(
-                    key,
-                    generation,
-                    client.fetch_once(&source, position, bytes_max, isolation).await,
-                )
+                let (client, partition, budget) = (&client, &partition, Some(&budget));
+                let look = Look { client, partition, isolation, bytes_max: PROBE_BYTES_MAX, budget };
+                SideJob::Probed(key, generation, offset, look.again_at(offset).await)
             });
         }
     }
 
-    /// A partition that got nothing though it was alone: up to the readable end there is no batch at all. A cleaner leaves
-    /// that where a restart rolled the active segment.
+    /// A partition was asked for alone. What came is taken in: a broker may have more time for that request than for those of the
+    /// session, and none for the session's from tiered storage.
     async fn on_probed(
         &mut self,
         key: PartitionKey,
         generation: Generation,
-        probed: Result<FetchedPartition, ClientError>,
+        offset: i64,
+        probed: Result<Shown, ShowError>,
     ) {
-        let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.generation == generation) else {
-            return;
-        };
-        let Ok(probed) = probed else { return };
-        if !self.stalled.contains(&key) || probed.error.is_some() || !probed.records.is_empty() {
+        let is_current = |slot: &&mut Slot| slot.generation == generation;
+        let Some(slot) = self.slots.get_mut(&key).filter(is_current) else { return };
+        slot.is_probed = false;
+        if !self.stalled.contains(&key)
+            || slot.state.position != offset
+            || slot.planner.is_none()
+            || !slot.rest.is_empty()
+        {
             return;
         }
-        slot.state.skip_bare_hole(probed.readable_end(self.context.isolation.for_client()));
-        slot.at_end = true;
-        slot.stalled_since = None;
+        match probed {
+            Ok(Shown::Answer(fetched)) => self.take_in(key, fetched).await,
+            Ok(Shown::Bare(end)) => {
+                slot.state.skip_bare_hole(end);
+                slot.at_end = true;
+                self.no_longer_stalled(key);
+                self.hand_on(key, Vec::new()).await;
+            }
+            Err(ShowError::Client(error)) => debug!(partition = %slot.source, %error, "not asked for alone"),
+            Err(hidden) => {
+                let since = slot.stalled_since.map(|since| clock::now() - since).unwrap_or_default();
+                let cause = format!("{hidden} ({} s by now)", since.as_secs());
+                if !std::mem::replace(&mut slot.is_hidden, true) {
+                    warn!(partition = %slot.source, "{hidden}");
+                }
+                let _ = self.context.events.send(FlowEvent::Hidden { key, generation, cause: Some(cause) });
+            }
+        }
+    }
+
+    /// There is more to read. If nothing comes of it nobody says so: an answer within a session leaves out what has no news (KIP-227).
+    fn may_stall(&mut self, key: PartitionKey) {
+        if let Some(slot) = self.slots.get_mut(&key) {
+            slot.stalled_since = Some(clock::now());
+            self.stalled.insert(key);
+        }
+    }
+
+    fn no_longer_stalled(&mut self, key: PartitionKey) {
         self.stalled.remove(&key);
-        self.hand_on(key, Vec::new()).await;
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        slot.stalled_since = None;
+        if std::mem::take(&mut slot.is_hidden) {
+            let generation = slot.generation;
+            let _ = self.context.events.send(FlowEvent::Hidden { key, generation, cause: None });
+        }
     }
 
     /// What was good before a fault is handed on; then the partition ends.
@@ -528,7 +589,8 @@ impl Fetcher {
     }
 
     fn slots_resume_at(&self) -> Option<Instant> {
-        self.paused.iter().filter_map(|key| self.slots.get(key)?.paused_until).min()
+        let paused_until = self.paused.iter().filter_map(|key| self.slots.get(key)?.paused_until);
+        next_after(clock::now(), paused_until)
     }
 }
 
@@ -560,6 +622,12 @@ fn share_of_answer(partitions: usize, fetch_bytes_max: usize, partition_fetch_by
     partition_fetch_bytes_max.max(fetch_bytes_max / partitions.max(1))
 }
 
+/// The first of these times that is still to come. One that has passed is for the next step to see: it is no time to wake at, for
+/// until that step, which may wait for a broker or for the target, waking again and again would change nothing.
+fn next_after(now: Instant, times: impl Iterator<Item = Instant>) -> Option<Instant> {
+    times.filter(|at| *at > now).min()
+}
+
 async fn stepped(step: &mut Option<Call<Step>>) -> Step {
     match step {
         Some(step) => step.await,
@@ -585,10 +653,23 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const PROBE_BYTES_MAX: i32 = 1 << 20;
 /// How long a partition may get nothing before it is asked for alone.
 const STALL_MAX: Duration = Duration::from_millis(500);
+const STALL_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_has_passed_is_no_time_to_wake_at() {
+        let now = clock::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let table: [(&[u64], Option<u64>); 4] =
+            [(&[], None), (&[0], None), (&[0, 7, 5], Some(5)), (&[3], Some(3))];
+        for (times, expected) in table {
+            let next = next_after(now, times.iter().map(|seconds| at(*seconds)));
+            assert_eq!(next, expected.map(at), "{times:?}");
+        }
+    }
 
     #[test]
     fn a_partition_that_is_alone_takes_the_whole_answer() {

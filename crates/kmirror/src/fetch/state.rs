@@ -536,6 +536,7 @@ mod tests {
             aborted: Vec::new(),
             diverging_epoch: None,
             leader_hint: None,
+            leader_epoch: None,
             preferred_read_replica: None,
             records,
         }

@@ -131,7 +131,7 @@ async fn connect_offsets(
         };
         let mut reader = RangeReader::new(target, partition, committed, start);
         while reader.position() < end {
-            let Some(fetched) = reader.next().await? else { break };
+            let fetched = reader.next_before(end).await?;
             for record in decoded(fetched.pieces, [start, end]).map_err(TakeOverFailure::Park)? {
                 offsets.take_in(record.key.as_deref(), record.value.as_deref());
             }

@@ -159,8 +159,14 @@ impl Store {
 
     /// A topic that has just been created, or whose leader has just moved, does not answer at once.
     async fn refresh_patiently(&mut self) -> Result<(), StateError> {
-        for _ in 0..OPEN_RETRIES_MAX {
+        for attempt in 0..OPEN_RETRIES_MAX {
             match self.refresh().await {
+                // Nothing of the flow is to be seen before that.
+                Err(StateError::Unreachable(cause))
+                    if attempt % OPEN_RETRIES_TOLD == OPEN_RETRIES_TOLD - 1 =>
+                {
+                    warn!(cause, "the flow cannot start yet");
+                }
                 Err(StateError::Unreachable(cause)) => debug!(cause, "state not read"),
                 read => return read,
             }
@@ -275,6 +281,8 @@ const ATTEMPTS_MAX: u32 = 20;
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 const OPEN_RETRIES_MAX: u32 = 50;
+/// After so many, what keeps a flow from starting is told again.
+const OPEN_RETRIES_TOLD: u32 = 10;
 const OPEN_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 #[cfg(test)]

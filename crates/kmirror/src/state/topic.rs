@@ -14,6 +14,7 @@ use kmirror_codec::{
 
 use super::record::{self, PartitionRecord};
 use crate::append::sequence::Sequence;
+use crate::fetch::show::{Look, ShowError, Shown};
 use crate::identity::STATE_PRODUCER_ID;
 use crate::takeover::ends;
 use crate::topics::compacted;
@@ -79,13 +80,17 @@ impl StateTopic {
             // Deleted and created again: from the beginning.
             (position, next_sequence) = (0, None);
         }
+        let (client, partition, isolation) = (&self.client, &self.partition, Isolation::ReadUncommitted);
+        let look = Look { client, partition, isolation, bytes_max: FETCH_BYTES_MAX, budget: None };
         while position < end {
             let before = position;
-            let fetched = self
-                .client
-                .fetch_once(&self.partition, position, FETCH_BYTES_MAX, Isolation::ReadUncommitted)
-                .await
-                .map_err(|error| self.unreachable(&error))?;
+            let fetched = match look.at(position).await.map_err(|error| self.unshown(&error))? {
+                Shown::Answer(fetched) => fetched,
+                Shown::Bare(bare_end) => {
+                    position = bare_end;
+                    continue;
+                }
+            };
             match fetched.error {
                 Some(KafkaError::OFFSET_OUT_OF_RANGE) => {
                     position = fetched.log_start_offset.max(0);
@@ -110,14 +115,11 @@ impl StateTopic {
                     next_sequence = Some(Sequence::after(header.base_sequence, count));
                 }
             }
-            if position == before && readable_end < end {
+            if position == before {
                 return Err(StateError::Unreachable(format!(
                     "{}: the leader shows offsets up to {readable_end}, and {end} was shown before",
                     self.name()
                 )));
-            }
-            if position == before {
-                position = end; // emptied by the cleaner
             }
         }
         // Only now: what was read before an error is read again.
@@ -200,6 +202,13 @@ impl StateTopic {
             ))
         } else {
             StateError::Unreachable(format!("the state topic {} cannot be read: {error}", self.name()))
+        }
+    }
+
+    fn unshown(&self, error: &ShowError) -> StateError {
+        match error {
+            ShowError::Client(error) => self.unreachable(error),
+            ShowError::Hidden { .. } => StateError::Unreachable(error.to_string()),
         }
     }
 

@@ -280,10 +280,9 @@ impl TakeOver {
             return Ok(None);
         }
         let range = source_range(&self.source_client, &self.source, self.isolation, position, end).await?;
-        let (last_epoch, read_to) = (range.last_epoch, range.position);
+        let last_epoch = range.last_epoch;
         let records = decoded(range.pieces, [position, end]).map_err(TakeOverFailure::Park)?;
-        // What was not read may be anything: a broker that throttles answers with nothing.
-        let hole_end = records.first().map_or(read_to, |record| record.offset);
+        let hole_end = records.first().map_or(end, |record| record.offset);
         let Some(run) = make_up(&record.lineage, position, hole_end) else { return Ok(None) };
         info!(partition = %self.target, source_offset = run.source, target_offset = run.target,
             "a hole makes up for one that came out too long: copying goes on at the distance it began with");

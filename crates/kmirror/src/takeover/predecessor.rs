@@ -129,14 +129,13 @@ impl TakeOver {
         isolation: Isolation,
         bounds: &SourceBounds,
     ) -> Result<Place, TakeOverFailure> {
-        let end = bounds.high_watermark;
+        let end = if isolation == self.isolation { bounds.readable_end } else { bounds.high_watermark };
         let from = said.unwrap_or(bounds.log_start);
-        let begin = self.begin_of_search(window.len(), from, isolation, bounds.log_start).await?;
+        let begin = self.begin_of_search(window.len(), from.min(end), isolation, bounds.log_start).await?;
         let mut search = Search::new(window.to_vec(), said, self.rules);
         let mut reader = RangeReader::new(&self.source_client, &self.source, isolation, begin);
         while reader.position() < end && !search.is_over() {
-            let Some(fetched) = reader.next().await? else { break };
-            let pieces = fetched.pieces;
+            let pieces = reader.next_before(end).await?.pieces;
             search = work::run(move || {
                 for record in decoded(pieces, [begin, end])? {
                     search.take_in(record);

@@ -6,6 +6,7 @@ use kmirror_codec::{Batch, Entry, Limits, Workspace, split};
 use super::compare::{OwnedRecord, records_of};
 use crate::config::Isolation;
 use crate::event::TakeOverFailure;
+use crate::fetch::show::{Look, ShowError, Shown};
 use crate::fetch::state::{FetchFault, FetchState, Fetched, Sourced};
 use crate::park::{ParkReason, Parked};
 
@@ -17,17 +18,20 @@ pub(crate) async fn batches(
     end: i64,
     mut each: impl FnMut(Batch) -> Result<(), Parked>,
 ) -> Result<(), TakeOverFailure> {
+    let isolation = kmirror_client::Isolation::ReadUncommitted;
+    let look = Look { client, partition, isolation, bytes_max: FETCH_BYTES_MAX, budget: None };
     let mut position = first;
     while position < end {
-        let fetched = client
-            .fetch_once(partition, position, FETCH_BYTES_MAX, kmirror_client::Isolation::ReadUncommitted)
-            .await
-            .map_err(|error| failure("read the target", &error))?;
-        if let Some(error) = fetched.error {
-            return Err(TakeOverFailure::Again(format!("reading the target at offset {position}: {error}")));
-        }
+        let fetched = match look.at(position).await.map_err(|error| unshown("read the target", &error))? {
+            Shown::Answer(fetched) => fetched,
+            // Offsets that the target's cleaner emptied.
+            Shown::Bare(bare_end) => {
+                position = bare_end;
+                continue;
+            }
+        };
         let before = position;
-        let readable_end = fetched.readable_end(kmirror_client::Isolation::ReadUncommitted);
+        let readable_end = fetched.readable_end(isolation);
         for entry in split(fetched.records, position) {
             match entry.map_err(|error| unreadable(position, &error))? {
                 Entry::Batch(batch) => {
@@ -47,14 +51,10 @@ pub(crate) async fn batches(
                 return Ok(());
             }
         }
-        if position == before && readable_end < end {
+        if position == before {
             return Err(TakeOverFailure::Again(format!(
                 "the target's leader shows offsets up to {readable_end}, and {end} was shown before"
             )));
-        }
-        if position == before {
-            // Below the high watermark and yet nothing: offsets that the target's cleaner emptied.
-            return Ok(());
         }
     }
     Ok(())
@@ -68,11 +68,9 @@ pub(crate) struct SourceRange {
     /// The leader epoch of the batch that holds the last offset before `end`. Where a cleaner has removed that one it is not known:
     /// the epoch of a batch before it may end before `end`, and a broker would take a fetch at `end` for one of a lost history.
     pub(crate) last_epoch: Option<i32>,
-    /// How far it was read: to `end` or behind it, unless a broker had nothing to say.
-    pub(crate) position: i64,
 }
 
-/// Reads a range of the source.
+/// Reads a range of the source, all of it. `end` is no further than the source was seen to go.
 pub(crate) async fn source_range(
     client: &Client,
     partition: &TopicPartition,
@@ -83,7 +81,7 @@ pub(crate) async fn source_range(
     let mut reader = RangeReader::new(client, partition, isolation, first);
     let (mut range, mut reaches_end) = (SourceRange::default(), false);
     while reader.position() < end {
-        let Some(fetched) = reader.next().await? else { break };
+        let fetched = reader.next_before(end).await?;
         let begun = fetched.epochs.iter().rfind(|epoch| epoch.start_offset < end);
         range.last_epoch = begun.map(|begun| begun.epoch).or(range.last_epoch);
         reaches_end |= fetched.pieces.iter().any(|piece| piece.reaches(end));
@@ -92,7 +90,6 @@ pub(crate) async fn source_range(
             |piece: &Sourced| matches!(piece, Sourced::Batch(batch) if batch.header().base_offset >= end);
         range.pieces.extend(fetched.pieces.into_iter().filter(|piece| !is_behind(piece)));
     }
-    range.position = reader.position();
     range.last_epoch = range.last_epoch.filter(|_| reaches_end);
     Ok(range)
 }
@@ -120,14 +117,19 @@ impl<'a> RangeReader<'a> {
         self.state.position
     }
 
-    /// What comes next. `None`: there is nothing, since it was cleaned or may not be read yet.
-    pub(crate) async fn next(&mut self) -> Result<Option<Fetched>, TakeOverFailure> {
+    /// What comes next, which is more than nothing: the log was seen to go on up to `end`.
+    pub(crate) async fn next_before(&mut self, end: i64) -> Result<Fetched, TakeOverFailure> {
         let before = self.state.position;
-        let fetched = self
-            .client
-            .fetch_once(self.partition, before, FETCH_BYTES_MAX, self.isolation.for_client())
-            .await
-            .map_err(|error| failure(&format!("read {}", self.log()), &error))?;
+        let (client, partition, isolation) = (self.client, self.partition, self.isolation.for_client());
+        let look = Look { client, partition, isolation, bytes_max: FETCH_BYTES_MAX, budget: None };
+        let shown = look.at(before).await;
+        let fetched = match shown.map_err(|error| unshown(&format!("read {}", self.log()), &error))? {
+            Shown::Answer(fetched) => fetched,
+            Shown::Bare(readable_end) => {
+                self.state.skip_bare_hole(readable_end);
+                return Ok(Fetched { readable_end, at_end: true, ..Fetched::default() });
+            }
+        };
         let fetched = self.state.on_fetched(fetched).map_err(|fault| match fault {
             FetchFault::Park(parked) => TakeOverFailure::Park(parked),
             FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => TakeOverFailure::Again(cause),
@@ -135,7 +137,15 @@ impl<'a> RangeReader<'a> {
                 TakeOverFailure::Again(format!("{} does not hold offset {before} any more", self.log()))
             }
         })?;
-        Ok((self.state.position > before).then_some(fetched))
+        if self.state.position > before {
+            return Ok(fetched);
+        }
+        // A leader that has just begun may not know yet how far its replicas are, nor which transactions have ended.
+        Err(TakeOverFailure::Again(format!(
+            "the leader of {} shows offsets up to {}, and {end} was shown before",
+            self.log(),
+            fetched.readable_end
+        )))
     }
 
     fn log(&self) -> String {
@@ -172,6 +182,14 @@ pub(crate) fn failure(what: &str, error: &ClientError) -> TakeOverFailure {
         ));
     }
     TakeOverFailure::Again(format!("could not {what}: {error}"))
+}
+
+/// Judges a look at a log that showed nothing.
+fn unshown(what: &str, error: &ShowError) -> TakeOverFailure {
+    match error {
+        ShowError::Client(error) => failure(what, error),
+        ShowError::Hidden { .. } => TakeOverFailure::Again(error.to_string()),
+    }
 }
 
 fn unreadable(position: i64, error: &kmirror_codec::BatchError) -> TakeOverFailure {

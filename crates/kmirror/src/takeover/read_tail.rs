@@ -235,7 +235,7 @@ mod tests {
             keeps_timestamps: true,
         };
         let bounds = SourceBounds { log_start: 0, readable_end: 4, high_watermark: 4 };
-        let range = SourceRange { pieces, last_epoch: None, position: 4 };
+        let range = SourceRange { pieces, last_epoch: None };
         align_ranges(range, target, &Lineage::beginning_at(0, 0), [0, 4], [0, 4, 4], &bounds, &rules)
     }
 }

@@ -8,4 +8,5 @@ mod beside;
 mod embedded;
 mod fillers;
 mod library;
+mod odd;
 mod schedules;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use kmirror_embedded::{
-    Acl, ClusterBuilder, Codec, EmbeddedCluster, LogRecord, LogView, NewBatch, NewRecord, Operation, Pattern,
-    Profile, ResourceType,
+    Acl, ApiKey, ClusterBuilder, Codec, EmbeddedCluster, Fault, FaultKind, LogRecord, LogView, NewBatch,
+    NewRecord, Operation, Pattern, Profile, ResourceType,
 };
 use kmirror_testkit::{CompactedTopic, Isolation, LogOffset, PrintedRecord, Workload, printed_bytes};
 use tokio::runtime::{Builder, Runtime};
@@ -218,6 +218,11 @@ impl Cluster for Embedded {
 
     fn forget_producers(&self, topic: &str) {
         self.cluster.expire_producers(topic, 0).unwrap();
+    }
+
+    fn throttle_reads(&self, _bytes_per_second: u32) {
+        let throttled = Fault::new(FaultKind::Throttle(Duration::from_millis(100)));
+        self.cluster.inject(throttled.of(ApiKey::Fetch).times(30));
     }
 
     fn has_nodes(&self) -> bool {

@@ -188,6 +188,14 @@ impl Cluster for Kafka {
         });
     }
 
+    fn throttle_reads(&self, bytes_per_second: u32) {
+        let rate = format!("consumer_byte_rate={bytes_per_second}");
+        let entity = ["--entity-type", "clients", "--entity-name", "kmirror"];
+        let altered =
+            self.endpoint.tool(&[&["configs", "--alter", "--add-config", &rate], &entity[..]].concat());
+        altered.unwrap().success().unwrap();
+    }
+
     fn has_nodes(&self) -> bool {
         !matches!(self.nodes, Nodes::Elsewhere)
     }

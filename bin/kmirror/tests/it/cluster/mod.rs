@@ -63,6 +63,9 @@ pub(crate) trait Cluster {
     /// Lets partition 0 forget its producers, as after `producer.id.expiration.ms`.
     fn forget_producers(&self, topic: &str);
 
+    /// A quota for what the program reads from each node. It is brief where a cluster is embedded.
+    fn throttle_reads(&self, bytes_per_second: u32);
+
     /// Whether nodes may be killed and paused: not where a cluster was given by its address.
     fn has_nodes(&self) -> bool;
     fn kill(&self, node: usize);

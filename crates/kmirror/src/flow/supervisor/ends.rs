@@ -14,6 +14,7 @@ use crate::fetch::state::{FetchFault, FetchState, source_truncated};
 use crate::park::{ParkReason, Parked};
 use crate::state::record::EpochStart;
 use crate::state::store::Recorded;
+use crate::status::PartitionState;
 use crate::topics::{self, TopicRules};
 
 impl Supervisor {
@@ -81,6 +82,14 @@ impl Supervisor {
         // Another topic has begun another generation.
         if self.table.current(key, generation).is_some_and(|entry| !entry.gauge.is_parked()) {
             self.take_over(key);
+        }
+    }
+
+    /// A partition is fetched, and says whether the source shows its records.
+    pub(super) fn on_hidden(&mut self, key: PartitionKey, generation: Generation, cause: Option<String>) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        if entry.fetched_from.is_some() && !entry.gauge.is_parked() {
+            entry.gauge.set_state(cause.map_or(PartitionState::Copying, PartitionState::Waiting));
         }
     }
 

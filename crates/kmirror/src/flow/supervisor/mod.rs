@@ -225,6 +225,7 @@ impl Supervisor {
             FlowEvent::EpochsBegan { key, generation, epochs } => {
                 self.on_epochs_began(key, generation, epochs)
             }
+            FlowEvent::Hidden { key, generation, cause } => self.on_hidden(key, generation, cause),
             FlowEvent::AppendEnded { key, generation, end } => {
                 self.on_append_ended(key, generation, end).await
             }

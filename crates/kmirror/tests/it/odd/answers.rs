@@ -1,0 +1,145 @@
+//! Answers without records, and throttled ones.
+
+use std::time::Duration;
+
+use kmirror::{Offsets, PartitionState, Predecessor};
+use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind};
+
+use super::{TOPIC, World, shows_nothing, stop};
+
+/// A read from tiered storage that takes too long is answered without records and without an error (KIP-1018).
+#[tokio::test]
+async fn records_that_a_source_shows_late_are_no_hole() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..50);
+    let handle = world.start();
+    shows_nothing(&world.source);
+    world.waits(&handle, "shows no records at offset").await;
+    let copied = World::partition(&handle).unwrap().position;
+    assert_eq!(world.target.log(TOPIC, 0).unwrap().end, copied, "nothing was made of what is not shown");
+    world.source.clear_faults();
+    world.caught_up(&handle).await;
+    let is_copying = |partition: &kmirror::PartitionStatus| partition.state == PartitionState::Copying;
+    world.until(&handle, "copying", is_copying).await;
+    world.write_numbered(50..55);
+    world.caught_up(&handle).await;
+    stop(handle).await;
+    world.is_exact();
+    world.proves_exact().await;
+}
+
+#[tokio::test]
+async fn a_source_that_shows_nothing_is_asked_again_before_a_partition_goes_on() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..20);
+    world.once().await;
+    shows_nothing(&world.source);
+    let handle = world.start();
+    world.waits(&handle, "shows no records at offset").await;
+    world.source.clear_faults();
+    world.write_numbered(20..25);
+    world.caught_up(&handle).await;
+    stop(handle).await;
+    world.is_exact();
+}
+
+/// A compacted topic whose last records were cleaned away ends in offsets without any batch.
+#[tokio::test]
+async fn what_a_cleaner_left_bare_is_a_hole() {
+    let world = World::compacted().await;
+    for (key, value) in [("a", Some("first")), ("b", Some("second")), ("b", None), ("c", None)] {
+        world.write(key, value);
+    }
+    world.source.clean(TOPIC, 0, 4).unwrap();
+    world.source.advance(Duration::from_secs(3 * 86_400));
+    world.source.clean(TOPIC, 0, 4).unwrap();
+    assert_eq!(world.source.log(TOPIC, 0).unwrap().batches.len(), 1, "three offsets are bare");
+    world.once().await;
+    assert_eq!(world.target.log(TOPIC, 0).unwrap().end, 4);
+    world.write("d", Some("later"));
+    world.once().await;
+    world.proves_exact().await;
+}
+
+/// The state topic, in the tail of the target, and in the topic that says where a predecessor stood.
+#[tokio::test]
+async fn a_target_that_shows_nothing_is_asked_again() {
+    let mut world = World::new(&[]).await;
+    world.flow.offsets = Offsets::Shifted;
+    world.target.create_topic(TOPIC, 1, &[]).unwrap();
+    world.write_numbered(0..20);
+    world.once().await;
+    world.write_numbered(20..30);
+    // Without its state a shifted copy could only be parked; and its tail is the only proof that it is one.
+    for (after, times) in [(0, 1), (0, 3), (1, 3), (2, 3)] {
+        world.target.inject(Fault::new(FaultKind::NoRecords).of(ApiKey::Fetch).after(after).times(times));
+        let handle = world.start();
+        world.caught_up(&handle).await;
+        stop(handle).await;
+        world.target.clear_faults();
+        world.is_exact();
+    }
+}
+
+#[tokio::test]
+async fn a_predecessor_is_not_taken_for_none_where_nothing_is_shown() {
+    for (at_source, times) in [(false, 1), (false, 3), (true, 1), (true, 3)] {
+        let mut world = World::new(&[]).await;
+        let offsets_topic = Some("connect-offsets".to_owned());
+        world.flow.predecessor = Predecessor::MirrorMaker2 { offsets_topic, source_alias: None };
+        world.target.create_topic("connect-offsets", 1, &[("cleanup.policy", "compact")]).unwrap();
+        world.target.create_topic(TOPIC, 1, &[]).unwrap();
+        let key =
+            format!(r#"["MirrorSourceConnector",{{"cluster":"east","partition":0,"topic":"{TOPIC}"}}]"#);
+        let position = (Some(key.as_bytes()), Some(&br#"{"offset":3}"#[..]));
+        world.target.write("connect-offsets", 0, Codec::None, &[position]).unwrap();
+        world.write_numbered(0..10);
+        for batch in world.source.log(TOPIC, 0).unwrap().batches.into_iter().take(6) {
+            let mut produced = batch.to_vec();
+            produced[..8].fill(0);
+            world.target.append(TOPIC, 0, &produced.into()).unwrap();
+        }
+        let cluster = if at_source { &world.source } else { &world.target };
+        cluster.inject(Fault::new(FaultKind::NoRecords).of(ApiKey::Fetch).times(times));
+        world.once().await;
+        world.is_exact();
+    }
+}
+
+/// A quota of the cluster is exceeded: a fetch is answered at once and without any partition (KIP-219).
+#[tokio::test]
+async fn throttled_answers_are_waited_for_wherever_a_log_is_read() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..20);
+    let throttle = |times| {
+        let throttled = Fault::new(FaultKind::Throttle(Duration::from_millis(20))).of(ApiKey::Fetch);
+        for cluster in [&world.source, &world.target] {
+            cluster.inject(throttled.clone().times(times));
+        }
+    };
+    throttle(15);
+    world.once().await;
+    for _ in 0..3 {
+        throttle(15);
+        world.proves_exact().await;
+        throttle(15);
+        world.write_numbered(20..30);
+        world.once().await;
+        world.is_exact();
+    }
+    throttle(15);
+    assert_eq!(world.mirror(false).check("User:kmirror").await.unwrap().remove(0).findings, []);
+}
+
+#[tokio::test]
+async fn a_quota_that_leaves_no_room_is_named() {
+    let mut world = World::new(&[]).await;
+    world.request_timeout = Duration::from_millis(200);
+    world.write_numbered(0..20);
+    world.once().await;
+    let throttled = Fault::new(FaultKind::Throttle(Duration::from_millis(20))).of(ApiKey::Fetch);
+    world.target.inject(throttled.times(u32::MAX));
+    let error = world.mirror(false).lineages().await.unwrap_err().to_string();
+    assert!(error.contains("a quota throttles client id kmirror"), "{error}");
+    assert!(error.contains("consumer_byte_rate"), "{error}");
+}
