@@ -100,5 +100,10 @@ pub(crate) enum AppendEnd {
 pub(crate) enum TakeOverFailure {
     /// A passing condition: again, a little later, with fresh metadata.
     Again(String),
+    /// The target's log moved while its tail was read: somebody else appends. What stands there up to `position` is the source's.
+    Moved {
+        position: i64,
+        source_end: i64,
+    },
     Park(Parked),
 }

@@ -26,6 +26,11 @@ impl Standby {
         *self = Standby::Watching { log_end: None };
     }
 
+    /// Somebody else appended while the log was read.
+    pub(crate) fn moved(&mut self) {
+        *self = Standby::Watching { log_end: None };
+    }
+
     /// Takes in a look at the target's log and at the source's end. `true`: appending may go on.
     pub(crate) fn look(&mut self, log_end: i64, source_end: i64) -> bool {
         let Standby::Watching { log_end: before } = *self else { return true };

@@ -154,6 +154,7 @@ impl Unread {
                 (parked.message, parked.reason == ParkReason::Unauthorized)
             }
             Unread::Log(TakeOverFailure::Again(cause)) => (cause, false),
+            Unread::Log(TakeOverFailure::Moved { .. }) => ("it moved while it was read".to_owned(), false),
         };
         Error::Predecessor { flow: flow.name(), what: what.to_owned(), reason, unauthorized }
     }

@@ -71,7 +71,7 @@ impl Target {
             match self.seed(topic, partition, from, to).run(&progress).await {
                 Ok(()) => return,
                 Err(TakeOverFailure::Again(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(TakeOverFailure::Park(parked)) => panic!("{parked}"),
+                Err(failure) => panic!("{failure:?}"),
             }
         }
     }

@@ -89,8 +89,10 @@ pub(crate) struct Tails<'a> {
     pub(crate) target: &'a [OwnedRecord],
     /// Whether both sides begin where the copy begins: then the first record must be the source's first.
     pub(crate) is_whole: bool,
-    /// The target offset after the flow's last batch; behind it there are markers only.
+    /// The target offset after the flow's last batch.
     pub(crate) data_end: i64,
+    /// The target offset from which on nothing but markers was seen. Before it there may be offsets without a batch.
+    pub(crate) markers_from: i64,
     pub(crate) target_end: i64,
     /// Where the source may be read up to.
     pub(crate) readable_end: i64,
@@ -182,7 +184,8 @@ fn first_missing(lineage: &Lineage, tails: &Tails<'_>, rules: &CompareRules) -> 
 
 /// The run that begins behind markers of which there are more than the source has offsets without a record.
 fn surplus(lineage: &Lineage, tails: &Tails<'_>) -> Option<Run> {
-    let (end, position) = (lineage.source_of(tails.data_end), lineage.source_of(tails.target_end));
+    let end = lineage.source_of(tails.data_end.max(tails.markers_from));
+    let position = lineage.source_of(tails.target_end);
     let hole_end = tails.source.iter().map(|record| record.offset).find(|offset| *offset >= end);
     let hole_end = hole_end.unwrap_or(tails.readable_end.max(end));
     (hole_end < position).then_some(Run { source: hole_end, target: tails.target_end })
@@ -318,6 +321,7 @@ mod tests {
                 target: &target,
                 is_whole: false,
                 data_end: 3,
+                markers_from: 3,
                 target_end,
                 readable_end: 7,
                 source_start: 0,
@@ -341,12 +345,55 @@ mod tests {
             target: &target,
             is_whole: false,
             data_end: 3,
+            markers_from: 3,
             target_end: 6,
             readable_end: 4,
             source_start: 0,
         };
         let alignment = align(&Lineage::beginning_at(0, 0), &tails, &PLAIN).expect("explained");
         assert_eq!(alignment.displaced, [Run { source: 4, target: 6 }]);
+    }
+
+    #[test]
+    fn offsets_without_a_batch_are_no_markers() {
+        // The target's cleaner has removed deletions at [1, 6); of a marker that was seen at 6 the source has none.
+        let source = owned([TestRecord::plain(0)]);
+        for (markers_from, target_end, displaced) in [
+            (6, 6, None),
+            (6, 7, Some(Run { source: 6, target: 7 })),
+            (1, 7, Some(Run { source: 6, target: 7 })),
+        ] {
+            let tails = Tails {
+                source: &source,
+                target: &source,
+                is_whole: false,
+                data_end: 1,
+                markers_from,
+                target_end,
+                readable_end: 6,
+                source_start: 0,
+            };
+            let cleaned = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
+            let alignment = align(&Lineage::beginning_at(0, 0), &tails, &cleaned).expect("explained");
+            assert_eq!(alignment.displaced, Vec::from_iter(displaced), "{markers_from}, {target_end}");
+        }
+        // Where the source still has what the target's cleaner removed, nothing is too many.
+        let source = owned((0..6).map(TestRecord::plain));
+        for (markers_from, displaced) in [(6, None), (3, Some(Run { source: 3, target: 6 }))] {
+            let tails = Tails {
+                source: &source,
+                target: &source[..1],
+                is_whole: false,
+                data_end: 1,
+                markers_from,
+                target_end: 6,
+                readable_end: 6,
+                source_start: 0,
+            };
+            let cleaned = CompareRules { target_is_compacted: true, ..PLAIN };
+            let alignment = align(&Lineage::beginning_at(0, 0), &tails, &cleaned).expect("explained");
+            assert_eq!(alignment.displaced, Vec::from_iter(displaced), "{markers_from}");
+        }
     }
 
     #[test]
@@ -375,6 +422,7 @@ mod tests {
             target,
             is_whole: true,
             data_end: 15,
+            markers_from: 15,
             target_end: 15,
             readable_end: 54,
             source_start: 0,
@@ -413,6 +461,7 @@ mod tests {
             target: &target,
             is_whole: false,
             data_end: 20,
+            markers_from: 20,
             target_end: 20,
             readable_end: 60,
             source_start: 0,
@@ -447,6 +496,7 @@ mod tests {
             target,
             is_whole: false,
             data_end: end,
+            markers_from: end,
             target_end: end,
             readable_end: 100,
             source_start: 0,

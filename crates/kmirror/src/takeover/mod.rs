@@ -167,7 +167,7 @@ impl TakeOver {
         bounds: &Bounds,
         head: Option<Head>,
     ) -> Result<TakenOver, TakeOverFailure> {
-        let (next_sequence, token) = self.producers(&Found::default(), bounds.target).await?;
+        let (next_sequence, token) = self.producers(&Found::default(), bounds).await?;
         let run = record.lineage.last();
         let append = AppendStart {
             position: run.source,
@@ -189,7 +189,7 @@ impl TakeOver {
     ) -> Result<TakenOver, TakeOverFailure> {
         let end = bounds.target.high_watermark;
         let tail = self.tail((end - 1).max(bounds.target_start), end).await?.0;
-        let (next_sequence, _) = self.producers(&Found::default(), bounds.target).await?;
+        let (next_sequence, _) = self.producers(&Found::default(), bounds).await?;
         if !tail.data.is_empty() || next_sequence.is_some() {
             return Err(TakeOverFailure::Park(Parked::new(
                 ParkReason::TargetDiverged,
@@ -199,7 +199,19 @@ impl TakeOver {
                 ),
             )));
         }
-        self.begin(record, bounds, None).await
+        let position = record.lineage.source_of(end);
+        let taken = self.begin(record, bounds, None).await?;
+        self.check_unmoved(bounds, position).await?;
+        Ok(taken)
+    }
+
+    /// The log end and the tail are two reads, between which another owner may have gone on and a cleaner removed what it wrote: where
+    /// the log ends elsewhere by now, they may not be of the same log.
+    async fn check_unmoved(&self, bounds: &Bounds, position: i64) -> Result<(), TakeOverFailure> {
+        if self.ends().await? == bounds.target {
+            return Ok(());
+        }
+        Err(TakeOverFailure::Moved { position, source_end: bounds.source.readable_end })
     }
 
     /// What lies in a head that is being filled must be ours.
@@ -235,7 +247,7 @@ impl TakeOver {
             let (tail, _) = self.tail(end - 1, end).await?;
             Found { next_sequence: tail.next_sequence(), token: tail.token, last_epoch: None }
         };
-        let (next_sequence, token) = self.producers(&found, bounds.target).await?;
+        let (next_sequence, token) = self.producers(&found, bounds).await?;
         let position = record.lineage.source_of(end);
         let is_empty = bounds.target_start == end;
         if is_empty && !is_recorded && next_sequence.is_none() && bounds.source.log_start != position {
@@ -263,6 +275,7 @@ impl TakeOver {
             seen_at: bounds.target_seen_at,
         };
         let source_end = bounds.source.readable_end;
+        self.check_unmoved(bounds, position).await?;
         Ok(TakenOver { append, record, head: None, expired, last_fetched_epoch, source_end })
     }
 
@@ -306,11 +319,7 @@ impl TakeOver {
         let mut waited = Duration::ZERO;
         loop {
             let asked_at = Moment::now();
-            let mut read = ends::read(&self.target_client, std::slice::from_ref(&self.target)).await;
-            let ends = read
-                .remove(&self.target)
-                .unwrap_or_else(|| Err("no answer".to_owned()))
-                .map_err(|cause| TakeOverFailure::Again(format!("reading the target's log end: {cause}")))?;
+            let ends = self.ends().await?;
             if ends.high_watermark == ends.log_end {
                 return Ok((ends, asked_at));
             }
@@ -323,6 +332,12 @@ impl TakeOver {
             tokio::time::sleep(REST_INTERVAL).await;
             waited += REST_INTERVAL;
         }
+    }
+
+    async fn ends(&self) -> Result<LogEnds, TakeOverFailure> {
+        let mut read = ends::read(&self.target_client, std::slice::from_ref(&self.target)).await;
+        let ends = read.remove(&self.target).unwrap_or_else(|| Err("no answer".to_owned()));
+        ends.map_err(|cause| TakeOverFailure::Again(format!("reading the target's log end: {cause}")))
     }
 
     async fn target_offset(&self, spec: OffsetSpec) -> Result<i64, TakeOverFailure> {
@@ -373,7 +388,7 @@ impl TakeOver {
     async fn producers(
         &self,
         found: &Found,
-        ends: LogEnds,
+        bounds: &Bounds,
     ) -> Result<(Option<Sequence>, i32), TakeOverFailure> {
         let described = self.target_client.describe_producers(std::slice::from_ref(&self.target)).await;
         let mut next_sequence = found.next_sequence;
@@ -388,7 +403,7 @@ impl TakeOver {
                 }
             }
         }
-        if next_sequence != found.next_sequence && self.rest().await?.0 != ends {
+        if next_sequence != found.next_sequence && self.rest().await?.0 != bounds.target {
             return Err(TakeOverFailure::Again("the target's log moved while its end was read".to_owned()));
         }
         let owner = format_args!("{} {}", self.target_client.config().client_id, self.target);

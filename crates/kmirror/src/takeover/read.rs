@@ -34,6 +34,9 @@ pub(crate) async fn batches(
         let readable_end = fetched.readable_end(isolation);
         for entry in split(fetched.records, position) {
             match entry.map_err(|error| unreadable(position, &error))? {
+                // Appended since `end` was read; a cleaner has removed what was in between. A sequence from there and an offset from
+                // here would double a record.
+                Entry::Batch(batch) if batch.header().base_offset >= end => return Ok(()),
                 Entry::Batch(batch) => {
                     position = batch.header().next_offset();
                     each(batch).map_err(TakeOverFailure::Park)?;

@@ -109,8 +109,10 @@ impl TakeOver {
         let range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
         let last_epoch = range.last_epoch;
         let (rules, data, source) = (self.rules, tail.data.clone(), bounds.source);
+        let markers_from = tail.markers_from(end);
         let aligned = work::run(move || {
-            align_ranges(range, &data, &lineage, [from, to], [first, data_end, end], &source, &rules)
+            let ends = [first, data_end, markers_from, end];
+            align_ranges(range, &data, &lineage, [from, to], ends, &source, &rules)
         })
         .await
         .map_err(|error| TakeOverFailure::Again(format!("comparing was interrupted: {error}")))?
@@ -145,14 +147,14 @@ enum Aligned {
     Unanchored(String),
 }
 
-/// Decodes both sides and aligns them. `range`: of the source; `tail`: where the part of the target begins, its last batch ends,
-/// and the log ends.
+/// Decodes both sides and aligns them. `range`: of the source; then where the part of the target begins, its last batch ends, markers
+/// alone begin, and the log ends.
 fn align_ranges(
     range: SourceRange,
     data: &[Batch],
     lineage: &Lineage,
     [from, to]: [i64; 2],
-    [first, data_end, target_end]: [i64; 3],
+    [first, data_end, markers_from, target_end]: [i64; 4],
     bounds: &SourceBounds,
     rules: &CompareRules,
 ) -> Result<Result<Alignment, Misaligned>, Parked> {
@@ -170,6 +172,7 @@ fn align_ranges(
         target: &target,
         is_whole: Run { source: from, target: begin } == lineage.first(),
         data_end,
+        markers_from,
         target_end,
         readable_end: bounds.readable_end,
         source_start: bounds.log_start,
@@ -236,6 +239,6 @@ mod tests {
         };
         let bounds = SourceBounds { log_start: 0, readable_end: 4, high_watermark: 4 };
         let range = SourceRange { pieces, last_epoch: None };
-        align_ranges(range, target, &Lineage::beginning_at(0, 0), [0, 4], [0, 4, 4], &bounds, &rules)
+        align_ranges(range, target, &Lineage::beginning_at(0, 0), [0, 4], [0, 4, 4, 4], &bounds, &rules)
     }
 }

@@ -1,6 +1,6 @@
 //! What the visible tail of a target partition says about who wrote it and how far. Pure: it is fed batches.
 
-use kmirror_codec::{Batch, BatchError, parse_marker};
+use kmirror_codec::{Batch, BatchError, BatchHeader, parse_marker};
 
 use crate::append::sequence::Sequence;
 use crate::identity::{ProducerIds, is_kmirror};
@@ -14,6 +14,15 @@ pub(crate) struct Tail {
     pub(crate) token: Option<i32>,
     /// The first batch that is not the flow's, if there is one.
     pub(crate) foreign: Option<Foreign>,
+    /// What was read last: control batches alone, one after the other.
+    markers: Markers,
+}
+
+/// Offsets `[first, end)` at which control batches were seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Markers {
+    first: i64,
+    end: i64,
 }
 
 /// A batch that somebody else wrote.
@@ -30,6 +39,7 @@ impl Tail {
     pub(crate) fn add(&mut self, batch: Batch, ids: &ProducerIds) -> Result<(), BatchError> {
         let header = batch.header();
         let producer_id = header.producer_id;
+        self.markers.take_in(header);
         if header.attributes.is_control() && producer_id == ids.markers {
             if let Some(marker) = parse_marker(&batch)? {
                 self.token = self.token.max(Some(marker.coordinator_epoch));
@@ -47,6 +57,12 @@ impl Tail {
         Ok(())
     }
 
+    /// From where on the log holds nothing but markers up to `end`. They are seen, not concluded: an offset without a batch may be that
+    /// of a record which the target's cleaner has removed.
+    pub(crate) fn markers_from(&self, end: i64) -> i64 {
+        if self.markers.end == end { self.markers.first } else { end }
+    }
+
     /// The sequence of the next data batch. Together with the log end of the same read it says where to go on; a sequence
     /// from one read and an offset from another would double a record.
     pub(crate) fn next_sequence(&self) -> Option<Sequence> {
@@ -54,6 +70,20 @@ impl Tail {
             // The cleaner lowers a batch's count but keeps its sequences, which span the offsets.
             Sequence::after(batch.header().base_sequence, batch.header().last_offset_delta.saturating_add(1))
         })
+    }
+}
+
+impl Markers {
+    /// Data, or an offset without a batch, ends the row.
+    fn take_in(&mut self, header: &BatchHeader) {
+        let (first, end) = (header.base_offset, header.next_offset());
+        if !header.attributes.is_control() {
+            *self = Markers { first: end, end };
+        } else if first == self.end {
+            self.end = end;
+        } else {
+            *self = Markers { first, end };
+        }
     }
 }
 
@@ -99,6 +129,31 @@ mod tests {
     fn the_marker_of_an_allocated_id_is_an_offset_without_a_record() {
         let tail = tail(&[TestBatch::dense(0, 2).producer(100, 0), TestBatch::marker(2, 7, false, 3)]);
         assert_eq!((tail.foreign, tail.token, tail.data.len()), (None, None, 1));
+    }
+
+    #[test]
+    fn only_markers_that_were_seen_in_a_row_are_markers() {
+        let (data, marker) = (
+            |first, end| TestBatch::dense(first, end).producer(100, 0),
+            |offset| TestBatch::marker(offset, 101, true, 1),
+        );
+        let table = [
+            ("data alone", vec![data(0, 3)], 3, 3),
+            ("behind data", vec![data(0, 3), marker(3), marker(4)], 5, 3),
+            ("a bare offset between them", vec![data(0, 3), marker(4), marker(5)], 6, 4),
+            ("a bare offset behind them", vec![data(0, 3), marker(3)], 5, 5),
+            ("a row that data ends", vec![marker(0), data(1, 2), marker(2)], 3, 2),
+            (
+                "what a cleaner left of a batch",
+                vec![TestBatch::empty(0, 3).producer(100, 0), marker(3)],
+                4,
+                3,
+            ),
+            ("nothing", vec![], 7, 7),
+        ];
+        for (what, batches, end, expected) in table {
+            assert_eq!(tail(&batches).markers_from(end), expected, "{what}");
+        }
     }
 
     #[test]

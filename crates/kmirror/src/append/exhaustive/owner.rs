@@ -273,11 +273,13 @@ fn align_tail(
     let (from, to) = (lineage.source_of(first), lineage.source_of(end).min(source.end()));
     let original: Vec<_> =
         (from..to).filter(|offset| source.has(*offset)).map(|offset| record(offset, offset)).collect();
+    let data_end = target.last().map_or(first, |record| record.offset + 1);
     let tails = Tails {
         source: &original,
         target: &target,
         is_whole,
-        data_end: target.last().map_or(first, |record| record.offset + 1),
+        data_end,
+        markers_from: data_end,
         target_end: end,
         readable_end: source.end(),
         source_start: 0,

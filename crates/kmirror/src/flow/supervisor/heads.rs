@@ -59,7 +59,7 @@ impl Supervisor {
         let Some(entry) = self.table.current(key, generation) else { return };
         match filled {
             Err(TakeOverFailure::Park(parked)) => self.park(key, parked),
-            Ok(()) => self.take_over(key),
+            Ok(()) | Err(TakeOverFailure::Moved { .. }) => self.take_over(key),
             Err(TakeOverFailure::Again(cause)) => {
                 debug!(partition = %entry.target, cause, "filling the head did not come to an end");
                 self.take_over(key);
@@ -116,7 +116,7 @@ impl Supervisor {
                 keys.into_iter().for_each(|key| self.park(key, parked.clone()));
             }
             // Not known to every broker yet, or a passing error: asked again by the first partition that is taken over again.
-            Ok(_) | Err(TakeOverFailure::Again(_)) => {
+            Ok(_) | Err(TakeOverFailure::Again(_) | TakeOverFailure::Moved { .. }) => {
                 if let Some(key) = keys.first() {
                     self.take_over_after(*key, RESTORE_PAUSE);
                 }

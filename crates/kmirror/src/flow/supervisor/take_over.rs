@@ -114,6 +114,13 @@ impl Supervisor {
                     self.park(key, parked);
                 }
             }
+            Err(TakeOverFailure::Moved { position, source_end }) => {
+                let Some(entry) = self.table.current(key, generation) else { return };
+                entry.gauge.position.store(position, Ordering::Relaxed);
+                entry.gauge.source_end.store(source_end, Ordering::Relaxed);
+                entry.standby.moved();
+                self.stand_by(key);
+            }
             Err(TakeOverFailure::Again(cause)) => {
                 let Some(entry) = self.table.current(key, generation) else { return };
                 debug!(partition = %entry.target, cause, "take-over did not come to an end");

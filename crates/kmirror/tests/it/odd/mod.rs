@@ -1,6 +1,7 @@
 //! Sources and targets that answer oddly, as brokers may: nothing is lost, doubled or parked for it.
 
 mod answers;
+mod cleaners;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +105,12 @@ impl World {
     async fn waits(&self, handle: &MirrorHandle, cause: &str) {
         let waits = |partition: &PartitionStatus| matches!(&partition.state, PartitionState::Waiting(text) if text.contains(cause));
         self.until(handle, "waiting", waits).await;
+    }
+
+    /// Writes one record and waits until it is copied: what waits together would be merged.
+    async fn write_alone(&self, handle: &MirrorHandle, key: &str, value: Option<&str>) {
+        self.write(key, value);
+        self.caught_up(handle).await;
     }
 
     /// Offset, key and value of what a reader finds.

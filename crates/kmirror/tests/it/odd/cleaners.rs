@@ -1,0 +1,99 @@
+//! Cleaners of the target that go over what is being read, and of either side where a take-over compares.
+
+use std::time::Duration;
+
+use kmirror::MirrorHandle;
+use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind};
+
+use super::{TOPIC, World, stop};
+
+impl World {
+    /// A second instance that has read where the target ends, and reads the target's tail a moment later.
+    async fn second_between_end_and_tail(&self) -> MirrorHandle {
+        let slow = Fault::new(FaultKind::Delay(Duration::from_millis(600)));
+        self.target.inject(slow.of(ApiKey::Fetch).times(u32::MAX));
+        let second = self.start();
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        second
+    }
+
+    fn clean_target(&self) {
+        let end = self.target.log(TOPIC, 0).unwrap().end;
+        self.target.clean(TOPIC, 0, end).unwrap();
+    }
+
+    /// The first of two instances goes on, and in the end either of them alone has copied everything.
+    async fn ends_exact(&self, first: MirrorHandle, second: MirrorHandle) {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        self.target.clear_faults();
+        self.write_alone(&first, "key 9", Some("last")).await;
+        stop(first).await;
+        self.write("key 10", Some("by the second"));
+        self.caught_up(&second).await;
+        stop(second).await;
+        self.proves_exact().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_cleaner_removed_behind_a_take_over_is_no_marker() {
+    let world = World::compacted().await;
+    world.write("lone", Some("first"));
+    let first = world.start();
+    world.caught_up(&first).await;
+    for index in 0..8 {
+        world.write_alone(&first, &format!("key {}", index % 4), Some(&format!("value {index}"))).await;
+    }
+    let record = (Some(&b"key 0"[..]), Some(&b"in a transaction"[..]));
+    world.source.write_transaction(TOPIC, 0, Codec::None, &[record], true).unwrap();
+    world.caught_up(&first).await;
+    let second = world.second_between_end_and_tail().await;
+    for index in 0..8 {
+        world.write_alone(&first, &format!("key {}", index % 4), Some(&format!("later {index}"))).await;
+    }
+    world.clean_target();
+    world.ends_exact(first, second).await;
+}
+
+/// What is fetched at the last offset is the next batch that is left, and that is behind the end that was read.
+#[tokio::test]
+async fn a_batch_behind_the_end_is_not_of_the_tail() {
+    let world = World::compacted().await;
+    world.write("lone", Some("first"));
+    let first = world.start();
+    world.caught_up(&first).await;
+    for index in 0..4 {
+        world.write_alone(&first, &format!("key {index}"), Some(&format!("value {index}"))).await;
+    }
+    let second = world.second_between_end_and_tail().await;
+    world.write_alone(&first, "key 3", Some("later")).await;
+    world.clean_target();
+    world.ends_exact(first, second).await;
+}
+
+/// The log ended with deletions; the target's cleaner has removed them, and the broker has forgotten the producer, whose last batch it
+/// would have kept.
+#[tokio::test]
+async fn deletions_that_a_cleaner_removed_at_the_end_are_no_markers() {
+    let world = World::compacted().await;
+    world.write("lone", Some("first"));
+    let handle = world.start();
+    world.caught_up(&handle).await;
+    for value in [Some("value"), None] {
+        for index in 0..3 {
+            world.write_alone(&handle, &format!("key {index}"), value).await;
+        }
+    }
+    stop(handle).await;
+    world.target.expire_producers(TOPIC, 0).unwrap();
+    world.clean_target();
+    world.target.advance(Duration::from_secs(3 * 86_400));
+    world.clean_target();
+    assert_eq!(world.target.log(TOPIC, 0).unwrap().batches.len(), 1);
+    world.once().await;
+    world.proves_exact().await;
+    world.write("key 7", Some("later"));
+    world.once().await;
+    world.proves_exact().await;
+    assert_eq!(world.target.log(TOPIC, 0).unwrap().end, world.source.log(TOPIC, 0).unwrap().end);
+}
