@@ -67,6 +67,8 @@ pub(crate) fn records_of(
 pub(crate) struct Alignment {
     /// Whether at least one record stands on both sides and is equal.
     pub(crate) is_proven: bool,
+    /// Whether all of them stand further back on the source as well: records that are the same cannot be told from each other.
+    pub(crate) is_ambiguous: bool,
     /// Runs that are not in the lineage, in order: from each on the target is further ahead than recorded.
     pub(crate) displaced: Vec<Run>,
 }
@@ -83,7 +85,8 @@ pub(crate) enum Misaligned {
 /// The flow's records on the target and the source's around them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tails<'a> {
-    /// The source's records, by offset. Each that is there from the first one's offset on up to the target's end.
+    /// The source's records, by offset. Each that is there from the first one's offset on up to the target's end; some of them may be
+    /// before the place of the first one of the target.
     pub(crate) source: &'a [OwnedRecord],
     /// The flow's records on the target, at target offsets.
     pub(crate) target: &'a [OwnedRecord],
@@ -102,74 +105,172 @@ pub(crate) struct Tails<'a> {
 
 /// Compares the target's records with those that the source holds where the lineage puts them.
 ///
-/// Where a cleaner is at work, a record that only one side has was cleaned from the other, or is the repeat of one. Otherwise a
-/// record that is not where it should be was displaced by offsets that are not the source's, if it is equal to the record that
-/// follows the last one that fits.
+/// Without a cleaner the target's records are the source's, one after the other: one that is not where it should be was displaced by
+/// offsets that are not the source's, if it is equal to the record that follows the last one that fits. Where a cleaner is at work, a
+/// record that only one side has was cleaned from the other, or is the repeat of one; and one that is behind its place was displaced,
+/// for a repeat stands before the record that it repeats.
 pub(crate) fn align(
     lineage: &Lineage,
     tails: &Tails<'_>,
     rules: &CompareRules,
 ) -> Result<Alignment, Misaligned> {
-    let mut alignment = Alignment::default();
-    let mut lineage = lineage.clone();
-    let mut last_matched = tails.is_whole.then(|| lineage.first().source - 1);
-    for record in tails.target {
-        let expected = lineage.source_of(record.offset);
-        let original = find(tails.source, expected);
-        let difference = original.map(|original| difference(original, record, rules.keeps_timestamps));
-        match difference {
-            Some(None) => last_matched = Some(expected),
-            None if rules.is_cleaned() || expected < tails.source_start => {
-                continue;
-            }
-            other => {
-                let problem = match other {
-                    Some(Some(part)) => format!(
-                        "the record at offset {} is not the source's at {expected}: its {part} differs",
-                        record.offset
-                    ),
-                    _ => format!(
-                        "there is a record at offset {}, and the source has none at {expected}",
-                        record.offset
-                    ),
-                };
-                let run =
-                    displaced(tails, rules, last_matched, expected, record).ok_or(match last_matched {
-                        None => Misaligned::Unanchored(problem.clone()),
-                        Some(_) => Misaligned::Diverged(problem.clone()),
-                    })?;
-                lineage.begin(run).map_err(|error| Misaligned::Diverged(error.to_string()))?;
-                alignment.displaced.push(run);
-                last_matched = Some(run.source);
-            }
-        }
-        alignment.is_proven = true;
-    }
-    if let Some(missing) = first_missing(&lineage, tails, rules) {
-        return Err(Misaligned::Diverged(format!(
-            "the source has a record at offset {missing}, and the target none at {}",
-            lineage.target_of(missing)
-        )));
-    }
+    let anchor = tails.is_whole.then(|| lineage.first().source - 1);
+    let (lineage, mut alignment) = walk(lineage.clone(), anchor, tails, rules)?;
+    alignment.is_ambiguous =
+        !tails.is_whole && alignment.is_proven && stands_further_back(&lineage, tails, rules);
     alignment.displaced.extend(surplus(&lineage, tails));
     Ok(alignment)
 }
 
-/// The run that explains a record that is not where it should be: it is the source's next one.
-fn displaced(
+/// Goes along the target's records. `last_matched`: the source offset up to which the target is known to have all. The lineage with what
+/// was found displaced.
+fn walk(
+    mut lineage: Lineage,
+    mut last_matched: Option<i64>,
+    tails: &Tails<'_>,
+    rules: &CompareRules,
+) -> Result<(Lineage, Alignment), Misaligned> {
+    let mut alignment = Alignment::default();
+    for record in tails.target {
+        let expected = lineage.source_of(record.offset);
+        let place = match rules.is_cleaned() {
+            true => place_among_cleaned(tails, rules, last_matched, expected, record),
+            false => place_in_a_row(tails, rules, last_matched, expected, record),
+        };
+        match place {
+            Place::Unknown => continue,
+            Place::At(source) if source < expected => {
+                let run = Run { source, target: record.offset };
+                lineage.begin(run).map_err(|error| Misaligned::Diverged(error.to_string()))?;
+                alignment.displaced.push(run);
+                last_matched = Some(source);
+            }
+            Place::At(source) => last_matched = Some(source),
+            Place::Wrong => {
+                let problem = problem(tails, rules, &lineage, last_matched, record);
+                return Err(match last_matched {
+                    None => Misaligned::Unanchored(problem),
+                    Some(_) => Misaligned::Diverged(problem),
+                });
+            }
+        }
+        alignment.is_proven = true;
+    }
+    match first_missing(&lineage, tails, rules) {
+        None => Ok((lineage, alignment)),
+        Some(missing) => Err(Misaligned::Diverged(only_on_source(&lineage, missing))),
+    }
+}
+
+/// Where one record of the target stands on the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// At this source offset, which is before the expected one where it was displaced.
+    At(i64),
+    /// It says nothing: the source has no record there any more, or it is a repeat.
+    Unknown,
+    /// It is not the source's, or the records before it have to tell where it stands.
+    Wrong,
+}
+
+/// The place of a record where every record of the source is on the target.
+fn place_in_a_row(
     tails: &Tails<'_>,
     rules: &CompareRules,
     last_matched: Option<i64>,
     expected: i64,
     record: &OwnedRecord,
-) -> Option<Run> {
-    if rules.is_cleaned() {
-        return None; // a repeat would explain it as well
+) -> Place {
+    let next = match last_matched {
+        None => find(tails.source, expected),
+        Some(last) => next_after(tails.source, last).filter(|next| next.offset <= expected),
+    };
+    match next {
+        Some(next) if is_equal(next, record, rules) => Place::At(next.offset),
+        None if expected < tails.source_start => Place::Unknown,
+        _ => Place::Wrong,
     }
-    let next = tails.source.partition_point(|candidate| candidate.offset <= last_matched.unwrap_or(i64::MAX));
-    let candidate = tails.source.get(next)?;
-    let fits = candidate.offset < expected && difference(candidate, record, rules.keeps_timestamps).is_none();
-    fits.then_some(Run { source: candidate.offset, target: record.offset })
+}
+
+/// The place of a record where either side may lack some, and the target may have repeats.
+fn place_among_cleaned(
+    tails: &Tails<'_>,
+    rules: &CompareRules,
+    last_matched: Option<i64>,
+    expected: i64,
+    record: &OwnedRecord,
+) -> Place {
+    let original = find(tails.source, expected);
+    if original.is_some_and(|original| is_equal(original, record, rules)) {
+        return Place::At(expected);
+    }
+    match behind_its_place(tails, rules, last_matched, expected, record) {
+        Some(source) if last_matched.is_some() => Place::At(source),
+        // How far it was displaced the records before it tell.
+        Some(_) => Place::Wrong,
+        None if original.is_none() => Place::Unknown,
+        None => Place::Wrong,
+    }
+}
+
+/// The source's record which this one is, if it stands behind its place. A repeat never does, so where an equal one follows on the source
+/// it is one. Of several the nearest counts, which is the smallest distance.
+fn behind_its_place(
+    tails: &Tails<'_>,
+    rules: &CompareRules,
+    last_matched: Option<i64>,
+    expected: i64,
+    record: &OwnedRecord,
+) -> Option<i64> {
+    let equal = |candidate: &&OwnedRecord| is_equal(candidate, record, rules);
+    let at = tails.source.partition_point(|candidate| candidate.offset < expected);
+    let (before, from_here) = tails.source.split_at(at);
+    if from_here.iter().any(|candidate| equal(&candidate)) {
+        return None;
+    }
+    // The last one that fits may have been a repeat of it.
+    let from = last_matched.unwrap_or(i64::MIN);
+    before.iter().rev().take_while(|candidate| candidate.offset >= from).find(equal).map(|found| found.offset)
+}
+
+/// Whether the target's records may be others of the source as well, before those that they were found equal to: then there would be
+/// offsets before them that the source has not.
+fn stands_further_back(lineage: &Lineage, tails: &Tails<'_>, rules: &CompareRules) -> bool {
+    let Some(first) = tails.target.first() else { return false };
+    let expected = lineage.source_of(first.offset);
+    let candidates = tails.source.iter().take_while(|candidate| candidate.offset < expected);
+    candidates.filter(|candidate| is_equal(candidate, first, rules)).any(|candidate| {
+        let mut other = lineage.clone();
+        other.begin(Run { source: candidate.offset, target: first.offset }).is_ok()
+            && walk(other, Some(candidate.offset - 1), tails, rules).is_ok()
+    })
+}
+
+fn problem(
+    tails: &Tails<'_>,
+    rules: &CompareRules,
+    lineage: &Lineage,
+    last_matched: Option<i64>,
+    record: &OwnedRecord,
+) -> String {
+    let (offset, expected) = (record.offset, lineage.source_of(record.offset));
+    let Some(original) = find(tails.source, expected) else {
+        return format!("there is a record at offset {offset}, and the source has none at {expected}");
+    };
+    match (difference(original, record, rules.keeps_timestamps), last_matched) {
+        (Some(part), _) => {
+            format!("the record at offset {offset} is not the source's at {expected}: its {part} differs")
+        }
+        (None, last) => {
+            let missing = last.and_then(|last| next_after(tails.source, last));
+            only_on_source(lineage, missing.map_or(expected, |missing| missing.offset))
+        }
+    }
+}
+
+fn only_on_source(lineage: &Lineage, missing: i64) -> String {
+    let target = lineage.target_of(missing);
+    format!("the source has a record at offset {missing}, and the target none at {target}")
 }
 
 /// The first source offset between the flow's records at which only the source has one.
@@ -177,9 +278,12 @@ fn first_missing(lineage: &Lineage, tails: &Tails<'_>, rules: &CompareRules) -> 
     if rules.target_is_compacted {
         return None;
     }
+    let begin = tails.target.first().map_or(tails.data_end, |first| first.offset);
+    let begin = if tails.is_whole { lineage.first().source } else { lineage.source_of(begin) };
     let end = lineage.source_of(tails.data_end);
-    let between = tails.source.iter().map(|record| record.offset).take_while(|offset| *offset < end);
-    between.into_iter().find(|offset| find(tails.target, lineage.target_of(*offset)).is_none())
+    let offsets = tails.source.iter().map(|record| record.offset);
+    let mut between = offsets.filter(|offset| (begin..end).contains(offset));
+    between.find(|offset| find(tails.target, lineage.target_of(*offset)).is_none())
 }
 
 /// The run that begins behind markers of which there are more than the source has offsets without a record.
@@ -202,6 +306,14 @@ pub(crate) fn make_up(lineage: &Lineage, position: i64, hole_end: i64) -> Option
 
 fn find(records: &[OwnedRecord], offset: i64) -> Option<&OwnedRecord> {
     records.binary_search_by_key(&offset, |record| record.offset).ok().and_then(|index| records.get(index))
+}
+
+fn next_after(records: &[OwnedRecord], offset: i64) -> Option<&OwnedRecord> {
+    records.get(records.partition_point(|record| record.offset <= offset))
+}
+
+fn is_equal(source: &OwnedRecord, target: &OwnedRecord, rules: &CompareRules) -> bool {
+    difference(source, target, rules.keeps_timestamps).is_none()
 }
 
 pub(crate) fn difference(
@@ -329,7 +441,7 @@ mod tests {
             let alignment = align(&Lineage::beginning_at(0, 0), &tails, &PLAIN).expect("explained");
             assert_eq!(
                 alignment,
-                Alignment { is_proven: true, displaced: Vec::from_iter(displaced) },
+                Alignment { displaced: Vec::from_iter(displaced), ..PROVEN },
                 "{target_end}"
             );
             let cleaned = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
@@ -405,10 +517,75 @@ mod tests {
         let alignment = aligned(&source, &target, 10, PLAIN).expect("explained");
         assert_eq!(alignment.displaced, [Run { source: 4, target: 6 }, Run { source: 6, target: 9 }], "both");
         let compacted = CompareRules { source_is_compacted: true, ..PLAIN };
-        assert!(aligned(&source, &target, 10, compacted).is_err(), "cannot be told from repeats");
+        assert_eq!(
+            aligned(&source, &target, 10, compacted),
+            Ok(alignment),
+            "a repeat is never behind its place"
+        );
         let back = owned([TestRecord::plain(0), TestRecord::plain(1), moved(4, -1)]);
         assert!(aligned(&source, &back, 4, PLAIN).is_err(), "nothing explains a hole that is too short");
         assert!(matches!(aligned(&source, &target[2..], 10, PLAIN), Err(Misaligned::Unanchored(_))));
+    }
+
+    /// Records by letters, at offsets from `first` on; `.` is an offset without one.
+    fn letters(first: i64, letters: &str) -> Vec<OwnedRecord> {
+        let records = (first..).zip(letters.chars()).filter(|(_, letter)| *letter != '.');
+        owned(records.map(|(offset, letter)| TestRecord::new(offset, &letter.to_string(), "value").at(1)))
+    }
+
+    #[test]
+    fn a_repeat_never_stands_behind_its_place() {
+        let both = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
+        type Case = (&'static str, &'static str, &'static [(i64, i64)]);
+        let table: [Case; 8] = [
+            // Repeats of what follows, and what either cleaner removed.
+            ("a..d", "addd", &[]),
+            ("a..d", "a..d", &[]),
+            ("a..d", "abcd", &[]),
+            ("abcd", "a..d", &[]),
+            // One marker too many, and two: behind its place there is a hole of the source, a record, or the end.
+            ("a.c..f", "a..c.f", &[(2, 3)]),
+            ("a.cde", "a...cde", &[(2, 4)]),
+            ("a.c", "a...c", &[(2, 4)]),
+            // The repeats were displaced with it.
+            ("a..d", "a.ddd.", &[(3, 4)]),
+        ];
+        for (source, target, displaced) in table {
+            let (source, target) = (letters(0, source), letters(0, target));
+            let end = target.last().map_or(0, |last| last.offset + 1);
+            let runs: Vec<_> =
+                displaced.iter().map(|(source, target)| Run { source: *source, target: *target }).collect();
+            let alignment = aligned(&source, &target, end, both).expect("explained");
+            assert_eq!(alignment, Alignment { displaced: runs, ..PROVEN }, "{source:?} {target:?}");
+        }
+    }
+
+    #[test]
+    fn records_that_are_the_same_are_told_by_those_around_them() {
+        let compacted = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
+        let outcome = |source: &str, [begin, target]: [&str; 2], rules| {
+            let first = begin.len() as i64;
+            let (source, target) = (letters(0, source), letters(first, target));
+            let end = target.last().map_or(0, |last| last.offset + 1);
+            let alignment = aligned(&source, &target, end, rules).expect("explained");
+            let runs: Vec<_> = alignment.displaced.iter().map(|run| (run.source, run.target)).collect();
+            (alignment.is_ambiguous, runs)
+        };
+        // The source has a hole at 1; the target has a marker too many there, or not. A part of the tail alone does not tell.
+        for rules in [PLAIN, compacted] {
+            assert_eq!(outcome("x.aaab", ["x.aa", "ab"], rules), (false, vec![]), "b tells");
+            assert_eq!(
+                outcome("x.aaab", ["x.a", "aa"], rules),
+                (true, vec![]),
+                "the last two, or those before"
+            );
+            assert_eq!(outcome("x.aaab", ["", "x.aaa"], rules), (false, vec![]), "all of it");
+        }
+        assert_eq!(outcome("x.aaab", ["", "x..aaa"], PLAIN), (false, vec![(2, 3)]));
+        assert_eq!(outcome("x.aaab", ["", "x..aaab"], PLAIN), (false, vec![(2, 3)]));
+        assert_eq!(outcome("x.aaab", ["", "x...aaab"], PLAIN), (false, vec![(2, 4)]));
+        // All that is left of a key is the last one: where the others are does not matter.
+        assert_eq!(outcome("x.aaab", ["", "x..aaab"], compacted), (false, vec![(4, 5)]));
     }
 
     #[test]
@@ -482,7 +659,7 @@ mod tests {
 
     const PLAIN: CompareRules =
         CompareRules { source_is_compacted: false, target_is_compacted: false, keeps_timestamps: true };
-    const PROVEN: Alignment = Alignment { is_proven: true, displaced: Vec::new() };
+    const PROVEN: Alignment = Alignment { is_proven: true, is_ambiguous: false, displaced: Vec::new() };
 
     /// An exact target that ends with its last record.
     fn aligned(

@@ -53,8 +53,9 @@ impl TakeOver {
                 }
             }
             match self.align_tail(record, &tail, bounds, first, first == floor).await? {
-                Aligned::Proven(displaced, last_epoch) => {
-                    for run in displaced {
+                Aligned::Proven(alignment, _) if alignment.is_ambiguous && !is_last_step => {}
+                Aligned::Proven(alignment, last_epoch) => {
+                    for run in alignment.displaced {
                         warn!(partition = %self.target, source_offset = run.source, target_offset = run.target,
                             "the target has offsets that the source has not: copying goes on at another distance");
                         record.lineage.begin(run).map_err(|error| {
@@ -104,7 +105,9 @@ impl TakeOver {
         let copied = lineage.source_of(data_end);
         let from = tail.data.first().map_or(first, |batch| batch.header().base_offset);
         let from = if first == lineage.first().target { first } else { from };
-        let from = lineage.source_of(from).max(bounds.source.log_start);
+        // The records before tell whether it may stand further back as well.
+        let begin = lineage.first().source.max(bounds.source.log_start);
+        let from = (lineage.source_of(from) - REACH_OFFSETS).max(begin);
         let to = lineage.source_of(end).min(bounds.source.readable_end);
         let range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
         let last_epoch = range.last_epoch;
@@ -126,10 +129,10 @@ impl TakeOver {
             Ok(Alignment { displaced, .. }) if is_beyond(copied_by(&displaced, copied, data_end)) => {
                 Err(self.diverged(record, bounds, "the source ends before what was copied").await)
             }
-            Ok(Alignment { is_proven: false, displaced }) if displaced.is_empty() => Ok(Aligned::Open),
+            Ok(Alignment { is_proven: false, displaced, .. }) if displaced.is_empty() => Ok(Aligned::Open),
             // Too many markers, and nothing before them shows where their hole begins.
             Ok(Alignment { is_proven: false, .. }) if !tail.data.is_empty() || !is_whole => Ok(Aligned::Open),
-            Ok(Alignment { displaced, .. }) => Ok(Aligned::Proven(displaced, last_epoch)),
+            Ok(alignment) => Ok(Aligned::Proven(alignment, last_epoch)),
             Err(Misaligned::Unanchored(problem)) => Ok(Aligned::Unanchored(problem)),
             Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, bounds, &problem).await),
         }
@@ -139,8 +142,8 @@ impl TakeOver {
 /// What one part of the tail gave.
 #[derive(Debug)]
 enum Aligned {
-    /// A record was found equal; here are the runs of what is displaced, and the leader epoch of the source's last batch.
-    Proven(Vec<Run>, Option<i32>),
+    /// A record was found equal; here is what is displaced, and the leader epoch of the source's last batch.
+    Proven(Alignment, Option<i32>),
     /// The source holds nothing to compare with.
     Open,
     /// It does not fit, but something further back may explain it.
@@ -186,6 +189,9 @@ fn copied_by(displaced: &[Run], copied: i64, data_end: i64) -> i64 {
     run.map_or(copied, |run| data_end - run.delta())
 }
 
+/// How many of the source's offsets before the part of the tail are compared as well: where records are the same in a row, the one
+/// before the first is.
+const REACH_OFFSETS: i64 = 16;
 /// How much of a tail is read in search of a record that both sides hold.
 const TAIL_BYTES_MAX: usize = 64 << 20;
 
@@ -201,7 +207,7 @@ mod tests {
     fn the_tail_is_compared_with_what_the_source_holds_there() {
         let whole = || vec![Sourced::Batch(TestBatch::dense(0, 4).build())];
         let target = [TestBatch::dense(0, 4).producer(1, 0).build()];
-        let proven = Ok(Ok(Alignment { is_proven: true, displaced: Vec::new() }));
+        let proven = Ok(Ok(Alignment { is_proven: true, ..Alignment::default() }));
         assert_eq!(ranges(whole(), &target, false), proven);
         // A marker where the source has one, and where it has a record.
         let parts = [TestBatch::dense(0, 2).build(), TestBatch::dense(3, 4).build()];

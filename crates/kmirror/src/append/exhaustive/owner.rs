@@ -241,7 +241,7 @@ pub(in crate::append) fn compare(
         let tail: Vec<_> = records(visible).filter(|(target, ..)| *target >= first).collect();
         let aligned = align_tail(source, &lineage, &tail, first, end);
         match aligned {
-            Ok(Alignment { is_proven: true, displaced }) => break displaced,
+            Ok(Alignment { is_proven: true, displaced, .. }) => break displaced,
             Ok(Alignment { displaced, .. }) if first == floor && tail.is_empty() => break displaced,
             Err(Misaligned::Diverged(_)) => return None,
             Ok(_) | Err(Misaligned::Unanchored(_)) if first == floor => return None,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kmirror::MirrorHandle;
-use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind};
+use kmirror_codec::Batch;
+use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind, NewBatch, NewRecord};
 
 use super::{TOPIC, World, stop};
 
@@ -96,4 +97,83 @@ async fn deletions_that_a_cleaner_removed_at_the_end_are_no_markers() {
     world.once().await;
     world.proves_exact().await;
     assert_eq!(world.target.log(TOPIC, 0).unwrap().end, world.source.log(TOPIC, 0).unwrap().end);
+}
+
+impl World {
+    /// An offset without a record: an aborted transaction of one record takes two.
+    fn write_hole(&self) {
+        let record = (Some(&b"t"[..]), Some(&b"aborted"[..]));
+        self.source.write_transaction(TOPIC, 0, Codec::None, &[record], false).unwrap();
+    }
+
+    /// The producer of the flow's markers on the target.
+    fn marker_producer(&self) -> i64 {
+        let batches = self.target.log(TOPIC, 0).unwrap().batches;
+        let headers = batches.into_iter().map(|batch| *Batch::parse(batch).unwrap().header());
+        let marker = headers.into_iter().find(|header| header.attributes.is_control());
+        marker.expect("a hole was filled").producer_id
+    }
+
+    /// Copies what is there while markers of earlier owners are executed late: between the take-over and its first append.
+    async fn copied_behind_late_markers(&self, markers: usize) -> MirrorHandle {
+        let producer_id = self.marker_producer();
+        let slow = Fault::new(FaultKind::Delay(Duration::from_millis(700)));
+        self.target.inject(slow.of(ApiKey::Produce).times(1));
+        let handle = self.start();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        // Stands for a token that is high enough: what matters is that they lie there.
+        self.target.expire_producers(TOPIC, 0).unwrap();
+        for _ in 0..markers {
+            self.target.end_transaction(TOPIC, 0, producer_id, 0, false).unwrap();
+        }
+        handle
+    }
+}
+
+/// The first record lands where the source has a hole, which a repeat would explain as well, were it not behind its place.
+#[tokio::test]
+async fn a_record_behind_late_markers_on_a_compacted_topic_is_not_lost() {
+    let world = World::compacted().await;
+    let large = "x".repeat(5_000);
+    world.write("lone", Some("first"));
+    world.write_hole();
+    world.once().await;
+    world.write("k1", Some(&format!("one {large}")));
+    world.write("k2", Some(&format!("two {large}")));
+    world.write_hole();
+    world.write_hole();
+    let handle = world.copied_behind_late_markers(2).await;
+    world.caught_up(&handle).await;
+    stop(handle).await;
+    let values = |cluster| {
+        let records = World::records(cluster).into_iter();
+        records.map(|(_, _, value)| value.map(|value| value[..3].to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&world.target), values(&world.source));
+    world.proves().await;
+    // The next hole of as many offsets makes up for it.
+    let lineage = world.mirror(false).lineages().await.unwrap().remove(0).lineage.unwrap();
+    assert_eq!((lineage.runs().count(), lineage.surplus()), (3, 0), "{lineage}");
+}
+
+/// A record that is displaced by one looks like the next one where both are the same.
+#[tokio::test]
+async fn records_that_are_the_same_are_not_taken_for_each_other() {
+    let world = World::new(&[]).await;
+    let value = "x".repeat(5_000);
+    let write = |key: &'static str| {
+        let mut batch = NewBatch::new(Codec::None);
+        batch.push(NewRecord::new(1_700_000_000_000).key(key).value(value.clone()));
+        world.source.append(TOPIC, 0, &batch.bytes()).unwrap();
+    };
+    write("x");
+    world.write_hole();
+    world.once().await;
+    ["a", "a", "a", "b"].into_iter().for_each(write);
+    let handle = world.copied_behind_late_markers(1).await;
+    world.caught_up(&handle).await;
+    stop(handle).await;
+    let keys = |cluster| World::records(cluster).into_iter().map(|(_, key, _)| key).collect::<Vec<_>>();
+    assert_eq!(keys(&world.target), keys(&world.source));
+    world.proves().await;
 }

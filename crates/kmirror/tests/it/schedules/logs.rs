@@ -9,7 +9,7 @@ use super::Random;
 
 /// Several partitions, transactions alone, and keys that come again and again.
 pub(super) const TOPICS: [&str; 3] = ["orders", "payments", COMPACTED];
-pub(super) const COMPACTED: &str = "accounts";
+const COMPACTED: &str = "accounts";
 const PARTITIONS: [(&str, i32); 4] = [("orders", 0), ("orders", 1), ("payments", 0), (COMPACTED, 0)];
 
 /// The logs of the source, as their writer knows them.
@@ -160,18 +160,6 @@ impl Logs {
     pub(super) fn ends(&self, source: &EmbeddedCluster) -> Vec<(&'static str, i32, i64)> {
         let end = |topic, partition| source.log(topic, partition).unwrap().last_stable_offset;
         PARTITIONS.iter().map(|(topic, partition)| (*topic, *partition, end(topic, *partition))).collect()
-    }
-
-    /// Whether a record of the compacted topic is behind its place, where no repeat can be.
-    pub(super) fn is_compacted_topic_displaced(&self, target: &EmbeddedCluster) -> bool {
-        let committed = &self.committed[&(COMPACTED.to_owned(), 0)];
-        let places: HashMap<&Content, i64> =
-            committed.iter().map(|(offset, content)| (content, *offset)).collect();
-        let records = target.log(COMPACTED, 0).unwrap().records(Isolation::ReadUncommitted).unwrap();
-        records.into_iter().any(|record| {
-            let offset = record.offset;
-            places.get(&content(record)).is_some_and(|place| offset > *place)
-        })
     }
 
     /// What lies where on both sides, for whoever has to find out why they differ.
