@@ -374,6 +374,15 @@ impl EmbeddedCluster {
         })
     }
 
+    /// Undoes the last DeleteRecords of a client, as it is undone where a broker is killed within a minute. Nothing happens where the
+    /// log begins elsewhere for another reason since.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn undo_delete_records(&self, topic: &str, partition: i32) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| partition.log.undo_delete_records())
+    }
+
     /// Lets the cleaner go over a partition below `end`: only the last record of each key stays, and nothing of aborted
     /// transactions. Deletions and markers go in a run `delete.retention.ms` after the first that finds nothing else of them.
     ///

@@ -36,7 +36,7 @@ fn delete(topic: &str, number: i32, offset: i64, context: &mut Context<'_>) -> R
     if offset < 0 || offset > log.high_watermark() {
         return Err(ResponseError::OffsetOutOfRange);
     }
-    log.delete_below(offset);
+    log.delete_records(offset);
     Ok(log.start())
 }
 

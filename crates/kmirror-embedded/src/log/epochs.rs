@@ -44,6 +44,13 @@ impl Epochs {
             *first = (*first).max(start);
         }
     }
+
+    /// The log begins again where it did when it had the epochs `before`.
+    pub(crate) fn restore_start(&mut self, mut before: Epochs) {
+        let last = before.starts.last().map(|(epoch, _)| *epoch);
+        before.starts.extend(self.starts.iter().filter(|(epoch, _)| last.is_none_or(|last| *epoch > last)));
+        *self = before;
+    }
 }
 
 #[cfg(test)]

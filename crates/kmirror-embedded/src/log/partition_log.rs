@@ -24,6 +24,8 @@ pub(crate) struct PartitionLog {
     pub(crate) producers: Producers,
     aborted: Vec<Aborted>,
     bytes: usize,
+    /// What DeleteRecords has removed last, and nothing since.
+    deleted: Option<Box<Deleted>>,
     /// What it does instead of storing.
     pub(crate) canned: Option<Canned>,
 }
@@ -34,6 +36,15 @@ struct Stored {
     next_offset: i64,
     max_timestamp: i64,
     bytes: Bytes,
+}
+
+/// The beginning of a log before records were deleted.
+#[derive(Clone, Debug)]
+struct Deleted {
+    start: i64,
+    batches: Vec<Stored>,
+    aborted: Vec<Aborted>,
+    epochs: Epochs,
 }
 
 /// A transaction that was aborted.
@@ -295,8 +306,38 @@ impl PartitionLog {
         stored.bytes = bytes.freeze();
     }
 
+    /// DeleteRecords: everything below `offset` is gone, and comes back where the broker is killed soon: the log start is written to
+    /// disk once a minute (`ReplicaManager.checkpointLogStartOffsets`), and segments are deleted later still.
+    pub(crate) fn delete_records(&mut self, offset: i64) {
+        let is_gone = |stored: &&Stored| stored.next_offset <= offset;
+        let batches: Vec<_> = self.batches.iter().take_while(is_gone).cloned().collect();
+        let deleted = Deleted {
+            start: self.start,
+            batches,
+            aborted: self.aborted.clone(),
+            epochs: self.epochs.clone(),
+        };
+        if offset > self.start {
+            self.delete_below(offset);
+            self.deleted = Some(Box::new(deleted));
+        }
+    }
+
+    /// The log begins where it did before records were deleted, if it was that what happened last to its beginning.
+    pub(crate) fn undo_delete_records(&mut self) {
+        let Some(deleted) = self.deleted.take() else { return };
+        self.start = deleted.start;
+        self.batches.splice(0..0, deleted.batches);
+        self.bytes = self.batches.iter().map(|stored| stored.bytes.len()).sum();
+        let later: Vec<_> =
+            self.aborted.iter().filter(|aborted| !deleted.aborted.contains(aborted)).copied().collect();
+        self.aborted = deleted.aborted.into_iter().chain(later).collect();
+        self.epochs.restore_start(deleted.epochs);
+    }
+
     /// Everything below `offset` is gone (`UnifiedLog.maybeIncrementLogStartOffset`).
     pub(crate) fn delete_below(&mut self, offset: i64) {
+        self.deleted = None;
         self.start = self.start.max(offset);
         let start = self.start;
         self.batches.retain(|stored| stored.next_offset > start);

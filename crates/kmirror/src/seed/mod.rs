@@ -57,7 +57,7 @@ impl Seed {
         if self.from < self.to {
             self.fill(progress).await?;
         }
-        self.cut().await
+        cut(&self.client, &self.target, self.to).await
     }
 
     async fn fill(&self, progress: &AtomicI64) -> Result<(), TakeOverFailure> {
@@ -150,32 +150,32 @@ impl Seed {
             Some(error) => Err(refused(error, produced.message.as_deref())),
         }
     }
+}
 
-    /// Moves the log start behind the placeholders. The high watermark may still have to reach it where another run filled
-    /// them; until then the broker refuses (`UnifiedLog.maybeIncrementLogStartOffset`).
-    async fn cut(&self) -> Result<(), TakeOverFailure> {
-        let mut attempt = 0;
-        loop {
-            let deleted = self.client.delete_records(&[(self.target.clone(), self.to)]).await;
-            let Some((_, deleted)) = deleted.into_iter().next() else { return Ok(()) };
-            let Err(error) = deleted else { return Ok(()) };
-            if error.is_authorization() {
-                return Err(TakeOverFailure::Park(Parked::new(
-                    ParkReason::Unauthorized,
-                    format!(
-                        "kmirror may not cut off the placeholders before offset {}: {error}; it needs DELETE on topic {}",
-                        self.to, self.target.topic
-                    ),
-                )));
-            }
-            attempt += 1;
-            let may_pass = error.kafka_error() == Some(KafkaError::OFFSET_OUT_OF_RANGE)
-                || error.retry() == Retry::Backoff;
-            if !may_pass || attempt == CUT_ATTEMPTS_MAX {
-                return Err(again(error));
-            }
-            tokio::time::sleep(CUT_PAUSE).await;
+/// Moves the log start of a partition to `to`, behind the placeholders. The high watermark may still have to reach it where another run
+/// filled them; until then the broker refuses (`UnifiedLog.maybeIncrementLogStartOffset`).
+pub(crate) async fn cut(client: &Client, target: &TopicPartition, to: i64) -> Result<(), TakeOverFailure> {
+    let mut attempt = 0;
+    loop {
+        let deleted = client.delete_records(&[(target.clone(), to)]).await;
+        let Some((_, deleted)) = deleted.into_iter().next() else { return Ok(()) };
+        let Err(error) = deleted else { return Ok(()) };
+        if error.is_authorization() {
+            return Err(TakeOverFailure::Park(Parked::new(
+                ParkReason::Unauthorized,
+                format!(
+                    "kmirror may not cut off the placeholders before offset {to}: {error}; it needs DELETE on topic {}",
+                    target.topic
+                ),
+            )));
         }
+        attempt += 1;
+        let may_pass =
+            error.kafka_error() == Some(KafkaError::OFFSET_OUT_OF_RANGE) || error.retry() == Retry::Backoff;
+        if !may_pass || attempt == CUT_ATTEMPTS_MAX {
+            return Err(again(error));
+        }
+        tokio::time::sleep(CUT_PAUSE).await;
     }
 }
 

@@ -177,6 +177,13 @@ impl PartitionRecord {
         }
     }
 
+    /// Where the target's log was made to begin: what is below was filled with placeholders, and cut off. `None`: it was not.
+    pub(crate) fn seeded_to(&self) -> Option<i64> {
+        let first = self.earlier.first().and_then(|earlier| earlier.runs.first()).copied();
+        let first = first.unwrap_or(self.lineage.first());
+        (first.delta() == 0 && first.target > 0 && !self.lineage.is_continuing()).then_some(first.target)
+    }
+
     /// Another topic is copied from now on, from its offset `source` to the target's `target`.
     pub(crate) fn begin_source(&mut self, source: SourceIdentity, from: Run) {
         self.earlier.push(EarlierSource {

@@ -4,6 +4,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod ends;
+mod head;
 mod history;
 pub(crate) mod judge;
 mod predecessor;
@@ -115,7 +116,7 @@ impl TakeOver {
         }
         let target_start = self.target_offset(OffsetSpec::Earliest).await?;
         let source = self.source_bounds().await?;
-        let bounds = Bounds { source, target_start, target, target_seen_at };
+        let mut bounds = Bounds { source, target_start, target, target_seen_at };
         let situation = Situation {
             recorded: recorded.clone(),
             predecessor: self.predecessor,
@@ -141,7 +142,10 @@ impl TakeOver {
             }
             Verdict::BeginBehind(record) => self.begin_behind(record, &bounds).await?,
             Verdict::Continue(record, stood) => self.continue_after(record, stood, &bounds).await?,
-            Verdict::Resume(resume) => self.resume(resume, &bounds).await?,
+            Verdict::Resume(resume) => {
+                bounds.target_start = self.cut_again(&resume.record, &bounds).await?;
+                self.resume(resume, &bounds).await?
+            }
         };
         self.remember(recorded, &taken.record).await?;
         Ok(taken)
@@ -212,19 +216,6 @@ impl TakeOver {
             return Ok(());
         }
         Err(TakeOverFailure::Moved { position, source_end: bounds.source.readable_end })
-    }
-
-    /// What lies in a head that is being filled must be ours.
-    async fn check_fillers(&self, bounds: &Bounds) -> Result<(), TakeOverFailure> {
-        let (start, end) = (bounds.target_start, bounds.target.high_watermark);
-        if start == end {
-            return Ok(());
-        }
-        let (tail, _) = self.tail(end - 1, end).await?;
-        match tail.foreign {
-            Some(foreign) => Err(TakeOverFailure::Park(foreign_writer(foreign.offset, foreign.producer_id))),
-            None => Ok(()),
-        }
     }
 
     async fn resume(&self, resume: Resume, bounds: &Bounds) -> Result<TakenOver, TakeOverFailure> {

@@ -87,6 +87,25 @@ fn what_is_cut_off_is_forgotten_with_its_producers() {
 }
 
 #[test]
+fn what_was_deleted_last_comes_back_where_a_broker_is_killed() {
+    let mut log = PartitionLog::default();
+    append(&mut log, 0, data(2, 9, 0)).expect("taken");
+    append(&mut log, 1, data(2, 9, 2)).expect("taken");
+    log.replicate(4);
+    let before: Vec<_> = log.batches().cloned().collect();
+    log.delete_records(3);
+    append(&mut log, 2, data(1, 9, 4)).expect("taken");
+    log.undo_delete_records();
+    assert_eq!((log.start(), log.end()), (0, 5));
+    assert_eq!(log.batches().take(2).cloned().collect::<Vec<_>>(), before);
+    assert_eq!(log.epochs.end_offset_for(0, 2, 5), Some((0, 2)), "leader epochs come back with it");
+    log.delete_records(3);
+    log.delete_below(4);
+    log.undo_delete_records();
+    assert_eq!(log.start(), 4, "retention has gone further since");
+}
+
+#[test]
 fn the_cleaner_keeps_the_last_of_each_key_and_every_batchs_offsets() {
     let mut log = PartitionLog::default();
     for sequence in [0, 3, 6] {

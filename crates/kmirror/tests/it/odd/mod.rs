@@ -1,6 +1,7 @@
 //! Sources and targets that answer oddly, as brokers may: nothing is lost, doubled or parked for it.
 
 mod answers;
+mod brokers;
 mod cleaners;
 
 use std::sync::Arc;
