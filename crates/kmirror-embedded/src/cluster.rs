@@ -420,6 +420,24 @@ impl EmbeddedCluster {
         })
     }
 
+    /// A leader takes a partition over that does not know yet how far its replicas are, and shows what is below `high_watermark` alone
+    /// until replication goes on ([`EmbeddedCluster::hold_replication`]). Leaders before Kafka 2.2 answer like that (KIP-207).
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn elect_behind(
+        &self,
+        topic: &str,
+        partition: i32,
+        high_watermark: i64,
+    ) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| {
+            partition.holds_replication = true;
+            partition.begin_epoch();
+            partition.log.forget_high_watermark(high_watermark);
+        })
+    }
+
     /// Makes a partition forget its producers, as after `producer.id.expiration.ms`.
     ///
     /// # Errors

@@ -28,8 +28,10 @@ pub enum FaultKind {
     /// A quota is exceeded (KIP-219): the answer says for how long, a fetch gets nothing, and so long no more is read from the
     /// connection. Only answers to Fetch and Produce say it.
     Throttle(Duration),
-    /// A fetch gets no records though there are some, and no error: a read from tiered storage that took too long (KIP-1018).
+    /// A fetch gets no records though there are some, and no error.
     NoRecords,
+    /// The same, but for topics that are compacted, which are never tiered: a read from tiered storage that took too long (KIP-1018).
+    SlowTiering,
 }
 
 /// A rule: from the `skip`-th matching request on, `times` requests go wrong.

@@ -14,6 +14,15 @@ use crate::cluster::Shared;
 use crate::fault::FaultKind;
 use crate::security::{Authentication, Principal, sasl};
 
+/// Topics whose records a fetch does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    Nothing,
+    /// Those that may be tiered.
+    Tiered,
+    Everything,
+}
+
 /// What a broker knows of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -24,8 +33,8 @@ pub(crate) struct Connection {
     pub(crate) ends: bool,
     /// How long a quota mutes it after the next answer.
     pub(crate) throttle: Duration,
-    /// Whether the next answer to a fetch is without records.
-    pub(crate) shows_no_records: bool,
+    /// Of which topics the next answer to a fetch is without records.
+    pub(crate) hidden: Hidden,
 }
 
 impl Connection {
@@ -42,7 +51,7 @@ impl Connection {
             authentication,
             ends: false,
             throttle: Duration::ZERO,
-            shows_no_records: false,
+            hidden: Hidden::Nothing,
         }
     }
 }
@@ -91,7 +100,11 @@ async fn requests(
             _ => {}
         }
         connection.throttle = if let Some(FaultKind::Throttle(time)) = fault { time } else { Duration::ZERO };
-        connection.shows_no_records = matches!(fault, Some(FaultKind::NoRecords));
+        connection.hidden = match fault {
+            Some(FaultKind::NoRecords) => Hidden::Everything,
+            Some(FaultKind::SlowTiering) => Hidden::Tiered,
+            _ => Hidden::Nothing,
+        };
         let injected = if let Some(FaultKind::Error(error)) = &fault { Some(*error) } else { None };
         let answer = match request.answer(shared, &mut connection, injected).await {
             Reply::Answer(answer) => answer,

@@ -11,7 +11,7 @@ use crate::fetch::state::FetchFault;
 use crate::flow::discovery::Looked;
 use crate::park::Parked;
 use crate::selection::TopicMatcher;
-use crate::state::record::EpochStart;
+use crate::state::record::{EpochStart, PartitionRecord};
 use crate::takeover::TakenOver;
 use crate::topics::TopicRules;
 
@@ -60,8 +60,14 @@ pub(crate) enum FlowEvent {
     HeadFilled { key: PartitionKey, generation: Generation, filled: Result<(), TakeOverFailure> },
     /// The heads of a topic are filled, and it is compacted again: its rules are these.
     PolicyRestored { topic: Arc<str>, restored: Result<TopicRules, TakeOverFailure> },
-    /// The source's log goes on under other leader epochs.
+    /// The source's log goes on under other leader epochs. What was read of them is not handed on before they are recorded.
     EpochsBegan { key: PartitionKey, generation: Generation, epochs: Vec<EpochStart> },
+    /// They are recorded: what the state topic holds then. Or they are not, and this is why.
+    EpochsRecorded {
+        key: PartitionKey,
+        generation: Generation,
+        recorded: Result<Box<PartitionRecord>, NotRecorded>,
+    },
     /// The source shows no records though it has some, for this cause; or it shows them again.
     Hidden { key: PartitionKey, generation: Generation, cause: Option<String> },
     /// An appender is finished with a partition.
@@ -93,6 +99,13 @@ pub(crate) enum FlowEvent {
 pub(crate) enum AppendEnd {
     TakeOver(TakeOverCause),
     Park(Parked),
+}
+
+/// Leader epochs that could not be recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct NotRecorded {
+    pub(crate) epochs: Vec<EpochStart>,
+    pub(crate) cause: String,
 }
 
 /// Why a take-over did not come to an end.

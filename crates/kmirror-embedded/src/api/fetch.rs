@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::text;
 use crate::cluster::Shared;
-use crate::network::Connection;
+use crate::network::{Connection, Hidden};
 use crate::security::acl::{Operation, ResourceType};
 use crate::session::{Told, Wanted};
 use crate::state::{self, PartitionName, State};
@@ -180,7 +180,7 @@ fn read_all(
         }
         .unwrap_or_else(|error| refused(state, name, error));
         read.data.partition_index = name.1;
-        if connection.shows_no_records {
+        if is_hidden(state, connection, &name.0) {
             read.data.records = Some(bytes::Bytes::new());
         }
         let bytes = read.data.records.as_ref().map_or(0, |records| records.len());
@@ -195,6 +195,18 @@ fn read_all(
         });
     }
     reads
+}
+
+fn is_hidden(state: &State, connection: &Connection, topic: &str) -> bool {
+    let is_compacted = || {
+        let policy = state.topics.get(topic).and_then(|topic| topic.configs.get("cleanup.policy"));
+        policy.is_some_and(|policy| policy.contains("compact"))
+    };
+    match connection.hidden {
+        Hidden::Nothing => false,
+        Hidden::Tiered => !is_compacted(),
+        Hidden::Everything => true,
+    }
 }
 
 fn may_read(state: &State, connection: &Connection, topic: &str) -> bool {

@@ -241,6 +241,11 @@ impl PartitionLog {
         self.high_watermark = self.high_watermark.max(high_watermark.min(self.end));
     }
 
+    /// It is not known whether the replicas have what is behind.
+    pub(crate) fn forget_high_watermark(&mut self, high_watermark: i64) {
+        self.high_watermark = self.high_watermark.min(high_watermark);
+    }
+
     /// Reads batches from the one that holds `offset` on, below `end`. At least one whole batch where `whole_first`, however large.
     pub(crate) fn read(&self, offset: i64, end: i64, bytes_max: usize, whole_first: bool) -> LogRead {
         if let Some(Canned::Repeats(batches)) = &self.canned {

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::show::{Look, ShowError, Shown};
-use super::state::{FetchFault, FetchState, Sourced};
+use super::state::{FetchFault, FetchState, Fetched, Sourced};
 use crate::append::appender::AppenderEvent;
 use crate::budget::{Budget, Permit};
 use crate::config::Isolation;
@@ -39,6 +39,8 @@ pub(crate) enum FetcherEvent {
     Remove(PartitionKey),
     /// A partition that another broker leads by now: hand it back, to be read there.
     GiveBack(PartitionKey),
+    /// The leader epochs of what was read last are recorded.
+    Recorded { key: PartitionKey, generation: Generation },
 }
 
 /// A partition handed to a fetcher.
@@ -129,6 +131,8 @@ struct Slot {
     rest: VecDeque<Sourced>,
     /// Nothing was left to read behind the position when it was last seen.
     at_end: bool,
+    /// What was read is of leader epochs that are not recorded yet.
+    awaits_record: bool,
     give_back: bool,
     paused_until: Option<Instant>,
     stalled_since: Option<Instant>,
@@ -201,6 +205,13 @@ impl Fetcher {
                 }
                 self.give_back_if_asked(key).await;
             }
+            FetcherEvent::Recorded { key, generation } => {
+                let is_current = |slot: &&mut Slot| slot.generation == generation && slot.awaits_record;
+                let Some(slot) = self.slots.get_mut(&key).filter(is_current) else { return };
+                slot.awaits_record = false;
+                let rest = std::mem::take(&mut slot.rest);
+                self.plan(key, rest).await;
+            }
         }
     }
 
@@ -219,6 +230,7 @@ impl Fetcher {
             appender,
             rest: VecDeque::new(),
             at_end: false,
+            awaits_record: false,
             give_back: false,
             paused_until: None,
             stalled_since: None,
@@ -331,10 +343,6 @@ impl Fetcher {
             Ok(fetched) => {
                 slot.gauge.source_end.store(fetched.readable_end, Ordering::Relaxed);
                 slot.at_end = fetched.at_end;
-                if !fetched.epochs.is_empty() {
-                    let (generation, epochs) = (slot.generation, fetched.epochs);
-                    let _ = self.context.events.send(FlowEvent::EpochsBegan { key, generation, epochs });
-                }
                 if fetched.pieces.is_empty() && !fetched.at_end {
                     slot.stalled_since.get_or_insert_with(clock::now);
                     self.stalled.insert(key);
@@ -345,7 +353,11 @@ impl Fetcher {
                 if !is_at_end {
                     self.may_stall(key);
                 }
-                self.plan(key, fetched.pieces.into()).await;
+                if fetched.epochs.is_empty() {
+                    self.plan(key, fetched.pieces.into()).await;
+                } else {
+                    self.await_record(key, fetched);
+                }
             }
             Err(FetchFault::Passing(cause)) => {
                 debug!(partition = %slot.source, cause, "fetch answered with a passing error");
@@ -354,6 +366,15 @@ impl Fetcher {
             }
             Err(fault) => self.end(key, fault).await,
         }
+    }
+
+    /// Keeps what was read until the leader epochs that begin in it are recorded.
+    fn await_record(&mut self, key: PartitionKey, fetched: Fetched) {
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        (slot.rest, slot.awaits_record) = (fetched.pieces.into(), true);
+        let (generation, epochs) = (slot.generation, fetched.epochs);
+        let _ = self.context.events.send(FlowEvent::EpochsBegan { key, generation, epochs });
+        self.pause(key);
     }
 
     async fn plan(&mut self, key: PartitionKey, mut pieces: VecDeque<Sourced>) {
@@ -562,6 +583,7 @@ impl Fetcher {
         self.paused.retain(|key| {
             let Some(slot) = slots.get_mut(key) else { return false };
             if slot.planner.is_none()
+                || slot.awaits_record
                 || !slot.queue.wants_more()
                 || slot.paused_until.is_some_and(|until| until > now)
             {

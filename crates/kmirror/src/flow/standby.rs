@@ -40,9 +40,43 @@ impl Standby {
     }
 }
 
+/// Refusals of the next sequence, one after the other, while nobody appended anything in between: the sequence is the one that the log
+/// shows, and still it is not the broker's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refusals {
+    count: u32,
+    /// Where the log was found to end before the last one, as a source offset.
+    position: i64,
+}
+
+impl Refusals {
+    /// A sequence was refused behind `position`. `true`: that is no other owner's doing any more, and counting begins anew.
+    pub(crate) fn refused(&mut self, position: i64) -> bool {
+        let before = if position == self.position { self.count } else { 0 };
+        let is_too_often = before >= REFUSALS_MAX;
+        *self = Refusals { count: if is_too_often { 0 } else { before + 1 }, position };
+        is_too_often
+    }
+}
+
+const REFUSALS_MAX: u32 = 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_count_while_nobody_gets_on() {
+        let mut refusals = Refusals::default();
+        let mut refused =
+            |position: i64, times: usize| (0..times).filter(|_| refusals.refused(position)).count();
+        assert_eq!(refused(5, 10), 0);
+        assert_eq!(refused(6, 10), 0, "somebody appended in between");
+        assert_eq!(refused(6, 1), 1, "once too often");
+        assert_eq!(refused(6, 10), 0, "it is tried again later");
+        assert_eq!(refused(6, 1), 1);
+        assert_eq!(refused(4, 10), 0, "the target lost records");
+    }
 
     #[test]
     fn alone_it_appends_at_once() {

@@ -8,7 +8,7 @@ use kmirror_client::{TopicId, TopicPartition};
 use tokio::sync::mpsc;
 
 use super::Pipe;
-use super::standby::Standby;
+use super::standby::{Refusals, Standby};
 use crate::append::appender::AppenderEvent;
 use crate::config::Start;
 use crate::event::{Generation, PartitionKey};
@@ -49,6 +49,8 @@ pub(crate) struct Entry {
     pub(crate) returned: Option<Box<Returned>>,
     /// Whether another owner appends as well.
     pub(crate) standby: Standby,
+    /// Whether the target refuses what its own log asks for.
+    pub(crate) refusals: Refusals,
     /// A marker token that the target refused.
     pub(crate) token_refused: i32,
     /// Whether tiny batches that wait are merged: not after a merged one was refused, until the partition is parked for it.

@@ -71,6 +71,8 @@ pub(crate) struct Alignment {
     pub(crate) is_ambiguous: bool,
     /// Runs that are not in the lineage, in order: from each on the target is further ahead than recorded.
     pub(crate) displaced: Vec<Run>,
+    /// Whether the last of them rests on where the source ends: it has no record there that would show how long its hole is.
+    pub(crate) rests_on_end: bool,
 }
 
 /// Why the records of both sides do not fit.
@@ -118,7 +120,10 @@ pub(crate) fn align(
     let (lineage, mut alignment) = walk(lineage.clone(), anchor, tails, rules)?;
     alignment.is_ambiguous =
         !tails.is_whole && alignment.is_proven && stands_further_back(&lineage, tails, rules);
-    alignment.displaced.extend(surplus(&lineage, tails));
+    if let Some((run, rests_on_end)) = surplus(&lineage, tails) {
+        alignment.displaced.push(run);
+        alignment.rests_on_end = rests_on_end;
+    }
     Ok(alignment)
 }
 
@@ -286,13 +291,14 @@ fn first_missing(lineage: &Lineage, tails: &Tails<'_>, rules: &CompareRules) -> 
     between.find(|offset| find(tails.target, lineage.target_of(*offset)).is_none())
 }
 
-/// The run that begins behind markers of which there are more than the source has offsets without a record.
-fn surplus(lineage: &Lineage, tails: &Tails<'_>) -> Option<Run> {
+/// The run that begins behind markers of which there are more than the source has offsets without a record, and whether the source's end
+/// alone says how many these are.
+fn surplus(lineage: &Lineage, tails: &Tails<'_>) -> Option<(Run, bool)> {
     let end = lineage.source_of(tails.data_end.max(tails.markers_from));
     let position = lineage.source_of(tails.target_end);
-    let hole_end = tails.source.iter().map(|record| record.offset).find(|offset| *offset >= end);
-    let hole_end = hole_end.unwrap_or(tails.readable_end.max(end));
-    (hole_end < position).then_some(Run { source: hole_end, target: tails.target_end })
+    let record = tails.source.iter().map(|record| record.offset).find(|offset| *offset >= end);
+    let hole_end = record.unwrap_or(tails.readable_end.max(end));
+    (hole_end < position).then_some((Run { source: hole_end, target: tails.target_end }, record.is_none()))
 }
 
 /// The run that makes up for offsets which the target has too many, where the source has a hole of at least as many at

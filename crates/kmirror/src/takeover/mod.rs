@@ -204,16 +204,18 @@ impl TakeOver {
             )));
         }
         let position = record.lineage.source_of(end);
-        let taken = self.begin(record, bounds, None).await?;
-        self.check_unmoved(bounds, position).await?;
+        let mut taken = self.begin(record, bounds, None).await?;
+        taken.append.seen_at = self.check_unmoved(bounds, position).await?;
         Ok(taken)
     }
 
     /// The log end and the tail are two reads, between which another owner may have gone on and a cleaner removed what it wrote: where
     /// the log ends elsewhere by now, they may not be of the same log.
-    async fn check_unmoved(&self, bounds: &Bounds, position: i64) -> Result<(), TakeOverFailure> {
+    /// Says when the log was seen to end there still.
+    async fn check_unmoved(&self, bounds: &Bounds, position: i64) -> Result<Moment, TakeOverFailure> {
+        let asked_at = Moment::now();
         if self.ends().await? == bounds.target {
-            return Ok(());
+            return Ok(asked_at);
         }
         Err(TakeOverFailure::Moved { position, source_end: bounds.source.readable_end })
     }
@@ -257,7 +259,7 @@ impl TakeOver {
                 last_fetched_epoch = epoch;
             }
         }
-        let append = AppendStart {
+        let mut append = AppendStart {
             position: record.lineage.source_of(end),
             delta: record.lineage.last().delta(),
             surplus: record.lineage.surplus(),
@@ -266,7 +268,7 @@ impl TakeOver {
             seen_at: bounds.target_seen_at,
         };
         let source_end = bounds.source.readable_end;
-        self.check_unmoved(bounds, position).await?;
+        append.seen_at = self.check_unmoved(bounds, position).await?;
         Ok(TakenOver { append, record, head: None, expired, last_fetched_epoch, source_end })
     }
 

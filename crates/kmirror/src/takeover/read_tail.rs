@@ -4,6 +4,7 @@ use kmirror_codec::{Batch, Workspace};
 use tracing::warn;
 
 use super::compare::{Alignment, CompareRules, Misaligned, Tails, align, records_of};
+use super::ends::{self, LogEnds};
 use super::judge::SourceBounds;
 use super::read::{SourceRange, corrupt, decoded, source_range};
 use super::tail::Tail;
@@ -55,6 +56,9 @@ impl TakeOver {
             match self.align_tail(record, &tail, bounds, first, first == floor).await? {
                 Aligned::Proven(alignment, _) if alignment.is_ambiguous && !is_last_step => {}
                 Aligned::Proven(alignment, last_epoch) => {
+                    if alignment.rests_on_end {
+                        self.check_source_at_rest(bounds).await?;
+                    }
                     for run in alignment.displaced {
                         warn!(partition = %self.target, source_offset = run.source, target_offset = run.target,
                             "the target has offsets that the source has not: copying goes on at another distance");
@@ -88,6 +92,23 @@ impl TakeOver {
             }
             step = step.saturating_mul(4);
         }
+    }
+
+    /// Whether the source ends where it was seen to end. A leader that has just begun may not know how far its replicas are, and show less
+    /// than the one before it (before Kafka 2.2, KIP-207): what it has besides would be taken for offsets that the source has not.
+    async fn check_source_at_rest(&self, bounds: &Bounds) -> Result<(), TakeOverFailure> {
+        let mut read = ends::read(&self.source_client, std::slice::from_ref(&self.source)).await;
+        let ends = read.remove(&self.source).unwrap_or_else(|| Err("no answer".to_owned()));
+        let ends =
+            ends.map_err(|cause| TakeOverFailure::Again(format!("reading the source's log end: {cause}")))?;
+        let high_watermark = bounds.source.high_watermark;
+        if ends == (LogEnds { high_watermark, log_end: high_watermark }) {
+            return Ok(());
+        }
+        Err(TakeOverFailure::Again(format!(
+            "the source's leader shows offsets up to {high_watermark} of {}: it may not know yet how far its replicas are",
+            ends.log_end
+        )))
     }
 
     /// Compares a part of the tail with the source.

@@ -12,8 +12,6 @@ use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
 use crate::fetch::fetcher::{FetcherEvent, Returned};
 use crate::fetch::state::{FetchFault, FetchState, source_truncated};
 use crate::park::{ParkReason, Parked};
-use crate::state::record::EpochStart;
-use crate::state::store::Recorded;
 use crate::status::PartitionState;
 use crate::topics::{self, TopicRules};
 
@@ -93,31 +91,6 @@ impl Supervisor {
         }
     }
 
-    /// Remembers the source's leader epochs: by them it is told later whether a source that lost its end was the one that was
-    /// copied.
-    pub(super) fn on_epochs_began(
-        &mut self,
-        key: PartitionKey,
-        generation: Generation,
-        epochs: Vec<EpochStart>,
-    ) {
-        let Some(entry) = self.table.current(key, generation) else { return };
-        let Some(record) = &mut entry.record else { return };
-        let before = record.clone();
-        epochs.into_iter().for_each(|epoch| record.add_epoch(epoch));
-        if *record == before {
-            return;
-        }
-        let before = Recorded::Record(Box::new(before));
-        let (recorded, target) =
-            (self.state.put(&entry.target, before, record.clone()), entry.target.clone());
-        self.errands.spawn(async move {
-            if let Err(error) = recorded.await {
-                warn!(partition = %target, %error, "the source's leader epochs could not be recorded");
-            }
-        });
-    }
-
     pub(super) async fn on_append_ended(
         &mut self,
         key: PartitionKey,
@@ -138,13 +111,14 @@ impl Supervisor {
                 if let TakeOverCause::Fenced { token } = cause {
                     entry.token_refused = entry.token_refused.max(token);
                 }
-                if cause == TakeOverCause::OutOfOrder && entry.attempts > OUT_OF_ORDER_MAX {
-                    self.park(
+                let position = entry.gauge.position();
+                if cause == TakeOverCause::OutOfOrder && entry.refusals.refused(position) {
+                    self.park_for_a_while(
                         key,
                         Parked::new(
                             ParkReason::TargetDiverged,
-                            "the target refuses the next sequence again and again: the producer state of the partition is not \
-                             what its log says",
+                            "the target refuses the next sequence again and again, though nobody else appends: the producer state of \
+                             the partition is not what its log says. It is tried again later",
                         ),
                     );
                 } else {
@@ -233,5 +207,4 @@ async fn truncated(source: &Client, partition: &TopicPartition, read: &FetchStat
     (end.end_offset < read.position).then(|| source_truncated(&end, read.position))
 }
 
-const OUT_OF_ORDER_MAX: u32 = 10;
 const ANSWER_LOST_PAUSE: Duration = Duration::from_millis(100);

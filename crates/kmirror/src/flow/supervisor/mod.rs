@@ -1,6 +1,7 @@
 //! The supervisor's loop, and what it does on each event.
 
 mod ends;
+mod epochs;
 mod gone;
 mod heads;
 mod pumps;
@@ -223,7 +224,10 @@ impl Supervisor {
             FlowEvent::HeadFilled { key, generation, filled } => self.on_head_filled(key, generation, filled),
             FlowEvent::PolicyRestored { topic, restored } => self.on_policy_restored(&topic, restored),
             FlowEvent::EpochsBegan { key, generation, epochs } => {
-                self.on_epochs_began(key, generation, epochs)
+                self.on_epochs_began(key, generation, epochs);
+            }
+            FlowEvent::EpochsRecorded { key, generation, recorded } => {
+                self.on_epochs_recorded(key, generation, recorded).await;
             }
             FlowEvent::Hidden { key, generation, cause } => self.on_hidden(key, generation, cause),
             FlowEvent::AppendEnded { key, generation, end } => {
@@ -269,6 +273,14 @@ impl Supervisor {
         if let Some(held) = self.held.get_mut(&topic) {
             let done = held.parked(key);
             self.on_heads_done(&topic, done);
+        }
+    }
+
+    /// Parks a partition for what may pass without anybody's doing.
+    fn park_for_a_while(&mut self, key: PartitionKey, parked: Parked) {
+        self.park(key, parked);
+        if let Some(entry) = self.table.get(key) {
+            entry.parked_at = Some(Instant::now());
         }
     }
 

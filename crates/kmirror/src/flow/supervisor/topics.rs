@@ -15,7 +15,7 @@ use crate::fetch::fetcher::FetcherEvent;
 use crate::flow::Published;
 use crate::flow::discovery::{FoundTopic, Looked};
 use crate::flow::heads::HeldTopic;
-use crate::flow::standby::Standby;
+use crate::flow::standby::{Refusals, Standby};
 use crate::flow::table::Entry;
 use crate::park::Parked;
 use crate::selection::TopicMatcher;
@@ -76,6 +76,7 @@ impl Supervisor {
             standby: Standby::default(),
             token_refused: 0,
             merges: true,
+            refusals: Refusals::default(),
             attempts: 0,
             attempted_at: -1,
         })

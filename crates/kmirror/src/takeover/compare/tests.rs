@@ -113,7 +113,7 @@ fn markers_beyond_the_hole_begin_a_run() {
         source_start: 0,
     };
     let alignment = align(&Lineage::beginning_at(0, 0), &tails, &PLAIN).expect("explained");
-    assert_eq!(alignment.displaced, [Run { source: 4, target: 6 }]);
+    assert_eq!((alignment.displaced, alignment.rests_on_end), (vec![Run { source: 4, target: 6 }], true));
 }
 
 #[test]
@@ -298,7 +298,8 @@ fn an_append_time_equals_the_create_time_that_the_target_shows() {
 
 const PLAIN: CompareRules =
     CompareRules { source_is_compacted: false, target_is_compacted: false, keeps_timestamps: true };
-const PROVEN: Alignment = Alignment { is_proven: true, is_ambiguous: false, displaced: Vec::new() };
+const PROVEN: Alignment =
+    Alignment { is_proven: true, is_ambiguous: false, displaced: Vec::new(), rests_on_end: false };
 
 /// An exact target that ends with its last record.
 fn aligned(

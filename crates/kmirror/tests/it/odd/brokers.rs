@@ -1,6 +1,8 @@
 //! Brokers that were killed, and leaders that know less than the one before.
 
-use kmirror_embedded::{ApiKey, Fault, FaultKind};
+use std::time::Duration;
+
+use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind, Isolation, ResponseError};
 
 use super::{TOPIC, World, stop};
 
@@ -39,7 +41,7 @@ async fn records_before_the_beginning_that_are_no_placeholders_stay() {
     world.source.delete_below(TOPIC, 0, 5).unwrap();
     world.target.create_topic(TOPIC, 1, &[]).unwrap();
     let records = [(Some(&b"theirs"[..]), Some(&b"value"[..])); 5];
-    world.target.write(TOPIC, 0, kmirror_embedded::Codec::None, &records).unwrap();
+    world.target.write(TOPIC, 0, Codec::None, &records).unwrap();
     world.flow.offsets = kmirror::Offsets::Shifted;
     world.once().await;
     world.write_numbered(30..32);
@@ -53,3 +55,75 @@ async fn records_before_the_beginning_that_are_no_placeholders_stay() {
     let lineage = world.mirror(false).lineages().await.unwrap().remove(0).lineage.unwrap();
     assert_eq!(lineage.first().delta(), 0, "{lineage}");
 }
+
+/// A leader that has just begun shows less than the one before it: what it does not show yet is not missing.
+#[tokio::test]
+async fn a_source_whose_leader_does_not_know_its_end_yet_has_no_shorter_hole() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..1);
+    let aborted = (Some(&b"t"[..]), Some(&b"aborted"[..]));
+    world.source.write_transaction(TOPIC, 0, Codec::None, &[aborted], false).unwrap();
+    world.once().await;
+    assert_eq!(world.target.log(TOPIC, 0).unwrap().end, 3);
+    world.source.elect_behind(TOPIC, 0, 1).unwrap();
+    let handle = world.start();
+    world.waits(&handle, "may not know yet how far its replicas are").await;
+    world.source.hold_replication(TOPIC, 0, false).unwrap();
+    world.write_numbered(1..3);
+    world.caught_up(&handle).await;
+    stop(handle).await;
+    world.is_exact();
+    world.proves_exact().await;
+}
+
+/// What vouches for a source must not come later than what it vouches for.
+#[tokio::test]
+async fn a_leader_epoch_is_recorded_before_anything_of_it_is_appended() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..1);
+    world.once().await;
+    world.source.move_leader(TOPIC, 0, 1).unwrap();
+    world.write_numbered(1..4);
+    let recorded = |world: &World| {
+        let log = world.target.log(STATE_TOPIC, 0).unwrap();
+        let last = log.records(Isolation::ReadUncommitted).unwrap().pop().unwrap().value.unwrap();
+        String::from_utf8_lossy(&last).into_owned()
+    };
+    assert!(recorded(&world).contains(r#""epoch":0"#) && !recorded(&world).contains(r#""epoch":1"#));
+    world.target.hold_replication(STATE_TOPIC, 0, true).unwrap();
+    let handle = world.start();
+    world.until(&handle, "begun", |partition| partition.source_end == 4).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(world.target.log(TOPIC, 0).unwrap().end, 1, "nothing before it is recorded");
+    world.target.hold_replication(STATE_TOPIC, 0, false).unwrap();
+    world.caught_up(&handle).await;
+    assert!(recorded(&world).contains(r#""epoch":1,"start_offset":1"#), "{}", recorded(&world));
+    stop(handle).await;
+    world.is_exact();
+}
+
+/// An instance that stands by looks at an idle topic again and again. That is no reason to give up at the next refusal.
+#[tokio::test]
+async fn a_standby_that_has_looked_for_long_is_not_refused_for_good() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..1);
+    let handle = world.start();
+    world.caught_up(&handle).await;
+    let refuse = || {
+        let refused = FaultKind::Error(ResponseError::OutOfOrderSequenceNumber);
+        world.target.inject(Fault::new(refused).of(ApiKey::Produce));
+    };
+    refuse();
+    world.write_numbered(1..2);
+    world.waits(&handle, "another instance appends").await;
+    // That it is, and then there is nothing to do for a while.
+    world.once().await;
+    tokio::time::sleep(Duration::from_secs(18)).await;
+    refuse();
+    world.write_numbered(2..3);
+    world.caught_up(&handle).await;
+    stop(handle).await;
+    world.is_exact();
+}
+
+const STATE_TOPIC: &str = "__kmirror_state";

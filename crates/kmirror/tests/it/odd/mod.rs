@@ -144,9 +144,9 @@ impl World {
     }
 }
 
-/// No fetch shows a record, as long as this stands.
+/// No fetch of a topic that may be tiered shows a record, as long as this stands.
 fn shows_nothing(cluster: &EmbeddedCluster) {
-    cluster.inject(Fault::new(FaultKind::NoRecords).of(ApiKey::Fetch).times(u32::MAX));
+    cluster.inject(Fault::new(FaultKind::SlowTiering).of(ApiKey::Fetch).times(u32::MAX));
 }
 
 async fn stop(handle: MirrorHandle) {

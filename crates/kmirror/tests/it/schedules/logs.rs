@@ -37,20 +37,7 @@ impl Logs {
         source.create_topic("orders", 2, &[]).unwrap();
         source.create_topic("payments", 1, &[]).unwrap();
         source.create_topic(COMPACTED, 1, &[("cleanup.policy", "compact")]).unwrap();
-        let mut logs = Logs { written: 0, open: Vec::new(), committed: HashMap::new() };
-        logs.write_lone_record(source);
-        logs
-    }
-
-    /// A first record that no cleaner removes. If all that was copied could be cleaned away before the first leader epoch is
-    /// recorded, nothing would tell any more that the source is the same, and the partition would rightly be parked.
-    fn write_lone_record(&mut self, source: &EmbeddedCluster) {
-        let (key, timestamp) = (b"lone".to_vec(), 1_700_000_000_000);
-        let mut batch = NewBatch::new(Codec::None);
-        batch.push(NewRecord::new(timestamp).key(key.clone()).value("first"));
-        let base = source.append(COMPACTED, 0, &batch.bytes()).unwrap();
-        let content = (Some(key), Some(b"first".to_vec()), Vec::new(), timestamp);
-        self.commit(COMPACTED, 0, [(base, content)]);
+        Logs { written: 0, open: Vec::new(), committed: HashMap::new() }
     }
 
     pub(super) fn any_partition(&self, random: &mut Random) -> (&'static str, i32) {

@@ -99,17 +99,23 @@ impl Schedule {
 
     fn inject(&mut self, is_source: bool) {
         let random = &mut self.random;
-        let kind = match random.below(9) {
+        let kind = match random.below(12) {
             0 => FaultKind::HangUpBefore,
             1 | 2 => FaultKind::HangUpAfter,
             3 => FaultKind::TruncateAnswer,
             4 => FaultKind::Garbage,
             5 => FaultKind::Delay(Duration::from_millis(random.below(60))),
             6 => FaultKind::Silence,
+            7 | 8 => FaultKind::SlowTiering,
+            9 => FaultKind::Throttle(Duration::from_millis(random.below(60))),
             _ => FaultKind::Error(ERRORS[random.below(ERRORS.len() as u64) as usize]),
         };
         // Half of them where most requests are.
-        let apis = if random.below(2) == 0 { &COMMON_APIS[..] } else { &RARE_APIS };
+        let apis = match kind {
+            FaultKind::SlowTiering => &[ApiKey::Fetch][..],
+            _ if random.below(2) == 0 => &COMMON_APIS,
+            _ => &RARE_APIS,
+        };
         let api = apis[random.below(apis.len() as u64) as usize];
         let (skip, times) = (random.below(4) as u32, 1 + random.below(3) as u32);
         self.cluster(is_source).inject(Fault::new(kind).of(api).after(skip).times(times));
