@@ -280,7 +280,7 @@ impl Supervisor {
     fn park_for_a_while(&mut self, key: PartitionKey, parked: Parked) {
         self.park(key, parked);
         if let Some(entry) = self.table.get(key) {
-            entry.parked_at = Some(Instant::now());
+            entry.parked_at = Some(clock::now());
         }
     }
 
