@@ -204,6 +204,9 @@ pub(crate) struct VerifyArguments {
     /// Only a part of each partition, spread evenly: 0.01 is one per cent
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub(crate) sample: Option<f64>,
+    /// Exit with code 4 where something that the source holds is not copied yet
+    #[arg(long)]
+    pub(crate) complete: bool,
 }
 
 #[derive(Debug, Args)]
@@ -377,5 +380,5 @@ fn fraction(text: &str) -> Result<f64, String> {
     }
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 runtime error or parked partitions, 2 usage, 3 above a limit, 4 differences found, \
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 runtime error or parked partitions, 2 usage, 3 above a limit, 4 differences found or not complete, \
 69 cluster unreachable, 77 not authorized, 78 configuration, 130/143 stopped by SIGINT/SIGTERM";

@@ -12,6 +12,8 @@ use miette::{Diagnostic, GraphicalReportHandler, LabeledSpan, NamedSource, Sourc
 pub(crate) enum Code {
     Ok = 0,
     Runtime = 1,
+    /// What was asked for cannot be done, whatever the clusters hold.
+    Usage = 2,
     /// Something is above the limit that was given.
     Threshold = 3,
     Differences = 4,

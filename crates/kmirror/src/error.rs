@@ -83,6 +83,20 @@ pub enum Error {
         /// The flow, as `source->target`.
         flow: String,
     },
+    /// A topic that was asked for is copied by no flow.
+    #[error("no flow copies a topic {topic:?}: its source has none, or the flow's selection leaves it out")]
+    NotSelected {
+        /// The topic, as it is called on the source.
+        topic: String,
+    },
+    /// No partition of the source has the offset from which on records were asked for.
+    #[error("there is nothing to compare from offset {from} on: the source's logs end at {end} or before")]
+    BehindTheEnd {
+        /// The offset.
+        from: i64,
+        /// Where the longest log of the source ends.
+        end: i64,
+    },
     /// Two source topics would be copied into one, which the `exact` mode cannot do.
     #[error(
         "flow {flow}: {first:?} and {second:?} both map to {target:?}; topics can only be merged with `offsets: mapped`"

@@ -83,4 +83,6 @@ pub use status::{FlowStatus, GapOffsets, PartitionState, PartitionStatus};
 pub use topics::configs::ConfigStep;
 pub use topics::report::{OnTarget, TopicReport};
 pub use topics::rule::TopicRule;
-pub use verify::{Difference, DifferenceKind, PartitionReport, VerifyOptions, VerifyProgress, VerifyReport};
+pub use verify::{
+    Difference, DifferenceKind, PartitionReport, Verdict, VerifyOptions, VerifyProgress, VerifyReport,
+};

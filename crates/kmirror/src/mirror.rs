@@ -23,7 +23,7 @@ use crate::state;
 use crate::state::lineages::PartitionLineage;
 use crate::status::FlowStatus;
 use crate::topics::report::{self, TopicReport};
-use crate::verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
+use crate::verify::{self, VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
 
 /// A set of flows that is ready to run. Nothing is connected yet.
 #[derive(Debug)]
@@ -91,6 +91,10 @@ impl Mirror {
     }
 
     /// Compares both clusters of every flow, record by record, and changes nothing. `progress` is counted up meanwhile.
+    ///
+    /// # Errors
+    /// Where a cluster cannot be read, and where nothing is selected by a flow or by `options`: nothing is said of what was not
+    /// looked at.
     pub async fn verify(
         &self,
         options: &VerifyOptions,
@@ -104,6 +108,7 @@ impl Mirror {
                 verify_flow(flow, &selected.topics, source, target, options, Arc::clone(&progress)).await?;
             report.partitions.extend(partitions);
         }
+        verify::check_wanted(options, &report)?;
         Ok(report)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror::{PartitionReport, VerifyOptions, VerifyProgress, VerifyReport};
+use kmirror::{Error, PartitionReport, Verdict, VerifyOptions, VerifyProgress, VerifyReport};
 use serde_json::json;
 
 use crate::cli::{Format, VerifyArguments};
@@ -21,15 +21,35 @@ pub(crate) async fn run(arguments: VerifyArguments, screen: &Screen) -> Result<C
     options.sample = arguments.sample;
     let progress = Arc::new(VerifyProgress::default());
     let report = tokio::select! {
-        report = mirror.verify(&options, Arc::clone(&progress)) => report?,
+        report = mirror.verify(&options, Arc::clone(&progress)) => {
+            report.map_err(|error| failure(error, &options.topics))?
+        }
         code = signals::stop() => return Ok(code),
         () = show(screen, &progress) => return Ok(Code::Runtime),
     };
     match arguments.format {
-        Format::Text => print_text(&report),
+        Format::Text => print_text(&report, arguments.complete),
         Format::Json => println!("{:#}", as_json(&report)),
     }
-    Ok(if report.is_equal() { Code::Ok } else { Code::Differences })
+    Ok(code_of(&report, arguments.complete))
+}
+
+/// Where nothing was selected that could be compared, the arguments or the selection are wrong, and not the clusters.
+fn failure(error: Error, topics: &[String]) -> Failure {
+    let is_usage = match &error {
+        Error::NothingSelected { .. } | Error::NotSelected { .. } | Error::BehindTheEnd { .. } => true,
+        Error::NoSuchTopic { topic, .. } => topics.contains(topic),
+        _ => false,
+    };
+    if is_usage { Failure::new(Code::Usage, error.to_string()) } else { error.into() }
+}
+
+fn code_of(report: &VerifyReport, must_be_complete: bool) -> Code {
+    if report.verdict().is_bad() || must_be_complete && !report.is_complete() {
+        Code::Differences
+    } else {
+        Code::Ok
+    }
 }
 
 async fn show(screen: &Screen, progress: &VerifyProgress) {
@@ -47,34 +67,80 @@ async fn show(screen: &Screen, progress: &VerifyProgress) {
     }
 }
 
-fn print_text(report: &VerifyReport) {
+fn print_text(report: &VerifyReport, must_be_complete: bool) {
     for partition in &report.partitions {
-        print_partition(partition);
+        println!("{}", line_of(partition));
+        for difference in &partition.differences {
+            let place = format!("{}-{}", partition.target_topic, partition.partition);
+            let offset = difference.offset.map(|offset| format!(" offset {offset}")).unwrap_or_default();
+            println!("  {place}{offset}: {}: {}", difference.kind, difference.detail);
+        }
+        let unlisted = partition.differences_count - partition.differences.len() as u64;
+        if unlisted > 0 {
+            println!("  and {unlisted} more");
+        }
     }
-    let (partitions, records) = (report.partitions.len(), report.records_equal());
-    if report.is_equal() {
-        println!("equal: {records} records in {partitions} partitions");
-    } else {
-        println!(
-            "DIFFERENT: {} differences in {partitions} partitions, {records} records are equal",
-            report.differences_count()
-        );
+    println!("{}", summary(report));
+    if must_be_complete && !report.is_complete() {
+        println!("INCOMPLETE: {} offsets are not copied yet", report.behind());
     }
 }
 
-fn print_partition(partition: &PartitionReport) {
-    let verdict = if partition.differences_count == 0 { "equal" } else { "DIFFERENT" };
-    let mut line = format!(
-        "{} {}-{}: {verdict}, offsets [{}, {}), {} records",
-        partition.flow,
-        partition.target_topic,
-        partition.partition,
-        partition.first,
-        partition.end,
-        partition.records_equal
-    );
+/// The last line: what is to be said of all partitions.
+fn summary(report: &VerifyReport) -> String {
+    let (partitions, records) = (report.partitions.len(), report.records_equal());
+    let behind = match report.behind() {
+        0 => String::new(),
+        behind => format!(", {behind} offsets not copied yet"),
+    };
+    match report.verdict() {
+        Verdict::Equal => {
+            let compared =
+                report.partitions.iter().filter(|partition| partition.records_compared > 0).count();
+            format!("equal: {records} records in {compared} partitions{behind}")
+        }
+        Verdict::NothingToCompare => {
+            format!("nothing to compare: there are no records in {partitions} partitions")
+        }
+        Verdict::NotCopiedYet => {
+            format!("not copied yet: {} offsets in {partitions} partitions", report.behind())
+        }
+        Verdict::RemovedByRetention => format!(
+            "NOT COMPARABLE: the target's own retention removed {} records that the source keeps, {records} records are equal{behind}",
+            report.records_removed()
+        ),
+        _ => format!(
+            "DIFFERENT: {} differences in {partitions} partitions, {records} records are equal{behind}",
+            report.differences_count()
+        ),
+    }
+}
+
+fn line_of(partition: &PartitionReport) -> String {
+    let mut line = format!("{} {}-{}: ", partition.flow, partition.target_topic, partition.partition);
+    line.push_str(match partition.verdict() {
+        Verdict::Equal => "equal",
+        Verdict::NothingToCompare => "nothing to compare",
+        Verdict::NotCopiedYet => "not copied yet",
+        Verdict::RemovedByRetention => "NOT COMPARABLE",
+        _ => "DIFFERENT",
+    });
+    if let (Some(first), Some(end)) = (partition.first, partition.end) {
+        line.push_str(&format!(", offsets [{first}, {end}), {} records", partition.records_equal));
+    }
+    if !partition.is_on_target {
+        line.push_str(", not on the target");
+    }
+    if let Some(from) = partition.comparable_from {
+        line.push_str(&format!(", not comparable below {from}"));
+    }
+    let removed = format!("removed by the target's own retention ({})", partition.removed_by);
     for (count, what) in [
+        (partition.records_removed, removed.as_str()),
+        (partition.records_expired, "expired there, as they may on the source"),
+        (partition.offsets_older, "offsets that the source holds no more"),
         (partition.records_cleaned, "only on one side by cleaning"),
+        (partition.records_unproven, "only on one side, which a sample cannot judge"),
         (partition.records_foreign, "records of somebody else stepped over"),
         (partition.append_times_kept, "append times kept as create times"),
         (partition.behind, "offsets not copied yet"),
@@ -83,15 +149,7 @@ fn print_partition(partition: &PartitionReport) {
             line.push_str(&format!(", {count} {what}"));
         }
     }
-    println!("{line}");
-    for difference in &partition.differences {
-        let place = format!("{}-{}", partition.target_topic, partition.partition);
-        println!("  {place} offset {}: {}: {}", difference.offset, difference.kind, difference.detail);
-    }
-    let unlisted = partition.differences_count - partition.differences.len() as u64;
-    if unlisted > 0 {
-        println!("  and {unlisted} more");
-    }
+    line
 }
 
 /// Field names are stable: scripts read them.
@@ -102,10 +160,19 @@ fn as_json(report: &VerifyReport) -> serde_json::Value {
             "source_topic": partition.source_topic,
             "target_topic": partition.target_topic,
             "partition": partition.partition,
+            "verdict": partition.verdict().name(),
+            "on_target": partition.is_on_target,
             "first_offset": partition.first,
             "end_offset": partition.end,
+            "compared": partition.records_compared,
             "records_equal": partition.records_equal,
             "records_cleaned": partition.records_cleaned,
+            "records_unproven": partition.records_unproven,
+            "records_expired": partition.records_expired,
+            "records_removed": partition.records_removed,
+            "removed_by": Some(&partition.removed_by).filter(|settings| !settings.is_empty()),
+            "comparable_from": partition.comparable_from,
+            "offsets_older": partition.offsets_older,
             "append_times_kept": partition.append_times_kept,
             "records_foreign": partition.records_foreign,
             "runs": partition.runs.iter().map(|run| json!({ "source": run.source, "target": run.target })).collect::<Vec<_>>(),
@@ -118,8 +185,17 @@ fn as_json(report: &VerifyReport) -> serde_json::Value {
             })).collect::<Vec<_>>(),
         })
     };
+    // Nothing is said to be equal that was not compared, and nothing to be different.
+    let equal = match report.verdict() {
+        Verdict::NothingToCompare | Verdict::NotCopiedYet => None,
+        verdict => Some(verdict == Verdict::Equal),
+    };
     json!({
-        "equal": report.is_equal(),
+        "verdict": report.verdict().name(),
+        "equal": equal,
+        "complete": report.is_complete(),
+        "compared": report.records_compared(),
+        "offsets_behind": report.behind(),
         "records_equal": report.records_equal(),
         "differences_count": report.differences_count(),
         "partitions": report.partitions.iter().map(partition).collect::<Vec<_>>(),

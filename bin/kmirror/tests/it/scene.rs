@@ -127,6 +127,17 @@ impl Scene {
         self.neighbour_is_copied();
     }
 
+    /// The same where nothing is recorded of any topic any more, and their offsets differ: nothing can be said to be equal.
+    pub(crate) fn parks_without_state(&self, reason: &str, words: &[&str]) {
+        let before = self.on_target();
+        let ended = self.kmirror().run(&["run", "--once"]).with_code(1);
+        self.says_parked(ended, reason, words);
+        assert_eq!(self.on_target(), before, "nothing is written to a partition that parks");
+        let proof = self.kmirror().run(&["verify"]).with_code(4).stdout();
+        assert!(proof.contains("nothing is recorded of where the source's records are"), "{proof}");
+        assert!(!proof.contains(": equal"), "{proof}");
+    }
+
     fn says_parked(&self, mut ended: Ended, reason: &str, words: &[&str]) {
         ended = ended.saying(&format!("{}-0 is parked: {reason}: ", self.topic));
         for words in words {

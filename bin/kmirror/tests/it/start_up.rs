@@ -311,5 +311,5 @@ fn a_shifted_copy_whose_state_was_lost_or_damaged_parks_the_partition(stage: &St
     scene.write(20);
     scene.parks("TargetDiverged", &["is not understood", "shifted", "ends at 130"]);
     scene.lose_state();
-    scene.parks("TargetDiverged", &["up to offset 130", "was lost"]);
+    scene.parks_without_state("TargetDiverged", &["up to offset 130", "was lost"]);
 }

@@ -74,7 +74,7 @@ fn an_old_position_is_found_in_the_logs(stage: &Stage) {
         );
         // Without the state nothing says any more which records are whose.
         scene.lose_state();
-        scene.parks("TargetDiverged", &["it was lost"]);
+        scene.parks_without_state("TargetDiverged", &["it was lost"]);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kmirror_client::{Client, ClusterMetadata, TopicPartition, Topics};
 
-use super::record::PartitionRecord;
+use super::record::{PartitionRecord, RecordError};
 use super::store::{self, Recorded};
 use crate::config::{Flow, Offsets};
 use crate::error::Error;
@@ -59,10 +59,15 @@ impl Lineages {
         Ok(Lineages { recorded, source: source.metadata(), target: target.metadata() })
     }
 
-    /// The lineage of a partition; without a record the offsets should be equal.
-    pub(crate) fn of(&self, pair: &TopicPair, number: i32) -> Lineage {
-        let recorded = self.record_of(pair, number).map(|record| record.lineage.clone());
-        recorded.unwrap_or_else(|| Lineage::beginning_at(0, 0))
+    /// What is recorded of where a partition of the topics that are there now is, if anything is.
+    ///
+    /// # Errors
+    /// Something is recorded that cannot be understood.
+    pub(crate) fn recorded(&self, pair: &TopicPair, number: i32) -> Result<Option<Lineage>, RecordError> {
+        match self.recorded.get(&TopicPartition::new(pair.target.clone(), number)) {
+            Some(Recorded::Unreadable(error)) => Err(error.clone()),
+            _ => Ok(self.record_of(pair, number).map(|record| record.lineage.clone())),
+        }
     }
 
     /// The record of a partition, if it is one of the topics that are there now.

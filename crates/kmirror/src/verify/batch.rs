@@ -9,6 +9,7 @@ pub(crate) struct DecodedBatch {
     bytes: Vec<u8>,
     next: usize,
     timestamp_type: TimestampType,
+    producer_id: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct RecordView<'a> {
     pub(crate) value: Option<&'a [u8]>,
     /// All headers as they are encoded: count, keys and values in order.
     pub(crate) headers: &'a [u8],
+    /// Of its batch.
+    pub(crate) producer_id: i64,
 }
 
 impl DecodedBatch {
@@ -54,7 +57,8 @@ impl DecodedBatch {
                 headers: Some(part(record.header_bytes())),
             });
         }
-        Ok(DecodedBatch { records, bytes, next: 0, timestamp_type: header.attributes.timestamp_type() })
+        let timestamp_type = header.attributes.timestamp_type();
+        Ok(DecodedBatch { records, bytes, next: 0, timestamp_type, producer_id: header.producer_id })
     }
 
     /// The record that comes next.
@@ -68,6 +72,7 @@ impl DecodedBatch {
             key: part(record.key),
             value: part(record.value),
             headers: part(record.headers).unwrap_or_default(),
+            producer_id: self.producer_id,
         })
     }
 

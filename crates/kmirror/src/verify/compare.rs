@@ -1,20 +1,25 @@
 //! Comparing one partition, record by record. Pure: it is fed batches of both sides and says which side it wants more of.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::VecDeque;
 
 use kmirror_codec::{Batch, TimestampType, Workspace};
 
 use super::batch::{DecodedBatch, RecordView};
+use super::head::{Excuse, Head};
+use super::lone::{LoneRecords, Side};
 use super::report::{DifferenceKind, PartitionReport};
 
-/// How the two topics may differ.
+/// How the two logs may differ, by what the source's topic and the flow promise. Whatever the target's topic does beyond is no excuse.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CompareRules {
     /// Whether a cleaner may have removed records on either side.
     pub(crate) is_compacted: bool,
-    /// Whether the target keeps the timestamps that it is sent.
-    pub(crate) keeps_timestamps: bool,
+    /// Whether the target's topic is compacted though the source's is not.
+    pub(crate) target_alone_is_compacted: bool,
+    /// What explains that earlier records are not on the target.
+    pub(crate) head: Head,
+    /// The flow's id for placeholders ([`ProducerIds::fillers`](crate::identity::ProducerIds)).
+    pub(crate) fillers: Option<i64>,
 }
 
 /// The comparison of one partition.
@@ -23,22 +28,18 @@ pub(crate) struct Comparison {
     rules: CompareRules,
     first: i64,
     end: i64,
-    source: Side,
-    target: Side,
+    source: Unread,
+    target: Unread,
     /// The offset after the last one that was compared.
     reached: i64,
-    unproven: Unproven,
-    unproven_max: usize,
+    lone: LoneRecords,
+    lone_max: usize,
     pub(crate) report: PartitionReport,
 }
 
-/// Records that only one side has and that a later record with the same key must justify, by hash of the key: the offset, or
-/// its complement where the target has the record. Offsets are not negative.
-type Unproven = HashMap<(u64, u64), i64>;
-
 /// What was read of one side and not compared yet.
 #[derive(Debug, Default)]
-struct Side {
+struct Unread {
     batches: VecDeque<Batch>,
     decoded: Option<DecodedBatch>,
     is_finished: bool,
@@ -56,17 +57,16 @@ pub(crate) enum Wants {
 
 impl Comparison {
     /// Compares offsets `[first, end)`.
-    pub(crate) fn new(rules: CompareRules, first: i64, end: i64, mut report: PartitionReport) -> Comparison {
-        (report.first, report.end) = (first, end.max(first));
+    pub(crate) fn new(rules: CompareRules, (first, end): (i64, i64), report: PartitionReport) -> Comparison {
         Comparison {
             rules,
             first,
             end,
-            source: Side::default(),
-            target: Side::default(),
+            source: Unread::default(),
+            target: Unread::default(),
             reached: first,
-            unproven: Unproven::new(),
-            unproven_max: UNPROVEN_MAX,
+            lone: LoneRecords::default(),
+            lone_max: LONE_MAX,
             report,
         }
     }
@@ -84,14 +84,14 @@ impl Comparison {
     /// Compares as far as what was fed reaches. For a worker: it decodes.
     pub(crate) fn advance(&mut self, workspace: &mut Workspace) -> Wants {
         loop {
-            if self.unproven.len() >= self.unproven_max {
+            if self.lone.len() >= self.lone_max {
                 return Wants::Proofs;
             }
             if self.skip_equal_batches() {
                 continue;
             }
             let source = self.source.load(workspace, self.first, self.end, &mut self.report);
-            let target = self.target.load(workspace, self.first, self.end, &mut self.report);
+            let target = self.target.load(workspace, self.target_first(), self.end, &mut self.report);
             match (source, target) {
                 (Loaded::Hungry, _) => return Wants::Source,
                 (_, Loaded::Hungry) => return Wants::Target,
@@ -110,37 +110,43 @@ impl Comparison {
         self.reached
     }
 
-    /// Whether records still wait for a later one with their key.
-    pub(crate) fn has_unproven(&self) -> bool {
-        !self.unproven.is_empty()
+    /// The records that only one side has and that nothing justifies yet.
+    pub(crate) fn lone(&self) -> &LoneRecords {
+        &self.lone
     }
 
-    /// Looks for proofs in a batch that is not compared.
-    pub(crate) fn prove(&mut self, batch: &Batch, workspace: &mut Workspace) {
-        let Ok(mut decoded) = DecodedBatch::decode(batch, workspace) else { return };
-        while let Some(record) = decoded.peek() {
-            self.report.records_cleaned += u64::from(prove(&mut self.unproven, &record));
-            decoded.advance();
-        }
+    /// From now on batches are looked at that are not compared, of a target that ends at `target_end` now.
+    pub(crate) fn begin_proofs(&mut self, target_end: i64) {
+        self.lone.end_target_at(target_end);
     }
 
-    /// What has not been proven by now is a difference. `give_up`: a sample cannot prove it, and does not call it one.
+    /// Looks for later records of the same keys in a batch of `side` that is not compared, from an offset on.
+    pub(crate) fn prove(&mut self, side: Side, from: i64, batch: &Batch, workspace: &mut Workspace) {
+        let (lone, report) = (&mut self.lone, &mut self.report);
+        for_each_record(from, batch, workspace, |record| {
+            if lone.is_justified_by(side, record) {
+                report.clean();
+            }
+        });
+    }
+
+    /// Looks for what deletions should have removed in a batch of `side`, whose log begins at `from`.
+    pub(crate) fn look_back(&mut self, side: Side, from: i64, batch: &Batch, workspace: &mut Workspace) {
+        for_each_record(from, batch, workspace, |record| self.lone.look_back(side, record));
+    }
+
+    /// What has not been justified by now is a difference. `give_up`: a sample cannot tell, and does not call it one.
     pub(crate) fn settle(&mut self, give_up: bool) {
-        let mut unproven: Vec<_> = self.unproven.drain().map(|(_, offset)| offset).collect();
         if give_up {
-            self.report.records_cleaned += unproven.len() as u64;
-            return;
+            self.lone.give_up(&mut self.report);
+        } else {
+            self.lone.settle(&mut self.report);
         }
-        unproven.sort_unstable_by_key(|entry| offset_of(*entry));
-        for offset in unproven {
-            let kind = if offset >= 0 { DifferenceKind::Missing } else { DifferenceKind::Extra };
-            let offset = offset_of(offset);
-            self.report.differ(
-                offset,
-                kind,
-                "no later record has its key, and it is no tombstone".to_owned(),
-            );
-        }
+    }
+
+    /// Where the target begins: a log may begin in the midst of a batch, and a leader sends the whole of it.
+    fn target_first(&self) -> i64 {
+        self.first.max(self.rules.head.end)
     }
 
     /// Batches that passed through are equal byte for byte behind their headers: their records need no decoding.
@@ -153,7 +159,7 @@ impl Comparison {
         };
         let (ours, theirs) = (source.header(), target.header());
         let same = ours.base_offset == theirs.base_offset
-            && ours.base_offset >= self.first
+            && ours.base_offset >= self.target_first()
             && ours.next_offset() <= self.end
             && ours.last_offset_delta == theirs.last_offset_delta
             && ours.records_count == theirs.records_count
@@ -162,12 +168,14 @@ impl Comparison {
             && theirs.attributes.timestamp_type() == TimestampType::CreateTime
             && ours.attributes.compression().ok() == theirs.attributes.compression().ok()
             // While keys are looked for, every record must be seen.
-            && self.unproven.is_empty()
+            && self.lone.is_empty()
             && source.payload() == target.payload()
             && source.verify_crc().is_ok()
             && target.verify_crc().is_ok();
         if same {
-            self.report.records_equal += u64::try_from(ours.records_count).unwrap_or(0);
+            let records = u64::try_from(ours.records_count).unwrap_or(0);
+            self.report.records_equal += records;
+            self.report.records_compared += records;
             self.reached = ours.next_offset();
             self.source.batches.pop_front();
             self.target.batches.pop_front();
@@ -189,18 +197,20 @@ impl Comparison {
         }
         let source = source.filter(|record| record.offset == next);
         let target = target.filter(|record| record.offset == next);
-        if self.rules.is_compacted && !self.unproven.is_empty() {
-            for record in source.iter().chain(target.iter()).take(1) {
-                self.report.records_cleaned += u64::from(prove(&mut self.unproven, record));
+        if !self.lone.is_empty() {
+            for (side, record) in [(Side::Source, &source), (Side::Target, &target)] {
+                if record.as_ref().is_some_and(|record| self.lone.is_justified_by(side, record)) {
+                    self.report.clean();
+                }
             }
         }
         match (&source, &target) {
-            (Some(source), Some(target)) => compare(source, target, self.rules, &mut self.report),
+            (Some(source), Some(target)) => compare(source, target, &mut self.report),
             (Some(record), None) => {
-                only_on(record, true, self.rules, &mut self.unproven, &mut self.report);
+                only_on(Side::Source, record, &self.rules, &mut self.lone, &mut self.report);
             }
             (None, Some(record)) => {
-                only_on(record, false, self.rules, &mut self.unproven, &mut self.report);
+                only_on(Side::Target, record, &self.rules, &mut self.lone, &mut self.report);
             }
             (None, None) => {}
         }
@@ -222,7 +232,7 @@ enum Loaded {
     Finished,
 }
 
-impl Side {
+impl Unread {
     fn feed(&mut self, batches: Vec<Batch>) {
         self.is_finished = batches.is_empty();
         self.batches.extend(batches);
@@ -279,13 +289,11 @@ impl Side {
     }
 }
 
-fn compare(
-    source: &RecordView<'_>,
-    target: &RecordView<'_>,
-    rules: CompareRules,
-    report: &mut PartitionReport,
-) {
+/// Compares what is promised: everything but the type of an append time, which no client can write. The target shows it as a create
+/// time of the same value.
+fn compare(source: &RecordView<'_>, target: &RecordView<'_>, report: &mut PartitionReport) {
     let before = report.differences_count;
+    report.records_compared += 1;
     let mut differ = |kind, detail| report.differ(source.offset, kind, detail);
     if source.key != target.key {
         differ(DifferenceKind::Key, both(source.key, target.key));
@@ -296,71 +304,68 @@ fn compare(
     if source.headers != target.headers {
         differ(DifferenceKind::Headers, both(Some(source.headers), Some(target.headers)));
     }
-    if rules.keeps_timestamps {
-        if source.timestamp != target.timestamp {
-            let detail = format!("source {}, target {}", source.timestamp, target.timestamp);
-            differ(DifferenceKind::Timestamp, detail);
-        } else if (source.timestamp_type, target.timestamp_type)
-            == (TimestampType::CreateTime, TimestampType::LogAppendTime)
-        {
-            let detail = "source create time, target append time".to_owned();
-            differ(DifferenceKind::TimestampType, detail);
-        }
+    if source.timestamp != target.timestamp {
+        let detail = format!("source {}, target {}", source.timestamp, target.timestamp);
+        differ(DifferenceKind::Timestamp, detail);
+    }
+    if target.timestamp_type == TimestampType::LogAppendTime {
+        let detail = "the target has its append time (message.timestamp.type=LogAppendTime)".to_owned();
+        differ(DifferenceKind::TimestampType, detail);
     }
     if report.differences_count == before {
         report.records_equal += 1;
-        // No client can write an append time: the target shows it as a create time of the same value.
-        report.append_times_kept += u64::from(
-            (source.timestamp_type, target.timestamp_type)
-                == (TimestampType::LogAppendTime, TimestampType::CreateTime),
-        );
+        report.append_times_kept += u64::from(source.timestamp_type == TimestampType::LogAppendTime);
     }
 }
 
 /// Accounts for a record that one side has alone.
 fn only_on(
+    side: Side,
     record: &RecordView<'_>,
-    source: bool,
-    rules: CompareRules,
-    unproven: &mut Unproven,
+    rules: &CompareRules,
+    lone: &mut LoneRecords,
     report: &mut PartitionReport,
 ) {
-    let key = record.key.filter(|_| rules.is_compacted);
-    match key {
-        Some(_) if record.value.is_none() => report.records_cleaned += 1,
-        Some(key) => {
-            unproven.insert(hash(key), if source { record.offset } else { !record.offset });
-        }
-        None => {
-            let kind = if source { DifferenceKind::Missing } else { DifferenceKind::Extra };
-            let detail = format!("key {}, value {}", shown(record.key), shown(record.value));
-            report.differ(record.offset, kind, detail);
-        }
-    }
-}
-
-/// Whether this record shows that an earlier one with its key was rightly removed, or is a repeat. A record proves nothing of
-/// itself: a batch that is read for proofs may begin before it.
-fn prove(unproven: &mut Unproven, record: &RecordView<'_>) -> bool {
-    let Some(hash) = record.key.map(hash) else { return false };
-    let is_earlier = unproven.get(&hash).is_some_and(|entry| offset_of(*entry) < record.offset);
-    is_earlier && unproven.remove(&hash).is_some()
-}
-
-/// The offset of an entry of [`Unproven`].
-fn offset_of(entry: i64) -> i64 {
-    entry.max(!entry)
-}
-
-/// 128 bits: a collision would hide a difference, and keys may be many.
-fn hash(key: &[u8]) -> (u64, u64) {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        salt.hash(&mut hasher);
-        key.hash(&mut hasher);
-        hasher.finish()
+    let excuse = match side {
+        Side::Source => rules.head.excuse(record),
+        Side::Target => Excuse::Nothing,
     };
-    (half(0), half(1))
+    if let Some(key) = record.key.filter(|_| rules.is_compacted) {
+        lone.add(side, record, key, excuse);
+        return;
+    }
+    if excuse.is_taken(report) {
+        return;
+    }
+    report.records_compared += 1;
+    let mut detail = format!("key {}, value {}", shown(record.key), shown(record.value));
+    let kind = match side {
+        Side::Source => DifferenceKind::Missing,
+        Side::Target if rules.fillers == Some(record.producer_id) => DifferenceKind::Placeholder,
+        Side::Target => DifferenceKind::Extra,
+    };
+    if side == Side::Source && record.offset < rules.head.end {
+        detail.push_str(&format!("; the target's log begins at {}", rules.head.end));
+    } else if side == Side::Source && rules.target_alone_is_compacted {
+        detail.push_str("; the target topic is compacted (cleanup.policy), the source topic is not");
+    }
+    report.differ(record.offset, kind, detail);
+}
+
+/// The records of a batch from an offset on: a log may begin in the midst of one. A batch that cannot be read proves nothing.
+fn for_each_record(
+    from: i64,
+    batch: &Batch,
+    workspace: &mut Workspace,
+    mut each: impl FnMut(&RecordView<'_>),
+) {
+    let Ok(mut decoded) = DecodedBatch::decode(batch, workspace) else { return };
+    while let Some(record) = decoded.peek() {
+        if record.offset >= from {
+            each(&record);
+        }
+        decoded.advance();
+    }
 }
 
 fn both(source: Option<&[u8]>, target: Option<&[u8]>) -> String {
@@ -377,8 +382,8 @@ fn shown(bytes: Option<&[u8]>) -> String {
 }
 
 const SHOWN_BYTES_MAX: usize = 40;
-/// About 50 MB of hashes and offsets.
-const UNPROVEN_MAX: usize = 500_000;
+/// About 50 MB.
+const LONE_MAX: usize = 500_000;
 
 #[cfg(test)]
 mod tests;

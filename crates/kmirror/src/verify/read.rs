@@ -1,36 +1,45 @@
 //! Reading one side of a partition, a fetch ahead of the comparison.
 
-use kmirror_client::{Client, TopicPartition};
+use std::time::Duration;
+
+use kmirror_client::{Client, FetchedPartition, TopicPartition, clock};
 use kmirror_codec::{Batch, Limits, Workspace};
 
+use super::silence::{Shown, Silence, Then};
 use crate::config::Isolation;
 use crate::error::Error;
 use crate::fetch::state::{FetchState, Sourced};
 use crate::lineage::Lineage;
 
+/// One log as it is read.
+#[derive(Clone)]
+pub(crate) struct Log {
+    pub(crate) client: Client,
+    pub(crate) partition: TopicPartition,
+    pub(crate) isolation: Isolation,
+    /// Whether a cleaner may have emptied it.
+    pub(crate) is_compacted: bool,
+    /// How long it may show nothing where it goes on.
+    pub(crate) patience: Duration,
+}
+
 /// Reads a partition from some offset up to another, batch by batch.
 pub(crate) struct SideReader {
-    client: Client,
-    partition: TopicPartition,
-    isolation: Isolation,
+    log: Log,
     state: FetchState,
     end: i64,
     /// Where the records are, on a target whose offsets differ from the source's.
     lineage: Option<Lineage>,
     /// Records between two runs of the lineage.
     foreign_records: u64,
+    /// What was read of the log, as its size counts for retention.
+    bytes: u64,
 }
 
 impl SideReader {
-    pub(crate) fn new(
-        client: Client,
-        partition: TopicPartition,
-        isolation: Isolation,
-        first: i64,
-        end: i64,
-    ) -> SideReader {
-        let state = FetchState::new(first, None, None, isolation);
-        SideReader { client, partition, isolation, state, end, lineage: None, foreign_records: 0 }
+    pub(crate) fn new(log: Log, first: i64, end: i64) -> SideReader {
+        let state = FetchState::new(first, None, None, log.isolation);
+        SideReader { log, state, end, lineage: None, foreign_records: 0, bytes: 0 }
     }
 
     /// Reads a target whose records are where `lineage` puts them. It is told source offsets, and the batches that it returns are
@@ -46,55 +55,73 @@ impl SideReader {
 
     /// The next batches with records; none at all at the end.
     pub(crate) async fn next(&mut self) -> Result<Vec<Batch>, Error> {
-        let mut attempts = 0;
+        let mut silence = Silence::since(clock::now(), self.log.is_compacted);
         while self.state.position < self.end {
             let before = self.state.position;
-            let fetched = self
-                .client
-                .fetch_once(&self.partition, before, FETCH_BYTES_MAX, self.isolation.for_client())
-                .await;
-            let fetched = match fetched {
-                Ok(fetched) => fetched,
-                Err(error) if attempts < ATTEMPTS_MAX && error.retry() != kmirror_client::Retry::Never => {
-                    attempts += 1;
-                    tokio::time::sleep(RETRY_INTERVAL * attempts).await;
-                    continue;
-                }
-                Err(error) => return Err(Error::cluster(self.client.alias(), error)),
-            };
-            let fetched = self.state.on_fetched(fetched).map_err(|fault| Error::Read {
-                alias: self.client.alias().to_owned(),
-                partition: self.partition.to_string(),
-                offset: before,
-                reason: fault.to_string(),
-            })?;
-            let readable_end = fetched.readable_end;
-            let batches = self.batches(fetched.pieces)?;
+            let fetched = self.fetch().await?;
+            let log_start = fetched.log_start_offset;
+            let fetched = self.state.on_fetched(fetched);
+            let fetched = fetched.map_err(|fault| self.failed(before, fault.to_string()))?;
+            let batches = self.batches(fetched.pieces, before)?;
             if !batches.is_empty() {
                 return Ok(batches);
             }
             if self.state.position > before {
+                silence = Silence::since(clock::now(), self.log.is_compacted);
                 continue;
             }
-            if readable_end >= self.end {
-                break; // below the end and yet nothing: emptied by a cleaner
+            let readable_end = fetched.readable_end;
+            let shown = Shown { leader_epoch: self.leader_epoch(), log_start, readable_end };
+            match silence.judge(shown, self.end, clock::now(), self.log.patience) {
+                Then::Nothing => break,
+                Then::Ask => tokio::time::sleep(RETRY_INTERVAL).await,
+                Then::GiveUp => {
+                    let end = self.end;
+                    return Err(self.failed(
+                        before,
+                        if readable_end < end {
+                            format!(
+                                "the leader shows offsets up to {readable_end}, and {end} was shown before"
+                            )
+                        } else {
+                            format!("the broker shows nothing though the log ends at {readable_end}")
+                        },
+                    ));
+                }
             }
-            // A new leader, whose high watermark is behind the old one's.
-            if attempts == ATTEMPTS_MAX {
-                return Err(Error::Read {
-                    alias: self.client.alias().to_owned(),
-                    partition: self.partition.to_string(),
-                    offset: before,
-                    reason: format!(
-                        "the leader shows offsets up to {readable_end}, and {} was shown before",
-                        self.end
-                    ),
-                });
-            }
-            attempts += 1;
-            tokio::time::sleep(RETRY_INTERVAL * attempts).await;
         }
         Ok(Vec::new())
+    }
+
+    async fn fetch(&self) -> Result<FetchedPartition, Error> {
+        let Log { client, partition, isolation, .. } = &self.log;
+        let mut attempts = 0;
+        loop {
+            let fetched =
+                client.fetch_once(partition, self.state.position, FETCH_BYTES_MAX, isolation.for_client());
+            match fetched.await {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) if attempts < ATTEMPTS_MAX && error.retry() != kmirror_client::Retry::Never => {
+                    attempts += 1;
+                    tokio::time::sleep(RETRY_INTERVAL * attempts).await;
+                }
+                Err(error) => return Err(Error::cluster(client.alias(), error)),
+            }
+        }
+    }
+
+    fn leader_epoch(&self) -> Option<i32> {
+        let metadata = self.log.client.metadata();
+        metadata.partition(&self.log.partition).and_then(|partition| partition.leader_epoch)
+    }
+
+    fn failed(&self, offset: i64, reason: String) -> Error {
+        Error::Read {
+            alias: self.log.client.alias().to_owned(),
+            partition: self.log.partition.to_string(),
+            offset,
+            reason,
+        }
     }
 
     /// The next offset to be read, as one of the source.
@@ -105,25 +132,26 @@ impl SideReader {
         }
     }
 
-    fn batches(&mut self, pieces: Vec<Sourced>) -> Result<Vec<Batch>, Error> {
-        pieces
-            .into_iter()
-            .filter_map(|piece| match piece {
-                Sourced::Batch(batch) => self.moved(batch).transpose(),
+    fn batches(&mut self, pieces: Vec<Sourced>, first: i64) -> Result<Vec<Batch>, Error> {
+        let mut batches = Vec::new();
+        for piece in pieces {
+            match piece {
+                Sourced::Batch(batch) => {
+                    // Retention deletes whole batches: of one in whose midst the log begins it has left nothing.
+                    if batch.header().base_offset >= first {
+                        self.bytes += batch.bytes().len() as u64;
+                    }
+                    batches.extend(self.moved(batch)?);
+                }
                 Sourced::Legacy(legacy) => {
                     let offset = legacy.last_offset();
-                    Some(legacy.convert(&Limits::default(), &mut Workspace::new()).map_err(|error| {
-                        Error::Read {
-                            alias: self.client.alias().to_owned(),
-                            partition: self.partition.to_string(),
-                            offset,
-                            reason: error.to_string(),
-                        }
-                    }))
+                    let converted = legacy.convert(&Limits::default(), &mut Workspace::new());
+                    batches.push(converted.map_err(|error| self.failed(offset, error.to_string()))?);
                 }
-                Sourced::Gap { .. } => None,
-            })
-            .collect()
+                Sourced::Gap { .. } => self.bytes += CONTROL_BATCH_BYTES,
+            }
+        }
+        Ok(batches)
     }
 
     /// A batch at its source offsets. A run begins with a batch, so that none lies in two.
@@ -134,13 +162,12 @@ impl SideReader {
             self.foreign_records += u64::try_from(batch.header().records_count).unwrap_or(0);
             return Ok(None);
         };
-        let moved = batch.moved_to(place).map_err(|error| Error::Read {
-            alias: self.client.alias().to_owned(),
-            partition: self.partition.to_string(),
-            offset: base_offset,
-            reason: error.to_string(),
-        })?;
-        Ok(Some(moved))
+        batch.moved_to(place).map(Some).map_err(|error| self.failed(base_offset, error.to_string()))
+    }
+
+    /// How much of the log was read, as its size counts for retention.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Records of the target that are none of the source's: the lineage steps over them.
@@ -151,4 +178,6 @@ impl SideReader {
 
 const FETCH_BYTES_MAX: i32 = 2 << 20;
 const ATTEMPTS_MAX: u32 = 5;
-const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// A header and the one record of a marker. On a target nothing but markers is left out.
+const CONTROL_BATCH_BYTES: u64 = 78;

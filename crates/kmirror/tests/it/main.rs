@@ -10,3 +10,4 @@ mod fillers;
 mod library;
 mod odd;
 mod schedules;
+mod verify_finds;

@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: DemoArguments, screen: &Screen) -> Result<Cod
         report.records_equal()
     );
     println!("{}", demo.group_line());
-    if report.is_equal() {
+    if !report.verdict().is_bad() {
         return Ok(stopped);
     }
     println!("{} differences", report.differences_count());
