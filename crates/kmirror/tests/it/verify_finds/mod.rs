@@ -1,5 +1,6 @@
 //! Whatever is wrong with a copy is found, and nothing is said of what was not looked at.
 
+mod mutations;
 mod world;
 
 use std::time::Duration;
