@@ -23,6 +23,7 @@ mod kmirror;
 mod lags;
 mod looks;
 mod plans;
+mod proofs;
 mod refusals;
 mod reloads;
 mod scene;

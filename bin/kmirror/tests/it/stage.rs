@@ -141,6 +141,16 @@ impl Stage {
         }
     }
 
+    /// One whose retention and cleaner go over its logs all the time.
+    pub(crate) fn tidy_cluster(&self) -> AnyCluster {
+        self.start(1, Profile::Kafka4_3, |builder| {
+            builder
+                .property("log.initial.task.delay.ms", "100")
+                .property("log.retention.check.interval.ms", "200")
+                .property("log.cleaner.backoff.ms", "200")
+        })
+    }
+
     /// One of three nodes, whose failures are noticed soon.
     pub(crate) fn three_nodes(&self) -> AnyCluster {
         self.start(3, Profile::Kafka4_3, three_nodes)

@@ -155,6 +155,13 @@ impl Cluster for Embedded {
         self.cluster.delete_below(topic, partition, before).unwrap();
     }
 
+    fn tidy(&self, topic: &str) {
+        self.cluster.advance(Duration::ZERO);
+        if self.cluster.topic_config(topic, "cleanup.policy").as_deref() == Some("compact") {
+            self.cluster.clean(topic, 0, self.log(topic, 0).unwrap().end).unwrap();
+        }
+    }
+
     fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
         self.cluster.commit_offsets(group, topic, partition, offset).unwrap();
     }

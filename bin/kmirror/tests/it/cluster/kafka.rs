@@ -134,6 +134,8 @@ impl Cluster for Kafka {
         self.endpoint.delete_records(topic, partition, before).unwrap();
     }
 
+    fn tidy(&self, _: &str) {}
+
     fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
         self.endpoint.set_group_offset(group, topic, partition, offset).unwrap();
     }

@@ -42,6 +42,10 @@ pub(crate) trait Cluster {
     fn offset(&self, topic: &str, partition: i32, place: LogOffset) -> Option<i64>;
     fn delete_records(&self, topic: &str, partition: i32, before: i64);
 
+    /// Lets retention and the cleaner of a [`Stage::tidy_cluster`](crate::stage::Stage::tidy_cluster) do what the topic's configuration
+    /// says, if they do not by themselves.
+    fn tidy(&self, topic: &str);
+
     /// Commits an offset for a group that nobody is in.
     fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64);
     /// What a group has committed for a partition.
