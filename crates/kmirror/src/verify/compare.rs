@@ -386,4 +386,6 @@ const SHOWN_BYTES_MAX: usize = 40;
 const LONE_MAX: usize = 500_000;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
