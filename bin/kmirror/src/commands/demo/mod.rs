@@ -49,6 +49,13 @@ pub(crate) async fn run(arguments: DemoArguments, screen: &Screen) -> Result<Cod
         report.partitions.len(),
         report.records_equal()
     );
+    let expired: u64 = report.partitions.iter().map(|partition| partition.records_expired).sum();
+    if expired > 0 {
+        println!(
+            "{expired} records are on the source only: the target keeps {} MiB of a partition",
+            PARTITION_BYTES_MAX >> 20
+        );
+    }
     println!("{}", demo.group_line());
     if !report.verdict().is_bad() {
         return Ok(stopped);
@@ -73,7 +80,7 @@ impl Demo {
                 .map_err(embedded)
         };
         let demo = Demo { source: cluster().await?, target: cluster().await? };
-        Workload::prepare(&demo.source).map_err(embedded)?;
+        Workload::prepare(&demo.source, PARTITION_BYTES_MAX / 2).map_err(embedded)?;
         Ok(demo)
     }
 

@@ -21,11 +21,13 @@ impl Workload {
         Workload { rate, records: 0, aborted: 0, batches: 0 }
     }
 
-    /// Creates its topics.
-    pub(crate) fn prepare(cluster: &EmbeddedCluster) -> Result<(), EmbeddedError> {
-        cluster.create_topic(ORDERS, ORDERS_PARTITIONS as usize, &[])?;
-        cluster.create_topic(PAYMENTS, 2, &[])?;
-        cluster.create_topic(PRICES, 1, &[("cleanup.policy", "compact")])
+    /// Creates its topics. Of each partition `bytes` are kept at least.
+    pub(crate) fn prepare(cluster: &EmbeddedCluster, bytes: usize) -> Result<(), EmbeddedError> {
+        let bytes = bytes.to_string();
+        let retention = ("retention.bytes", bytes.as_str());
+        cluster.create_topic(ORDERS, ORDERS_PARTITIONS as usize, &[retention])?;
+        cluster.create_topic(PAYMENTS, 2, &[retention])?;
+        cluster.create_topic(PRICES, 1, &[retention, ("cleanup.policy", "compact,delete")])
     }
 
     /// Writes until something is refused.
