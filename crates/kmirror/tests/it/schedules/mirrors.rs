@@ -20,7 +20,7 @@ impl Mirrors {
     pub(super) fn start(source: &EmbeddedCluster, target: &EmbeddedCluster, count: usize) -> Mirrors {
         let config = |cluster: &EmbeddedCluster| {
             let mut config = ClusterConfig::new(cluster.bootstrap_servers().split(','));
-            config.request_timeout = Duration::from_secs(1);
+            config.request_timeout = REQUEST_TIMEOUT;
             config
         };
         let mut mirrors = Mirrors { source: config(source), target: config(target), running: Vec::new() };
@@ -105,5 +105,7 @@ impl Mirrors {
 }
 
 const MIRRORS_MAX: usize = 3;
-/// For what should take a second, on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A broker that keeps silent is given up after this time; one that answers does so sooner, also where much else is to be done.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// For what should take a second, or a few requests' time where a broker kept silent.
+const PATIENCE: Duration = Duration::from_secs(300);

@@ -1,0 +1,85 @@
+//! A target that is not the source's copy: what is said to be equal must have been looked at.
+
+use std::collections::BTreeMap;
+
+use kmirror::Mirror;
+use kmirror_embedded::{Codec, EmbeddedCluster, Isolation, NewBatch};
+
+use crate::logs::{COMPACTED, Content, Logs, PARTITIONS};
+use crate::oracle::{Violation, violation};
+use crate::random::Random;
+
+/// Writes one partition of the target anew, once as it is and once without a record: it must verify as equal, and then not.
+pub(crate) async fn check(
+    logs: &Logs,
+    target: &EmbeddedCluster,
+    mirror: &Mirror,
+    random: &mut Random,
+) -> Result<(), Violation> {
+    let partition = random.below(PARTITIONS.len() as u64) as usize;
+    let (topic, number) = PARTITIONS[partition];
+    let log = target.log(topic, number).unwrap();
+    let records = log.records(Isolation::ReadUncommitted).unwrap();
+    let mut records: BTreeMap<i64, Content> =
+        records.into_iter().map(|record| (record.offset, record.into())).collect();
+    let Some(dropped) = dropped(logs, partition, &records, random) else { return Ok(()) };
+    rewrite(target, partition, &records, log.end);
+    if !is_equal(mirror).await? {
+        return Err(violation(
+            "verify finds differences",
+            format!("in {topic}-{number}, written anew as it was"),
+        ));
+    }
+    records.remove(&dropped);
+    rewrite(target, partition, &records, log.end);
+    if is_equal(mirror).await? {
+        return Err(violation(
+            "verify misses a lost record",
+            format!("{topic}-{number}: {dropped} is a marker"),
+        ));
+    }
+    Ok(())
+}
+
+/// A record that must not be missing: in a compacted topic the last of its key, unless it is a deletion, which may be cleaned.
+fn dropped(
+    logs: &Logs,
+    partition: usize,
+    records: &BTreeMap<i64, Content>,
+    random: &mut Random,
+) -> Option<i64> {
+    let committed = &logs.written(partition).committed;
+    let is_needed = |content: &Content| {
+        let last = committed.values().rev().find(|other| other.key == content.key);
+        partition != COMPACTED || (content.value.is_some() && last == Some(content))
+    };
+    let is_once = |content: &Content| records.values().filter(|other| *other == content).count() == 1;
+    let needed: Vec<i64> = records
+        .iter()
+        .filter(|(_, content)| is_needed(content) && is_once(content))
+        .map(|(offset, _)| *offset)
+        .collect();
+    (!needed.is_empty()).then(|| random.pick(&needed))
+}
+
+/// Writes these records at their offsets, and markers everywhere else.
+fn rewrite(target: &EmbeddedCluster, partition: usize, records: &BTreeMap<i64, Content>, end: i64) {
+    let (topic, number) = PARTITIONS[partition];
+    target.truncate(topic, number, 0).unwrap();
+    for offset in 0..end {
+        let written = match records.get(&offset) {
+            Some(content) => {
+                let mut batch = NewBatch::new(Codec::None);
+                batch.push(content.record());
+                target.append(topic, number, &batch.bytes())
+            }
+            None => target.end_transaction(topic, number, 1, 0, false),
+        };
+        assert_eq!(written, Ok(offset));
+    }
+}
+
+async fn is_equal(mirror: &Mirror) -> Result<bool, Violation> {
+    let report = mirror.verify(&Default::default(), Default::default()).await;
+    report.map(|report| report.is_equal()).map_err(|error| violation("verify", error.to_string()))
+}
