@@ -1,7 +1,7 @@
 //! What can be seen of a running mirror. Tasks publish numbers here; nobody decides anything by them.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kmirror_codec::GapReason;
@@ -187,15 +187,27 @@ pub(crate) struct PartitionGauge {
     pub(crate) source_end: AtomicI64,
     lineage: Mutex<Option<Lineage>>,
     state: Mutex<PartitionState>,
+    /// Whether the head of the target's log, or of another partition of a compacted topic, is still to be filled and cut off: until then
+    /// readers find placeholders, whatever the log's end.
+    has_open_head: AtomicBool,
 }
 
 impl PartitionGauge {
+    pub(crate) fn set_open_head(&self, is_open: bool) {
+        self.has_open_head.store(is_open, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_open_head(&self) -> bool {
+        self.has_open_head.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn new() -> Arc<PartitionGauge> {
         Arc::new(PartitionGauge {
             position: AtomicI64::new(-1),
             source_end: AtomicI64::new(-1),
             lineage: Mutex::new(None),
             state: Mutex::new(PartitionState::Starting),
+            has_open_head: AtomicBool::new(false),
         })
     }
 

@@ -18,10 +18,7 @@ pub(crate) fn of_data(error: KafkaError, detail: Option<&str>) -> Refusal {
             ParkReason::TooLarge,
             format!("the target answers {text}; raise max.message.bytes of the target topic"),
         )),
-        KafkaError::CORRUPT_MESSAGE => Refusal::Park(Parked::new(
-            ParkReason::CorruptBatch,
-            format!("the target answers {text}: the batch was damaged on the source or on the way"),
-        )),
+        KafkaError::CORRUPT_MESSAGE => Refusal::Damaged(text),
         KafkaError::INVALID_RECORD => Refusal::Park(Parked::new(
             ParkReason::Rejected,
             format!(

@@ -177,6 +177,8 @@ pub(crate) enum Refusal {
     Again(String),
     /// Position, sequence, token or leader are not what we believe: read the tail again.
     TakeOver(TakeOverCause),
+    /// The batch's checksum is not that of its records: damaged on the source or on the way, or so the target says. The broker's words.
+    Damaged(String),
     /// An operator is needed.
     Park(Parked),
 }
@@ -429,11 +431,36 @@ impl AppendState {
             },
             Err(Refusal::Again(_)) => Failure::Again,
             Err(Refusal::TakeOver(cause)) => Failure::TakeOver(cause),
+            Err(Refusal::Damaged(text)) => self.damaged(&text),
             Err(Refusal::Park(parked)) => self.refused(parked),
         };
         self.failure = Some(failure);
         self.answered = 1;
         self.settle(now)
+    }
+
+    /// The oldest batch in flight was damaged. One whose checksum is right here was damaged on the way to the target, and may arrive whole
+    /// the next time; but a target that says so again and again means something else.
+    fn damaged(&mut self, text: &str) -> Failure {
+        let is_whole = match self.queue.front() {
+            Some(Queued::Batch { batch, .. }) => batch.verify_crc().is_ok(),
+            _ => true,
+        };
+        if is_whole && self.attempt < DAMAGED_ATTEMPTS_MAX {
+            return Failure::Again;
+        }
+        self.refused(match is_whole {
+            true => Parked::new(
+                ParkReason::Rejected,
+                format!("the target answers {text}, again and again, though the checksum is right"),
+            ),
+            false => Parked::new(
+                ParkReason::CorruptBatch,
+                format!(
+                    "the target answers {text}: the batch was damaged on the source or on the way from there"
+                ),
+            ),
+        })
     }
 
     /// The oldest batch in flight was refused for good. Says which offsets it holds. One that was merged is sent in its parts
@@ -462,7 +489,9 @@ impl AppendState {
     pub(crate) fn on_markers(&mut self, written: Result<(), Refusal>) -> Outcome {
         match written {
             Ok(()) => {}
-            Err(Refusal::Again(cause)) => return Outcome::TakeOver(TakeOverCause::AnswerLost(cause)),
+            Err(Refusal::Again(cause) | Refusal::Damaged(cause)) => {
+                return Outcome::TakeOver(TakeOverCause::AnswerLost(cause));
+            }
             Err(Refusal::TakeOver(cause)) => return Outcome::TakeOver(cause),
             Err(Refusal::Park(parked)) => return Outcome::Park(parked),
         }
@@ -695,6 +724,8 @@ const RESTLESS_MAX: u32 = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 8;
+/// How often a batch is sent again that is whole here and damaged there.
+const DAMAGED_ATTEMPTS_MAX: u32 = 3;
 
 #[cfg(test)]
 mod merge_tests;

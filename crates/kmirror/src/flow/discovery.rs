@@ -20,7 +20,7 @@ pub(crate) struct Discovery {
     pub(crate) terms: Terms,
     pub(crate) source: Client,
     pub(crate) target: Client,
-    /// Whether everything that the flow names must be there now, and where it ends is asked for.
+    /// Whether everything that the flow names must be there at the first look, and where it ends is asked for.
     pub(crate) once: bool,
 }
 
@@ -71,7 +71,7 @@ impl Discovery {
         let source = refresh(&self.source).await?;
         let mut target = refresh(&self.target).await?;
         let mut pairs = topics::pair(&self.flow, &self.terms.selected.topics, &source, &target)?;
-        if self.once {
+        if self.once && is_first {
             self.check_complete(&source, &pairs)?;
         }
         let missed = self.missed(&known, &source).await?;

@@ -142,6 +142,6 @@ impl Published {
 
     fn is_caught_up(&self) -> bool {
         let end = self.goal.unwrap_or_else(|| self.gauge.source_end.load(Ordering::Relaxed));
-        end >= 0 && self.gauge.position() >= end
+        end >= 0 && self.gauge.position() >= end && !self.gauge.has_open_head()
     }
 }

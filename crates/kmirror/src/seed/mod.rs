@@ -208,7 +208,7 @@ fn refused(error: KafkaError, message: Option<&str>) -> Refused {
         (KafkaError::MESSAGE_TOO_LARGE | KafkaError::RECORD_LIST_TOO_LARGE, Refusal::Park(parked)) => {
             Refused::TooLarge(parked.message)
         }
-        (_, Refusal::Again(cause)) => Refused::Again(cause),
+        (_, Refusal::Again(cause) | Refusal::Damaged(cause)) => Refused::Again(cause),
         (_, Refusal::TakeOver(_)) => Refused::Unknown(error.to_string()),
         (_, Refusal::Park(parked)) => Refused::Park(Parked::new(
             parked.reason,

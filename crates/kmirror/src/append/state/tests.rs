@@ -142,7 +142,7 @@ fn the_first_refusal_decides_once_nothing_is_in_flight() {
                 let text = "source offsets [102, 104): too large";
                 assert_eq!(outcome, Outcome::Park(Parked::new(ParkReason::TooLarge, text)));
             }
-            Refusal::Again(_) => {}
+            Refusal::Again(_) | Refusal::Damaged(_) => {}
         }
     }
 }
@@ -470,6 +470,31 @@ fn no_marker_is_written_behind_an_end_that_was_seen_too_long_ago() {
     assert_eq!(script.control(), Some(Control::ReadEnd));
     assert_eq!(script.log_end(position + 1), Outcome::Going);
     script.writes_markers(2);
+}
+
+#[test]
+fn a_batch_that_is_damaged_on_the_way_is_sent_again_but_not_for_ever() {
+    let damaged = || Err(Refusal::Damaged("CORRUPT_MESSAGE (2)".to_owned()));
+    let mut script = Script::going(1);
+    for _ in 0..3 {
+        assert_eq!(script.send_all(), [102]);
+        assert_eq!(script.produced(damaged()), Outcome::Going);
+        script.now += BACKOFF_MAX;
+    }
+    assert_eq!(script.send_all(), [102]);
+    let Outcome::Park(parked) = script.produced(damaged()) else { panic!("for ever") };
+    assert_eq!(parked.reason, ParkReason::Rejected);
+    assert!(
+        parked.message.starts_with("source offsets [102, 104): the target answers CORRUPT_MESSAGE"),
+        "{parked}"
+    );
+    // One that is not whole here is no better the next time.
+    let mut script = Script::new(100, None);
+    let batch = crate::test_support::damaged(&TestBatch::dense(100, 102).build());
+    script.state.push(Item::Batch { batch, held: None, merged: 0 }).expect("the next");
+    script.send_all();
+    let Outcome::Park(parked) = script.produced(damaged()) else { panic!("again") };
+    assert_eq!(parked.reason, ParkReason::CorruptBatch);
 }
 
 /// A partition whose clock is turned by hand.

@@ -82,6 +82,8 @@ impl Supervisor {
                  is meant, delete them on the target yourself"
             );
         }
+        // A run that was to copy it has not, and says so.
+        let policy = if self.context.once && policy == OnDeleted::Ignore { OnDeleted::Park } else { policy };
         for topic in gone {
             self.leave(&topic, policy).await;
         }

@@ -28,6 +28,7 @@ impl Supervisor {
     ) {
         let Some(entry) = self.table.get(key) else { return };
         info!(partition = %entry.target, from = head.from, to = head.to, "filling the head");
+        entry.gauge.set_open_head(true);
         entry.gauge.set_state(PartitionState::Seeding);
         entry.gauge.source_end.store(source_end, Ordering::Relaxed);
         let seed = Seed {

@@ -93,6 +93,7 @@ impl Supervisor {
                 if let Some(held) = self.held.get_mut(&topic) {
                     let done = held.taken_over(key, taken.head.is_some(), policy.as_deref());
                     if taken.head.is_none() {
+                        entry.gauge.set_open_head(true);
                         self.set_waiting(key, "the heads of the topic's other partitions come first");
                         return self.on_heads_done(&topic, done);
                     }
@@ -101,6 +102,7 @@ impl Supervisor {
                     return self.fill_head(key, generation, head, taken.source_end, policy.is_some());
                 }
                 let Some(entry) = self.table.current(key, generation) else { return };
+                entry.gauge.set_open_head(false);
                 if entry.standby.look(taken.append.position, taken.source_end) {
                     self.install(key, generation, *taken).await;
                 } else {

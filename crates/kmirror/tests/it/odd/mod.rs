@@ -3,6 +3,7 @@
 mod answers;
 mod brokers;
 mod cleaners;
+mod runs;
 
 use std::sync::Arc;
 use std::time::Duration;
