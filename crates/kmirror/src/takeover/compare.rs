@@ -96,7 +96,8 @@ pub(crate) struct Tails<'a> {
     pub(crate) is_whole: bool,
     /// The target offset after the flow's last batch.
     pub(crate) data_end: i64,
-    /// The target offset from which on nothing but markers was seen. Before it there may be offsets without a batch.
+    /// The target offset from which on nothing but markers, or what somebody else wrote, was seen. Before it there may be offsets without a
+    /// batch.
     pub(crate) markers_from: i64,
     pub(crate) target_end: i64,
     /// Where the source may be read up to.

@@ -14,13 +14,13 @@ pub(crate) struct Tail {
     pub(crate) token: Option<i32>,
     /// The first batch that is not the flow's, if there is one.
     pub(crate) foreign: Option<Foreign>,
-    /// What was read last: control batches alone, one after the other.
-    markers: Markers,
+    /// What was read last: batches without a record of the source, one after the other.
+    others: Others,
 }
 
-/// Offsets `[first, end)` at which control batches were seen.
+/// Offsets `[first, end)` at which markers or somebody else's batches were seen.
 #[derive(Clone, Copy, Debug, Default)]
-struct Markers {
+struct Others {
     first: i64,
     end: i64,
 }
@@ -39,7 +39,7 @@ impl Tail {
     pub(crate) fn add(&mut self, batch: Batch, ids: &ProducerIds) -> Result<(), BatchError> {
         let header = batch.header();
         let producer_id = header.producer_id;
-        self.markers.take_in(header);
+        self.others.take_in(header, !header.attributes.is_control() && producer_id == ids.data);
         if header.attributes.is_control() && producer_id == ids.markers {
             if let Some(marker) = parse_marker(&batch)? {
                 self.token = self.token.max(Some(marker.coordinator_epoch));
@@ -57,10 +57,10 @@ impl Tail {
         Ok(())
     }
 
-    /// From where on the log holds nothing but markers up to `end`. They are seen, not concluded: an offset without a batch may be that
-    /// of a record which the target's cleaner has removed.
+    /// From where on the log holds nothing but markers up to `end`, or what somebody else wrote. They are seen, not concluded: an offset
+    /// without a batch may be that of a record which the target's cleaner has removed.
     pub(crate) fn markers_from(&self, end: i64) -> i64 {
-        if self.markers.end == end { self.markers.first } else { end }
+        if self.others.end == end { self.others.first } else { end }
     }
 
     /// The sequence of the next data batch. Together with the log end of the same read it says where to go on; a sequence
@@ -73,16 +73,16 @@ impl Tail {
     }
 }
 
-impl Markers {
-    /// Data, or an offset without a batch, ends the row.
-    fn take_in(&mut self, header: &BatchHeader) {
+impl Others {
+    /// The flow's data, or an offset without a batch, ends the row.
+    fn take_in(&mut self, header: &BatchHeader, is_data: bool) {
         let (first, end) = (header.base_offset, header.next_offset());
-        if !header.attributes.is_control() {
-            *self = Markers { first: end, end };
+        if is_data {
+            *self = Others { first: end, end };
         } else if first == self.end {
             self.end = end;
         } else {
-            *self = Markers { first, end };
+            *self = Others { first, end };
         }
     }
 }
@@ -142,6 +142,12 @@ mod tests {
             ("behind data", vec![data(0, 3), marker(3), marker(4)], 5, 3),
             ("a bare offset between them", vec![data(0, 3), marker(4), marker(5)], 6, 4),
             ("a bare offset behind them", vec![data(0, 3), marker(3)], 5, 5),
+            (
+                "what somebody else wrote",
+                vec![data(0, 3), TestBatch::dense(3, 6).producer(7, 0), marker(6)],
+                7,
+                3,
+            ),
             ("a row that data ends", vec![marker(0), data(1, 2), marker(2)], 3, 2),
             (
                 "what a cleaner left of a batch",
