@@ -104,6 +104,8 @@ pub(super) struct Broker {
     /// What was appended before this offset is too long ago for the leader to remember its producers
     /// (`producer.id.expiration.ms`).
     remembered_from: i64,
+    /// Offsets whose records the cleaner has removed, a bit each: nobody reads them any more.
+    pub(super) cleaned: u64,
 }
 
 impl Broker {
@@ -114,6 +116,7 @@ impl Broker {
             lineage: Lineage::beginning_at(0, 0),
             version: 0,
             remembered_from: 0,
+            cleaned: 0,
         }
     }
 
@@ -140,6 +143,14 @@ impl Broker {
         self.remembered_from = self.end();
     }
 
+    /// The cleaner removes every record that it may: the last batch of a producer stays for its sequence, while the producer is known.
+    pub(super) fn clean(&mut self) {
+        let visible = records(self.visible()).map(|(offset, ..)| offset);
+        let last = records(&self.log).next_back().map(|(offset, ..)| offset);
+        let may_go = |offset: &i64| Some(*offset) != last || *offset < self.remembered_from;
+        self.cleaned = visible.filter(may_go).fold(self.cleaned, |cleaned, offset| cleaned | 1 << offset);
+    }
+
     pub(super) fn remembers_anything(&self) -> bool {
         !self.remembered().is_empty()
     }
@@ -161,6 +172,7 @@ impl Broker {
     /// Another replica becomes the leader, which has the log up to `end`: the rest is gone.
     pub(super) fn fail_over(&mut self, end: i64) {
         self.log.truncate(end as usize);
+        self.cleaned &= (1 << end) - 1;
         self.high_watermark = self.high_watermark.min(end);
         self.remembered_from = self.remembered_from.min(end);
     }

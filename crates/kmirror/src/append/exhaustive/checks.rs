@@ -113,7 +113,8 @@ impl World {
             let token = self.broker.token().max(i32::from(self.take_overs)) + 1;
             let step = match &self.owners[0].phase {
                 Phase::Away => Step::ReadLineage { owner: 0 },
-                Phase::Reading { .. } => Step::ReadTail { owner: 0, token },
+                Phase::Reading { .. } if rules.bounds.cleanings > 0 => Step::ReadEnd { owner: 0 },
+                Phase::Reading { .. } | Phase::EndRead { .. } => Step::ReadTail { owner: 0, token },
                 Phase::HalfRead { .. } => Step::ReadSequence { owner: 0, token },
                 Phase::Parked => return Err(Violation::Stuck),
                 Phase::Recording { .. } | Phase::Appending(_) => match self.owners[0].next_request() {
@@ -137,6 +138,7 @@ impl fmt::Display for World {
                 write!(formatter, "| ")?;
             }
             match entry {
+                Entry::Record { .. } if self.broker.cleaned >> offset & 1 == 1 => write!(formatter, "- ")?,
                 Entry::Record { source, .. } => write!(formatter, "{source} ")?,
                 Entry::Marker { token, .. } => write!(formatter, ".{token} ")?,
             }
@@ -146,6 +148,7 @@ impl fmt::Display for World {
             let phase = match &owner.phase {
                 Phase::Away => "away".to_owned(),
                 Phase::Reading { .. } => "reading".to_owned(),
+                Phase::EndRead { .. } => "end read".to_owned(),
                 Phase::HalfRead { .. } => "half read".to_owned(),
                 Phase::Recording { .. } => "recording".to_owned(),
                 Phase::Parked => "parked".to_owned(),

@@ -8,8 +8,8 @@
 //! the lineage is true whenever an owner goes on, and whoever comes last finishes. A later hole that is long enough makes up for it.
 //!
 //! Each rule of the protocol is there because the model breaks without it: [`Omit`]. Two habits of the engine are not needed for
-//! any of this, and the model is without them: a take-over waits until the log is at rest, and whoever was refused stands by.
-//! They make the window rarer.
+//! any of this where no cleaner runs, and the model is without them there: a take-over waits until the log is at rest, and whoever was
+//! refused stands by. They make the window rarer.
 //!
 //! [`AppendState`]: super::state::AppendState
 
@@ -48,6 +48,8 @@ struct Bounds {
     unclean_elections: u8,
     /// The leader forgets the flow's producers.
     expiries: u8,
+    /// Runs of the target's cleaner.
+    cleanings: u8,
     /// Data batches of an owner.
     in_flight: usize,
 }
@@ -57,6 +59,12 @@ struct Bounds {
 enum Omit {
     /// A take-over compares the log with the source.
     Comparison,
+    /// Only markers that were seen are too many; an offset without a batch is none.
+    SeenMarkers,
+    /// The log end is read again after the tail.
+    EndAgain,
+    /// Where a cleaner is at work, a take-over waits until the log is at rest: the last batch, which alone is sure to stay, is visible.
+    RestBeforeTail,
     /// Position and sequence come from the same read.
     OneRead,
     /// A run that is not in the lineage is recorded before anything is appended.
@@ -105,9 +113,13 @@ const BOUNDS: Bounds = Bounds {
     refusals: 1,
     unclean_elections: 0,
     expiries: 0,
+    cleanings: 0,
     in_flight: 2,
 };
 const THREE_TAKE_OVERS: Bounds = Bounds { take_overs: 3, losses: 1, fail_overs: 0, refusals: 0, ..BOUNDS };
+
+const CLEANED: Bounds = Bounds { cleanings: 1, fail_overs: 0, refusals: 0, ..BOUNDS };
+const CLEANED_AND_FORGOTTEN: Bounds = Bounds { expiries: 1, losses: 2, ..CLEANED };
 
 impl Rules {
     fn of(source: &str) -> Rules {
@@ -161,6 +173,43 @@ fn producers_that_are_forgotten_go_on_by_what_the_log_shows() {
     for source in ["##", ".#", "#.#", "..#", "#..#"] {
         is_safe(Rules { bounds, ..Rules::of(source) });
     }
+}
+
+/// The target's cleaner runs at any time: before a take-over, between its reads, after it.
+#[test]
+fn what_a_cleaner_removes_is_neither_lost_nor_a_marker() {
+    for source in ["##", "#.#", "##.", "#..#"] {
+        is_safe(Rules { bounds: CLEANED, ..Rules::of(source) });
+    }
+    for source in ["##", "##."] {
+        is_safe(Rules { bounds: CLEANED_AND_FORGOTTEN, ..Rules::of(source) });
+    }
+}
+
+/// What is not closed: the leader has forgotten the flow, and between the take-overs of two owners a cleaner removes the last records.
+/// One takes the sequence that the log showed, the other the source offset, and the leader takes both.
+#[test]
+fn two_owners_before_and_after_a_cleaner_of_a_forgotten_log_double_a_record() {
+    let violation = violation_of(Rules { bounds: CLEANED_AND_FORGOTTEN, ..Rules::of("#.#") });
+    assert_eq!(violation, Violation::LostOrDoubled { source: 2, target: 3 });
+}
+
+#[test]
+fn offsets_that_a_cleaner_emptied_are_taken_for_markers() {
+    let rules = Rules { omit: Some(Omit::SeenMarkers), bounds: CLEANED_AND_FORGOTTEN, ..Rules::of("##") };
+    assert_eq!(violation_of(rules), Violation::LostOrDoubled { source: 0, target: 1 });
+}
+
+#[test]
+fn a_tail_that_was_read_later_than_the_end_doubles_a_record() {
+    let rules = Rules { omit: Some(Omit::EndAgain), bounds: CLEANED, ..Rules::of("##.#") };
+    assert_eq!(violation_of(rules), Violation::LostOrDoubled { source: 3, target: 4 });
+}
+
+#[test]
+fn a_tail_without_the_last_batch_doubles_a_record() {
+    let rules = Rules { omit: Some(Omit::RestBeforeTail), bounds: CLEANED, ..Rules::of("#.#") };
+    assert_eq!(violation_of(rules), Violation::LostOrDoubled { source: 2, target: 3 });
 }
 
 #[test]

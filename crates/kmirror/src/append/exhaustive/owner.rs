@@ -33,6 +33,12 @@ pub(super) enum Phase {
         lineage: Lineage,
         version: u8,
     },
+    /// Only where a cleaner is at work: it has read high watermark and log end.
+    EndRead {
+        lineage: Lineage,
+        version: u8,
+        ends: [i64; 2],
+    },
     /// Only where [`Omit::OneRead`]: it has read a position, and reads the sequence next.
     HalfRead {
         lineage: Lineage,
@@ -232,14 +238,44 @@ pub(in crate::append) fn compare(
     recorded: &Lineage,
     visible: &[Entry],
 ) -> Option<Found> {
+    compare_cleaned(source, makes_up, recorded, visible, Cleaned::default())
+}
+
+/// What the target's cleaner has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cleaned {
+    /// Whether it may have removed anything.
+    pub(super) is_at_work: bool,
+    /// The offsets, a bit each.
+    pub(super) offsets: u64,
+    /// Only where [`Omit::SeenMarkers`]: whatever is behind the last record is taken for a marker.
+    pub(super) counts_bare_offsets: bool,
+}
+
+/// The same where the target's cleaner has removed records.
+pub(super) fn compare_cleaned(
+    source: &Source,
+    makes_up: bool,
+    recorded: &Lineage,
+    visible: &[Entry],
+    cleaned: Cleaned,
+) -> Option<Found> {
+    let is_left = |(offset, ..): &(i64, i64, i32)| cleaned.offsets >> offset & 1 == 0;
     let (end, floor) = (visible.len() as i64, recorded.first().target);
     let mut lineage = recorded.clone();
     lineage.truncate(end);
     let mut step = 1;
     let displaced = loop {
         let first = (end - step).max(floor);
-        let tail: Vec<_> = records(visible).filter(|(target, ..)| *target >= first).collect();
-        let aligned = align_tail(source, &lineage, &tail, first, end);
+        let tail: Vec<_> = records(visible).filter(|(target, ..)| *target >= first).filter(is_left).collect();
+        let is_bare = |offset: i64| cleaned.offsets >> offset & 1 == 1;
+        let data_end = tail.last().map_or(first, |(target, ..)| target + 1);
+        let markers_from = match cleaned.counts_bare_offsets {
+            true => data_end,
+            false => (data_end..end).rev().find(|offset| is_bare(*offset)).map_or(data_end, |bare| bare + 1),
+        };
+        let aligned =
+            align_tail(source, &lineage, &tail, [first, data_end, markers_from, end], cleaned.is_at_work);
         match aligned {
             Ok(Alignment { is_proven: true, displaced, .. }) => break displaced,
             Ok(Alignment { displaced, .. }) if first == floor && tail.is_empty() => break displaced,
@@ -255,7 +291,7 @@ pub(in crate::append) fn compare(
     if makes_up && let Some(run) = make_up(&lineage, position, source.hole_end(position)) {
         lineage.begin(run).ok()?;
     }
-    let next_sequence = records(visible).next_back().map(|(_, _, last)| Sequence::after(last, 1).value());
+    let next_sequence = records(visible).rfind(is_left).map(|(_, _, last)| Sequence::after(last, 1).value());
     Some(Found { position: lineage.source_of(end), lineage, next_sequence })
 }
 
@@ -264,8 +300,8 @@ fn align_tail(
     source: &Source,
     lineage: &Lineage,
     tail: &[(i64, i64, i32)],
-    first: i64,
-    end: i64,
+    [first, data_end, markers_from, end]: [i64; 4],
+    target_is_compacted: bool,
 ) -> Result<Alignment, Misaligned> {
     let target: Vec<_> = tail.iter().map(|(target, source, _)| record(*target, *source)).collect();
     let is_whole = first == lineage.first().target;
@@ -273,18 +309,21 @@ fn align_tail(
     let (from, to) = (lineage.source_of(first), lineage.source_of(end).min(source.end()));
     let original: Vec<_> =
         (from..to).filter(|offset| source.has(*offset)).map(|offset| record(offset, offset)).collect();
-    let data_end = target.last().map_or(first, |record| record.offset + 1);
     let tails = Tails {
         source: &original,
         target: &target,
         is_whole,
         data_end,
-        markers_from: data_end,
+        markers_from,
         target_end: end,
         readable_end: source.end(),
         source_start: 0,
     };
-    align(lineage, &tails, &CompareRules { keeps_timestamps: true, ..CompareRules::default() })
+    align(
+        lineage,
+        &tails,
+        &CompareRules { keeps_timestamps: true, target_is_compacted, ..CompareRules::default() },
+    )
 }
 
 /// The source's record `source` at an offset of either side.

@@ -5,7 +5,10 @@ use std::hash::{Hash, Hasher};
 use super::broker::{Broker, Entry, Tenure, records};
 use super::checks::Violation;
 use super::explore::Fingerprint;
-use super::owner::{Answer, Appending, Found, InFlight, Owner, Phase, Request, compare, due, long_ago};
+use super::owner::{
+    Answer, Appending, Cleaned, Found, InFlight, Owner, Phase, Request, compare, compare_cleaned, due,
+    long_ago,
+};
 use super::{Omit, Rules};
 use crate::append::sequence::Sequence;
 use crate::append::state::{AppendStart, AppendState, Outcome, Refusal, TakeOverCause};
@@ -22,6 +25,7 @@ pub(super) struct World {
     refusals: u8,
     pub(super) unclean_elections: u8,
     expiries: u8,
+    cleanings: u8,
 }
 
 /// What happens next. What an owner does by itself follows at once: it takes in the answers that it can get, and sends what it may.
@@ -33,6 +37,12 @@ pub(super) enum Step {
     ReadLineage {
         owner: usize,
     },
+    /// Only where a cleaner is at work: it reads where the log ends.
+    ReadEnd {
+        owner: usize,
+    },
+    /// The target's cleaner removes what it may.
+    Clean,
     /// It reads the visible log, and chooses a token.
     ReadTail {
         owner: usize,
@@ -88,7 +98,7 @@ impl Hash for World {
         late.sort_unstable();
         (owners, late, &self.broker).hash(hasher);
         (self.take_overs, self.losses, self.fail_overs, self.refusals).hash(hasher);
-        (self.unclean_elections, self.expiries).hash(hasher);
+        (self.unclean_elections, self.expiries, self.cleanings).hash(hasher);
     }
 }
 
@@ -104,6 +114,7 @@ impl World {
             refusals: 0,
             unclean_elections: 0,
             expiries: 0,
+            cleanings: 0,
         }
     }
 
@@ -127,6 +138,9 @@ impl World {
         if self.unclean_elections < rules.bounds.unclean_elections {
             steps.extend((0..self.broker.high_watermark).map(|end| Step::ElectUncleanly { end }));
         }
+        if self.cleanings < rules.bounds.cleanings {
+            steps.push(Step::Clean);
+        }
         let is_quiet = !self.late.iter().any(Request::appends)
             && self.broker.high_watermark == self.broker.end()
             && self.broker.remembers_anything();
@@ -146,7 +160,14 @@ impl World {
                 }
                 return;
             }
-            Phase::Reading { .. } => {
+            Phase::Reading { .. } if rules.bounds.cleanings > 0 => {
+                if self.broker.high_watermark == self.broker.end() || rules.omit == Some(Omit::RestBeforeTail)
+                {
+                    steps.push(Step::ReadEnd { owner: index });
+                }
+                return;
+            }
+            Phase::Reading { .. } | Phase::EndRead { .. } => {
                 let tokens = self.tokens(rules).into_iter();
                 return steps.extend(tokens.map(|token| Step::ReadTail { owner: index, token }));
             }
@@ -195,6 +216,11 @@ impl World {
                 self.owners[owner].take_overs += 1;
                 self.owners[owner].phase = Phase::Reading { lineage, version };
             }
+            Step::ReadEnd { owner } => self.read_end(owner),
+            Step::Clean => {
+                self.cleanings += 1;
+                self.broker.clean();
+            }
             Step::ReadTail { owner, token } => self.read_tail(owner, token, rules),
             Step::ReadSequence { owner, token } => self.read_sequence(owner, token, rules),
             Step::Execute { owner } => self.execute(owner, rules)?,
@@ -234,7 +260,40 @@ impl World {
         (0..self.owners.len()).try_for_each(|owner| self.go_on(owner, rules))
     }
 
+    fn read_end(&mut self, index: usize) {
+        let Phase::Reading { lineage, version } = &self.owners[index].phase else { return };
+        let ends = [self.broker.high_watermark, self.broker.end()];
+        self.owners[index].phase = Phase::EndRead { lineage: lineage.clone(), version: *version, ends };
+    }
+
+    /// The tail is of the log that ended where it was seen to end, if it still does.
+    fn read_cleaned_tail(&mut self, index: usize, token: i32, rules: &Rules) {
+        let Phase::EndRead { lineage, version, ends: [end, log_end] } = &self.owners[index].phase else {
+            return;
+        };
+        let is_unmoved = [self.broker.high_watermark, self.broker.end()] == [*end, *log_end];
+        let Some(visible) = self.broker.visible().get(..*end as usize) else { return self.forget(index) };
+        let cleaned = Cleaned {
+            is_at_work: true,
+            offsets: self.broker.cleaned,
+            counts_bare_offsets: rules.omit == Some(Omit::SeenMarkers),
+        };
+        let found = compare_cleaned(&rules.source, true, lineage, visible, cleaned);
+        let (lineage, version) = (lineage.clone(), *version);
+        match found {
+            _ if !is_unmoved && rules.omit != Some(Omit::EndAgain) => self.forget(index),
+            None => self.owners[index].phase = Phase::Parked,
+            Some(found) => {
+                self.owners[index].phase = Phase::Reading { lineage, version };
+                self.taken_over(index, found, token, rules);
+            }
+        }
+    }
+
     fn read_tail(&mut self, index: usize, token: i32, rules: &Rules) {
+        if rules.bounds.cleanings > 0 {
+            return self.read_cleaned_tail(index, token, rules);
+        }
         let Phase::Reading { lineage, version } = &self.owners[index].phase else { return };
         let visible = self.broker.visible();
         let found = if rules.omit == Some(Omit::Comparison) {
