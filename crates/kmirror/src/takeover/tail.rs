@@ -39,7 +39,8 @@ impl Tail {
     pub(crate) fn add(&mut self, batch: Batch, ids: &ProducerIds) -> Result<(), BatchError> {
         let header = batch.header();
         let producer_id = header.producer_id;
-        self.others.take_in(header, !header.attributes.is_control() && producer_id == ids.data);
+        let is_control = header.attributes.is_control();
+        self.others.take_in(header, !is_control && [ids.data, ids.fillers].contains(&producer_id));
         if header.attributes.is_control() && producer_id == ids.markers {
             if let Some(marker) = parse_marker(&batch)? {
                 self.token = self.token.max(Some(marker.coordinator_epoch));
@@ -133,6 +134,7 @@ mod tests {
 
     #[test]
     fn only_markers_that_were_seen_in_a_row_are_markers() {
+        let foreign = TestBatch::dense;
         let (data, marker) = (
             |first, end| TestBatch::dense(first, end).producer(100, 0),
             |offset| TestBatch::marker(offset, 101, true, 1),
@@ -155,6 +157,9 @@ mod tests {
                 4,
                 3,
             ),
+            // An offset that somebody else has taken is none of the source's either.
+            ("records of somebody else", vec![data(0, 3), marker(3), foreign(4, 6), marker(6)], 7, 3),
+            ("placeholders", vec![TestBatch::dense(0, 3).producer(102, 0)], 3, 3),
             ("nothing", vec![], 7, 7),
         ];
         for (what, batches, end, expected) in table {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kmirror::OnDiverged;
 use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind, Isolation, ResponseError};
 
 use super::{TOPIC, World, stop};
@@ -127,3 +128,23 @@ async fn a_standby_that_has_looked_for_long_is_not_refused_for_good() {
 }
 
 const STATE_TOPIC: &str = "__kmirror_state";
+
+/// A foreign record takes an offset of the target, and no record of the source.
+#[tokio::test]
+async fn records_of_somebody_else_at_the_targets_end_cost_none_of_the_sources() {
+    let mut world = World::new(&[]).await;
+    world.flow.policies.on_diverged = OnDiverged::Shift;
+    world.write_numbered(0..5);
+    world.once().await;
+    for round in 0..2 {
+        for _ in 0..=round {
+            world.target.write(TOPIC, 0, Codec::None, &[(Some(b"foreign"), Some(b"value"))]).unwrap();
+        }
+        world.write_numbered(5 * (round + 1)..5 * (round + 2));
+        world.once().await;
+    }
+    let is_own = |(_, key, value): (i64, String, Option<String>)| (key != "foreign").then_some((key, value));
+    let on_target: Vec<_> = World::records(&world.target).into_iter().filter_map(is_own).collect();
+    let on_source: Vec<_> = World::records(&world.source).into_iter().filter_map(is_own).collect();
+    assert_eq!(on_target, on_source);
+}
