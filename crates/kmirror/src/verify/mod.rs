@@ -8,7 +8,6 @@ mod partition;
 mod read;
 mod report;
 mod settings;
-mod silence;
 mod windows;
 
 use std::collections::{BTreeMap, HashMap};

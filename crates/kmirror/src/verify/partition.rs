@@ -314,20 +314,13 @@ impl PartitionVerify {
     }
 
     fn log(&self, side: Side) -> Log {
-        let (client, partition, isolation, settings) = match side {
-            Side::Source => (&self.source, &self.source_partition, self.isolation, &self.source_settings),
+        let (client, partition, isolation) = match side {
+            Side::Source => (&self.source, &self.source_partition, self.isolation),
             // Everything that any consumer could see counts on the target.
-            Side::Target => {
-                (&self.target, &self.target_partition, Isolation::ReadUncommitted, &self.target_settings)
-            }
+            Side::Target => (&self.target, &self.target_partition, Isolation::ReadUncommitted),
         };
-        Log {
-            client: client.clone(),
-            partition: partition.clone(),
-            isolation,
-            is_compacted: settings.is_compacted,
-            patience: self.options.patience,
-        }
+        let (client, partition) = (client.clone(), partition.clone());
+        Log { client, partition, isolation, patience: self.options.patience }
     }
 
     /// Reads one side in `[first, end)` of the source's offsets, from where its log begins.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kmirror_client::{Client, FetchedPartition, TopicPartition, clock};
+use kmirror_client::{Client, TopicPartition, clock};
 use kmirror_codec::{Batch, Limits, Workspace};
 
-use super::silence::{Shown, Silence, Then};
 use crate::config::Isolation;
 use crate::error::Error;
+use crate::fetch::show::{Look, ShowError, Shown};
 use crate::fetch::state::{FetchState, Sourced};
 use crate::lineage::Lineage;
 
@@ -17,8 +17,6 @@ pub(crate) struct Log {
     pub(crate) client: Client,
     pub(crate) partition: TopicPartition,
     pub(crate) isolation: Isolation,
-    /// Whether a cleaner may have emptied it.
-    pub(crate) is_compacted: bool,
     /// How long it may show nothing where it goes on.
     pub(crate) patience: Duration,
 }
@@ -55,11 +53,23 @@ impl SideReader {
 
     /// The next batches with records; none at all at the end.
     pub(crate) async fn next(&mut self) -> Result<Vec<Batch>, Error> {
-        let mut silence = Silence::since(clock::now(), self.log.is_compacted);
+        let mut begun = clock::now();
         while self.state.position < self.end {
             let before = self.state.position;
-            let fetched = self.fetch().await?;
-            let log_start = fetched.log_start_offset;
+            let has_time = clock::now() - begun < self.log.patience;
+            let fetched = match self.look().await? {
+                Ok(Shown::Answer(fetched)) => fetched,
+                // Below the end and yet nothing: emptied by a cleaner.
+                Ok(Shown::Bare(bare_end)) => {
+                    self.state.skip_bare_hole(bare_end);
+                    continue;
+                }
+                Err(_) if has_time => continue,
+                Err(end) => {
+                    let reason = format!("the broker shows nothing though the log ends at {end}");
+                    return Err(self.failed(before, reason));
+                }
+            };
             let fetched = self.state.on_fetched(fetched);
             let fetched = fetched.map_err(|fault| self.failed(before, fault.to_string()))?;
             let batches = self.batches(fetched.pieces, before)?;
@@ -67,52 +77,39 @@ impl SideReader {
                 return Ok(batches);
             }
             if self.state.position > before {
-                silence = Silence::since(clock::now(), self.log.is_compacted);
+                begun = clock::now();
                 continue;
             }
-            let readable_end = fetched.readable_end;
-            let shown = Shown { leader_epoch: self.leader_epoch(), log_start, readable_end };
-            match silence.judge(shown, self.end, clock::now(), self.log.patience) {
-                Then::Nothing => break,
-                Then::Ask => tokio::time::sleep(RETRY_INTERVAL).await,
-                Then::GiveUp => {
-                    let end = self.end;
-                    return Err(self.failed(
-                        before,
-                        if readable_end < end {
-                            format!(
-                                "the leader shows offsets up to {readable_end}, and {end} was shown before"
-                            )
-                        } else {
-                            format!("the broker shows nothing though the log ends at {readable_end}")
-                        },
-                    ));
-                }
+            // A new leader, whose high watermark is behind the old one's.
+            if !has_time {
+                let (shown, end) = (fetched.readable_end, self.end);
+                let reason = format!("the leader shows offsets up to {shown}, and {end} was shown before");
+                return Err(self.failed(before, reason));
             }
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
         Ok(Vec::new())
     }
 
-    async fn fetch(&self) -> Result<FetchedPartition, Error> {
+    /// What there is at the position; the log's end where it shows nothing though it goes on.
+    async fn look(&self) -> Result<Result<Shown, i64>, Error> {
         let Log { client, partition, isolation, .. } = &self.log;
+        let isolation = isolation.for_client();
+        let look = Look { client, partition, isolation, bytes_max: FETCH_BYTES_MAX, budget: None };
         let mut attempts = 0;
         loop {
-            let fetched =
-                client.fetch_once(partition, self.state.position, FETCH_BYTES_MAX, isolation.for_client());
-            match fetched.await {
-                Ok(fetched) => return Ok(fetched),
-                Err(error) if attempts < ATTEMPTS_MAX && error.retry() != kmirror_client::Retry::Never => {
+            match look.at(self.state.position).await {
+                Ok(shown) => return Ok(Ok(shown)),
+                Err(ShowError::Hidden { end, .. }) => return Ok(Err(end)),
+                Err(ShowError::Client(error))
+                    if attempts < ATTEMPTS_MAX && error.retry() != kmirror_client::Retry::Never =>
+                {
                     attempts += 1;
                     tokio::time::sleep(RETRY_INTERVAL * attempts).await;
                 }
-                Err(error) => return Err(Error::cluster(client.alias(), error)),
+                Err(ShowError::Client(error)) => return Err(Error::cluster(client.alias(), error)),
             }
         }
-    }
-
-    fn leader_epoch(&self) -> Option<i32> {
-        let metadata = self.log.client.metadata();
-        metadata.partition(&self.log.partition).and_then(|partition| partition.leader_epoch)
     }
 
     fn failed(&self, offset: i64, reason: String) -> Error {

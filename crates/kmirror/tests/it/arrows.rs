@@ -177,7 +177,6 @@ fn pure_cores_are_pure() {
         "verify/compare.rs",
         "verify/head.rs",
         "verify/lone.rs",
-        "verify/silence.rs",
         "verify/windows.rs",
     ];
     for core in cores {

@@ -146,7 +146,8 @@ impl Kind {
         if self == Kind::Compacted {
             world.source.clean("orders", 0, world.source.log("orders", 0).unwrap().end).unwrap();
         }
-        assert_eq!(world.verdict().await, Verdict::Equal, "{self:?}");
+        let report = world.partition().await;
+        assert_eq!(report.verdict(), Verdict::Equal, "{self:?}: {report:?}");
         world
     }
 
