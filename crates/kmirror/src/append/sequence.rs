@@ -23,6 +23,12 @@ impl Sequence {
         Sequence::after(self.0, records)
     }
 
+    /// Whether it comes before `other`, as far as numbers that wrap can tell.
+    pub(crate) fn is_behind(self, other: Sequence) -> bool {
+        let ahead = other.0.wrapping_sub(self.0) & i32::MAX;
+        ahead != 0 && ahead <= i32::MAX / 2
+    }
+
     /// The number as it stands in a batch header.
     pub(crate) fn value(self) -> i32 {
         self.0
@@ -37,6 +43,8 @@ mod tests {
     fn sequences_wrap_to_zero_after_the_largest() {
         assert_eq!(Sequence::after(i32::MAX, 1).value(), 0);
         assert_eq!(Sequence::after(i32::MAX - 1, 5).value(), 3);
+        let (first, last) = (Sequence::after(0, 0), Sequence::after(i32::MAX, 0));
+        assert!(last.is_behind(first) && !first.is_behind(last) && !first.is_behind(first));
         assert_eq!(Sequence::of_first_append(i64::from(i32::MAX) + 1).value(), 0);
         assert_eq!(Sequence::of_first_append(i64::from(i32::MAX) + 8).plus(2).value(), 9);
     }

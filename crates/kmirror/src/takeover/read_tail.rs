@@ -120,6 +120,9 @@ impl TakeOver {
         first: i64,
         is_whole: bool,
     ) -> Result<Aligned, TakeOverFailure> {
+        if let Some(late) = tail.late() {
+            return Err(TakeOverFailure::Park(doubled(late)));
+        }
         let lineage = record.lineage.clone();
         let end = bounds.target.high_watermark;
         let data_end = tail.data.last().map_or(first, |batch| batch.header().next_offset());
@@ -158,6 +161,17 @@ impl TakeOver {
             Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, bounds, &problem).await),
         }
     }
+}
+
+fn doubled(late: i64) -> Parked {
+    Parked::new(
+        ParkReason::TargetDiverged,
+        format!(
+            "records were doubled by a late request: from target offset {late} on there are records that the target had already. An \
+             instance of this flow sent them before it or its network stood still, and the broker took them since it had forgotten the \
+             flow's producer (producer.id.expiration.ms). Delete the target topic to have it copied anew, and raise that time"
+        ),
+    )
 }
 
 /// What one part of the tail gave.

@@ -14,6 +14,8 @@ pub(crate) struct Tail {
     pub(crate) token: Option<i32>,
     /// The first batch that is not the flow's, if there is one.
     pub(crate) foreign: Option<Foreign>,
+    /// Where the first data batch of the flow lies whose sequence is behind that of the one before it.
+    late: Option<i64>,
     /// What was read last: batches without a record of the source, one after the other.
     others: Others,
 }
@@ -46,6 +48,10 @@ impl Tail {
                 self.token = self.token.max(Some(marker.coordinator_epoch));
             }
         } else if !header.attributes.is_control() && producer_id == ids.data {
+            let begins = Sequence::after(header.base_sequence, 0);
+            if self.next_sequence().is_some_and(|next| begins.is_behind(next)) {
+                self.late.get_or_insert(header.base_offset);
+            }
             self.data.push(batch);
         } else if !header.attributes.is_control() && producer_id == ids.fillers {
             // A head that is being filled: it holds nothing else.
@@ -62,6 +68,12 @@ impl Tail {
     /// without a batch may be that of a record which the target's cleaner has removed.
     pub(crate) fn markers_from(&self, end: i64) -> i64 {
         if self.others.end == end { self.others.first } else { end }
+    }
+
+    /// Where records begin that were appended a second time: by an owner that sent them long ago, to a broker that had forgotten the flow's
+    /// producer meanwhile and so did not refuse a sequence that lies behind.
+    pub(crate) fn late(&self) -> Option<i64> {
+        self.late
     }
 
     /// The sequence of the next data batch. Together with the log end of the same read it says where to go on; a sequence
@@ -182,6 +194,22 @@ mod tests {
             assert_eq!(tail.next_sequence().map(Sequence::value), Some(expected), "{:?}", tail.data);
         }
         assert_eq!(tail(&[TestBatch::marker(0, 101, true, 1)]).next_sequence(), None, "markers have none");
+    }
+
+    #[test]
+    fn a_sequence_that_goes_back_is_that_of_a_late_request() {
+        let data = |first, end, sequence| TestBatch::dense(first, end).producer(100, sequence);
+        let table: [(&[TestBatch], Option<i64>); 5] = [
+            (&[data(0, 3, 0), data(3, 5, 3)], None),
+            (&[data(0, 3, 0), TestBatch::marker(3, 101, true, 4), data(4, 5, 1)], Some(4)),
+            (&[data(0, 3, i32::MAX - 1), data(3, 5, 1)], None),
+            (&[data(0, 3, 0), data(3, 5, i32::MAX)], Some(3)),
+            // What was forgotten and cleaned away begins anew, further on.
+            (&[data(0, 3, 0), data(9, 10, 9)], None),
+        ];
+        for (batches, late) in table {
+            assert_eq!(tail(batches).late(), late, "{batches:?}");
+        }
     }
 
     #[test]

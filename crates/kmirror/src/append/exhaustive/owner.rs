@@ -252,6 +252,13 @@ pub(super) struct Cleaned {
     pub(super) counts_bare_offsets: bool,
 }
 
+impl Cleaned {
+    /// Whether the record at this offset was removed. Longer logs than an exhaustive model has are not cleaned.
+    fn has(&self, offset: i64) -> bool {
+        u32::try_from(offset).is_ok_and(|offset| self.offsets.checked_shr(offset).unwrap_or(0) & 1 == 1)
+    }
+}
+
 /// The same where the target's cleaner has removed records.
 pub(super) fn compare_cleaned(
     source: &Source,
@@ -260,7 +267,8 @@ pub(super) fn compare_cleaned(
     visible: &[Entry],
     cleaned: Cleaned,
 ) -> Option<Found> {
-    let is_left = |(offset, ..): &(i64, i64, i32)| cleaned.offsets >> offset & 1 == 0;
+    let is_bare = |offset: i64| cleaned.has(offset);
+    let is_left = |(offset, ..): &(i64, i64, i32)| !is_bare(*offset);
     let (end, floor) = (visible.len() as i64, recorded.first().target);
     let mut lineage = recorded.clone();
     lineage.truncate(end);
@@ -268,7 +276,6 @@ pub(super) fn compare_cleaned(
     let displaced = loop {
         let first = (end - step).max(floor);
         let tail: Vec<_> = records(visible).filter(|(target, ..)| *target >= first).filter(is_left).collect();
-        let is_bare = |offset: i64| cleaned.offsets >> offset & 1 == 1;
         let data_end = tail.last().map_or(first, |(target, ..)| target + 1);
         let markers_from = match cleaned.counts_bare_offsets {
             true => data_end,

@@ -148,3 +148,18 @@ async fn records_of_somebody_else_at_the_targets_end_cost_none_of_the_sources() 
     let on_source: Vec<_> = World::records(&world.source).into_iter().filter_map(is_own).collect();
     assert_eq!(on_target, on_source);
 }
+
+/// What an instance had sent before its network stood still arrives when the broker has forgotten the flow: it is named as what it is, and
+/// not as a source that has lost records.
+#[tokio::test]
+async fn records_that_a_late_request_doubled_are_named() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..10);
+    world.once().await;
+    let late = world.target.log(TOPIC, 0).unwrap().batches[0].clone();
+    world.target.expire_producers(TOPIC, 0).unwrap();
+    world.target.append(TOPIC, 0, &late).unwrap();
+    let parked = world.parks().await;
+    assert_eq!(parked.reason, kmirror::ParkReason::TargetDiverged, "{parked}");
+    assert!(parked.message.contains("doubled by a late request: from target offset 10 on"), "{parked}");
+}

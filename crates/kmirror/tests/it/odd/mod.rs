@@ -64,6 +64,14 @@ impl World {
         assert_eq!(parked, [] as [String; 0]);
     }
 
+    /// Copies what may be copied: why the partition is parked then.
+    async fn parks(&self) -> kmirror::Parked {
+        let handle = self.mirror(true).spawn();
+        let ended = tokio::time::timeout(PATIENCE, handle.wait()).await;
+        let report = ended.unwrap_or_else(|_| panic!("does not end: {:?}", handle.status())).unwrap();
+        report.flows[0].parked().next().expect("it parks").1.clone()
+    }
+
     fn write(&self, key: &str, value: Option<&str>) -> i64 {
         let record = (Some(key.as_bytes()), value.map(str::as_bytes));
         self.source.write(TOPIC, 0, Codec::None, &[record]).unwrap()
