@@ -320,9 +320,18 @@ impl Appender {
         debug!(broker = %self.context.pipe.broker, %error, "produce connection lost");
         self.link = Link::Down;
         self.produces.clear();
+        self.await_markers().await;
         let keys: Vec<_> = self.partitions.keys().copied().collect();
         for key in keys {
             self.end(key, AppendEnd::TakeOver(TakeOverCause::AnswerLost(error.to_string()))).await;
+        }
+    }
+
+    /// Markers travel on another connection: what is on its way there must not arrive after the next take-over has read where the log
+    /// ends. What they did the take-over will see.
+    async fn await_markers(&mut self) {
+        if let Some(markers) = self.markers.take() {
+            let _ = tokio::time::timeout(MARKERS_PATIENCE, markers).await;
         }
     }
 
@@ -686,6 +695,8 @@ async fn sleep_until(wake: Option<Instant>) {
 /// A broker serves one request of a connection at a time (`SocketServer`, mute); the others wait in its socket, so that it
 /// is never idle for a round trip.
 const REQUESTS_IN_FLIGHT_MAX: usize = 5;
+/// How long markers that are on their way are waited for when the other connection is lost.
+const MARKERS_PATIENCE: Duration = Duration::from_secs(5);
 /// No request is made while the socket has not taken this much of those before: it would be too old when its turn comes.
 const UNWRITTEN_BYTES_MAX: usize = 64 << 10;
 /// A request stops taking batches at this size; it may be one batch larger. Far below `socket.request.max.bytes`.

@@ -401,7 +401,7 @@ impl TakeOver {
         }
         let owner = format_args!("{} {}", self.target_client.config().client_id, self.target);
         let random = chance::bits("marker token", owner);
-        Ok((next_sequence, token_after(token, self.token_refused, random)))
+        Ok((next_sequence, token_after(token, self.token_refused, token_clock(Moment::now()), random)))
     }
 }
 
@@ -413,12 +413,19 @@ struct Found {
     last_epoch: Option<i32>,
 }
 
-/// A token higher than any that the log has shown, and than one that was refused. Brokers before 2.8 cannot tell the highest
-/// (and some deny it): then a token that is too low is refused, and doubled. Two owners that read the same tail should not
-/// choose the same, because brokers accept an equal one: so it is higher by some random number.
-fn token_after(seen: i32, refused: i32, random: u64) -> i32 {
-    let highest = if seen > refused { seen } else { refused.saturating_mul(2) };
-    highest.saturating_add(1).saturating_add((random % TOKEN_STEP_MAX) as i32)
+/// A token higher than any that the log has shown, and than one that was refused. Brokers before 2.8 cannot tell the highest (and some
+/// deny it): then a token that is too low is refused, and the next one is larger by a part of it. It is no lower than the clock either: so
+/// it is higher than those of earlier owners whose markers are still on their way. Two owners that read the same tail at the same time should
+/// not choose the same, because brokers accept an equal one: so it is higher by some random number.
+fn token_after(seen: i32, refused: i32, clock: i32, random: u64) -> i32 {
+    let highest = if seen > refused { seen } else { refused.saturating_add(refused / 16) };
+    highest.max(clock).saturating_add(1).saturating_add((random % TOKEN_STEP_MAX) as i32)
+}
+
+/// Seconds since 2026, until 2060: a clock that is set to a later year must not use tokens up.
+fn token_clock(now: Moment) -> i32 {
+    let seconds = now.wall_ms() / 1_000 - TOKEN_CLOCK_BEGINS;
+    i32::try_from(seconds.clamp(0, TOKEN_CLOCK_ENDS)).unwrap_or(0)
 }
 
 /// The target topic was deleted and created again while it was written to.
@@ -453,8 +460,12 @@ fn state_failure(error: StateError) -> TakeOverFailure {
     }
 }
 
-/// Small enough for ten million take-overs of a partition within 31 bits.
-const TOKEN_STEP_MAX: u64 = 256;
+/// Small: an owner that comes this many seconds later has the higher token, whatever the others' chance.
+const TOKEN_STEP_MAX: u64 = 16;
+/// 1 January 2026, in seconds since 1970.
+const TOKEN_CLOCK_BEGINS: i64 = 1_767_225_600;
+/// Half of what a token can say.
+const TOKEN_CLOCK_ENDS: i64 = 1 << 30;
 const REST_INTERVAL: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(20);
 
@@ -464,22 +475,29 @@ mod tests {
 
     #[test]
     fn a_token_is_higher_than_any_before() {
-        for (seen, refused, expected) in [
-            (0, 0, 1),
-            (4, 0, 5),
-            (4, 3, 5),
-            (4, 4, 9),
-            (0, 9, 19),
-            (i32::MAX, 0, i32::MAX),
-            (0, i32::MAX, i32::MAX),
+        for (seen, refused, clock, expected) in [
+            (0, 0, 0, 1),
+            (4, 0, 0, 5),
+            (4, 3, 0, 5),
+            (32, 32, 0, 35),
+            (0, 320, 0, 341),
+            (4, 0, 1_000, 1_001),
+            (2_000, 0, 1_000, 2_001),
+            (4, 1_600, 1_000, 1_701),
+            (i32::MAX, 0, 0, i32::MAX),
+            (0, i32::MAX, 0, i32::MAX),
         ] {
-            assert_eq!(
-                token_after(seen, refused, TOKEN_STEP_MAX),
-                expected,
-                "seen {seen}, refused {refused}"
-            );
-            let stepped = token_after(seen, refused, TOKEN_STEP_MAX - 1);
-            assert_eq!(stepped, expected.saturating_add(TOKEN_STEP_MAX as i32 - 1));
+            let token = |random| token_after(seen, refused, clock, random);
+            assert_eq!(token(TOKEN_STEP_MAX), expected, "seen {seen}, refused {refused}");
+            assert_eq!(token(TOKEN_STEP_MAX - 1), expected.saturating_add(TOKEN_STEP_MAX as i32 - 1));
+        }
+    }
+
+    #[test]
+    fn the_clock_of_tokens_has_bounds() {
+        let at = |seconds| Moment::at(Duration::ZERO, Duration::from_secs(seconds));
+        for (seconds, clock) in [(0, 0), (1_767_225_600, 0), (1_767_225_700, 100), (9_000_000_000, 1 << 30)] {
+            assert_eq!(token_clock(at(seconds)), clock, "{seconds}");
         }
     }
 }
