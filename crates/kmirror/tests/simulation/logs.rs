@@ -12,6 +12,8 @@ use crate::random::Random;
 pub(crate) const TOPICS: [&str; 3] = ["orders", "payments", "accounts"];
 pub(crate) const PARTITIONS: [(&str, i32); 4] =
     [("orders", 0), ("orders", 1), ("payments", 0), ("accounts", 0)];
+/// The one that is written in transactions alone.
+pub(crate) const TRANSACTIONAL: usize = 2;
 /// The one that is compacted.
 pub(crate) const COMPACTED: usize = 3;
 
@@ -87,12 +89,10 @@ impl Logs {
         &self.partitions[partition]
     }
 
-    /// Writes a batch, or a batch of a transaction, or ends one.
-    pub(crate) fn write(&mut self, source: &EmbeddedCluster, random: &mut Random) {
-        let partition = random.below(PARTITIONS.len() as u64) as usize;
-        let topic = PARTITIONS[partition].0;
+    /// Writes a batch, or a batch of a transaction, and may end one.
+    pub(crate) fn write(&mut self, source: &EmbeddedCluster, partition: usize, random: &mut Random) {
         let (batch, contents) = self.batch(partition, random);
-        if topic == "payments" || random.one_in(3) {
+        if partition == TRANSACTIONAL || random.one_in(3) {
             self.write_in_transaction(source, random, partition, batch, contents);
             if !random.one_in(3) {
                 self.end_transaction(source, random);

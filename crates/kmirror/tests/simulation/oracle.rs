@@ -53,26 +53,27 @@ struct Log<'a> {
 }
 
 impl Oracle {
-    /// Looks at everything that has changed.
+    /// Looks at everything that has changed. What is wrong, by partition.
     pub(crate) fn check(
         &mut self,
         logs: &Logs,
         source: &EmbeddedCluster,
         target: &EmbeddedCluster,
         trace: &Trace,
-    ) -> Result<(), Violation> {
+    ) -> Vec<(usize, Violation)> {
         self.state.read(target, trace);
-        for partition in 0..PARTITIONS.len() {
-            if let Some(log) = self.look(partition, logs, target, trace)? {
-                log.check_places()?;
-                if partition == COMPACTED {
-                    log.check_keys(&survivors(source))?;
-                } else {
-                    log.check_order()?;
-                }
-            }
-        }
-        Ok(())
+        let check = |partition| {
+            let Some(log) = self.look(partition, logs, target, trace)? else { return Ok(()) };
+            log.check_places()?;
+            if partition == COMPACTED { log.check_keys(&survivors(source)) } else { log.check_order() }
+        };
+        let checked: Vec<Result<(), Violation>> = (0..PARTITIONS.len()).map(check).collect();
+        (0..).zip(checked).filter_map(|(partition, checked)| Some((partition, checked.err()?))).collect()
+    }
+
+    /// Everything is looked at again, whether it has changed or not.
+    pub(crate) fn forget(&mut self) {
+        *self = Oracle::default();
     }
 
     /// A partition, if it is another one than before.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kmirror_embedded::{ApiKey, FaultKind, ResponseError};
 
-use crate::logs::PARTITIONS;
+use crate::logs::{COMPACTED, PARTITIONS, TRANSACTIONAL};
 use crate::random::Random;
 
 /// Everything that is not the engine's to decide.
@@ -35,8 +35,8 @@ pub(crate) enum Side {
 /// What happens. A partition is its place in [`PARTITIONS`], a mirror its place among those that run, counted round.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
-    /// A batch is written to the source, or one of a transaction, or one ends; all of it follows from the seed.
-    Write { seed: u64 },
+    /// A batch is written to the source, or one of a transaction, and a transaction may end; all of it follows from the seed.
+    Write { partition: usize, seed: u64 },
     /// A broker leads a partition with everything that was appended.
     MoveLeader { side: Side, partition: usize, broker: i32 },
     /// Followers stand still for so long.
@@ -110,19 +110,18 @@ impl Schedule {
             request_timeout: Duration::from_millis(random.pick(&[1_000, 1_000, 1_000, 5_000, 30_000])),
             steps: Vec::new(),
         };
+        let focus = random.pick(&[Focus::Everything, Focus::Everything, Focus::Cleaners, Focus::Owners]);
         let mut at_ms = 0;
         for _ in 0..FAULTS {
             for _ in 0..random.below(8) {
-                schedule.steps.push(Step { at_ms, what: What::Write { seed: random.bits() } });
+                let (partition, seed) = (focus.partition(&mut random), random.bits());
+                schedule.steps.push(Step { at_ms, what: What::Write { partition, seed } });
                 at_ms += random.pick(&[0, 0, 0, 1, 2, 5]);
             }
-            let what = loop {
-                let what = something(&mut random);
-                if kinds.has(what.kind()) {
-                    break what;
-                }
-            };
-            schedule.steps.push(Step { at_ms, what });
+            let what = focus.something(&mut random);
+            if kinds.has(what.kind()) {
+                schedule.steps.push(Step { at_ms, what });
+            }
             at_ms += random.below(40);
         }
         schedule
@@ -157,9 +156,60 @@ impl What {
     }
 }
 
+/// What a schedule has more of than others: some things happen only where much of the same comes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Focus {
+    Everything,
+    /// One compacted log, and cleaners that go over it again and again.
+    Cleaners,
+    /// One partition, which one owner after another believes to be its own.
+    Owners,
+}
+
+impl Focus {
+    fn partition(self, random: &mut Random) -> usize {
+        match self {
+            Focus::Cleaners if !random.one_in(4) => COMPACTED,
+            Focus::Owners if !random.one_in(4) => TRANSACTIONAL,
+            _ => random.below(PARTITIONS.len() as u64) as usize,
+        }
+    }
+
+    fn something(self, random: &mut Random) -> What {
+        let side = if random.one_in(3) { Side::Source } else { Side::Target };
+        match self {
+            Focus::Cleaners if random.one_in(2) => What::Clean { side, left: random.below(3) as i64 },
+            Focus::Owners if random.one_in(2) => an_owner_is_lost(random),
+            _ => something(random, side),
+        }
+    }
+}
+
+/// A mirror loses what it owns, or believes that it still owns it.
+fn an_owner_is_lost(random: &mut Random) -> What {
+    let mirror = random.below(3) as usize;
+    match random.below(5) {
+        0 => What::Kill { mirror, again_ms: Some(random.below(5)) },
+        1 => What::Add,
+        2 => What::Freeze { mirror, ms: random.pick(&[5, 20, 100, 300]) },
+        3 => What::Cut { mirror, side: Side::Target, late_ms: Some(random.pick(&[0, 1, 2, 3, 5, 20, 100])) },
+        _ => {
+            let api =
+                random.pick(&[ApiKey::Fetch, ApiKey::ListOffsets, ApiKey::WriteTxnMarkers, ApiKey::Produce]);
+            let fault = FaultKind::Delay(Duration::from_millis(random.below(200)));
+            What::Inject {
+                side: Side::Target,
+                fault,
+                api,
+                skip: random.below(3) as u32,
+                times: 1 + random.below(5) as u32,
+            }
+        }
+    }
+}
+
 /// Something goes wrong.
-fn something(random: &mut Random) -> What {
-    let side = if random.one_in(3) { Side::Source } else { Side::Target };
+fn something(random: &mut Random, side: Side) -> What {
     let broker = 1 + random.below(u64::from(BROKERS)) as i32;
     let partition = random.below(PARTITIONS.len() as u64) as usize;
     let mirror = random.below(3) as usize;
