@@ -291,6 +291,14 @@ impl EmbeddedCluster {
         })
     }
 
+    /// The broker that leads a partition, if one does.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn leader(&self, topic: &str, partition: i32) -> Result<Option<i32>, EmbeddedError> {
+        self.with_partition(topic, partition, |partition| partition.leader)
+    }
+
     /// Appends one batch as Produce would, and returns its base offset.
     ///
     /// # Errors

@@ -306,7 +306,7 @@ impl Request {
             ApiKey::OffsetForLeaderEpoch => {
                 self.at_once(shared, connection, injected, offset_for_leader_epoch::handle)
             }
-            ApiKey::WriteTxnMarkers => self.at_once(shared, connection, injected, write_txn_markers::handle),
+            ApiKey::WriteTxnMarkers => self.write_txn_markers(shared, connection, injected).await,
             ApiKey::DescribeConfigs => self.at_once(shared, connection, injected, configs::describe),
             ApiKey::IncrementalAlterConfigs => self.at_once(shared, connection, injected, configs::alter),
             ApiKey::DescribeAcls => self.at_once(shared, connection, injected, acls::describe),
@@ -381,6 +381,22 @@ impl Request {
             Some(response) => self.frame(self.version, &response),
             None => Reply::Nothing,
         }
+    }
+
+    async fn write_txn_markers(
+        self,
+        shared: &Shared,
+        connection: &Connection,
+        injected: Option<ResponseError>,
+    ) -> Reply {
+        let Some(request) = self.decode() else { return Reply::HangUp };
+        let (mut response, appended) = write_txn_markers::append_all(
+            &request,
+            &mut self.context(&mut shared.lock(), connection, injected),
+        );
+        shared.changed();
+        write_txn_markers::replicated(&mut response, appended, shared, connection.broker).await;
+        self.frame(self.version, &response)
     }
 
     async fn join_group(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, ParkReason, PartitionState, VerifyOptions};
+use kmirror_client::{BrokerId, Client, ClientConfig, KafkaError, TopicPartition, TxnMarker};
 use kmirror_codec::{Attributes, BatchBuilder, Compression, NewRecord, Stamp, Workspace};
 use kmirror_embedded::{
     Acl, ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, Profile, ResourceType,
@@ -29,6 +30,45 @@ async fn releases_of_every_age_are_copied_from_and_to() {
         assert_eq!(world.records("orders"), writer.committed, "{source:?} to {target:?}");
         assert_eq!(findings().await, [], "{source:?} to {target:?}");
     }
+}
+
+/// As a broker does it (`ReplicaManager.appendRecords`, all replicas): a marker that another leader may lose is none.
+#[tokio::test]
+async fn a_marker_is_acknowledged_once_it_is_replicated() {
+    let cluster = Arc::new(EmbeddedCluster::builder().brokers(2).start().await.unwrap());
+    cluster.create_topic("orders", 1, &[]).unwrap();
+    let config = ClientConfig::new("east", cluster.bootstrap_servers().split(','));
+    let client = Client::connect(config).await.unwrap();
+    let write = || {
+        let (client, broker) = (client.clone(), cluster.leader("orders", 0).unwrap().unwrap());
+        let partitions = vec![TopicPartition::new("orders", 0)];
+        let marker =
+            TxnMarker { producer_id: 1, producer_epoch: 0, commit: false, coordinator_epoch: 0, partitions };
+        tokio::spawn(async move {
+            let written = client.write_txn_markers(BrokerId(broker), &[marker]).await.unwrap();
+            written.into_iter().flatten().map(|(_, written)| written).collect::<Result<Vec<_>, _>>()
+        })
+    };
+    let appended = async |end| {
+        while cluster.log("orders", 0).unwrap().end < end {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    cluster.hold_replication("orders", 0, true).unwrap();
+    let kept = write();
+    appended(1).await;
+    cluster.hold_replication("orders", 0, false).unwrap();
+    kept.await.unwrap().unwrap();
+
+    cluster.hold_replication("orders", 0, true).unwrap();
+    let lost = write();
+    appended(2).await;
+    assert!(!lost.is_finished(), "acknowledged before it is replicated");
+    cluster.truncate("orders", 0, 1).unwrap();
+    let other = 3 - cluster.leader("orders", 0).unwrap().unwrap();
+    cluster.move_leader("orders", 0, other).unwrap();
+    let error = lost.await.unwrap().unwrap_err();
+    assert_eq!(error.kafka_error(), Some(KafkaError::NOT_LEADER_OR_FOLLOWER));
 }
 
 #[tokio::test]
