@@ -16,6 +16,8 @@ pub(crate) struct Schedule {
     /// How old records are when they are written.
     pub(crate) record_age: Duration,
     pub(crate) request_timeout: Duration,
+    /// Whether the engine need not bear a hole of the compacted topic that became too long.
+    pub(crate) excuses_compacted: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -67,6 +69,7 @@ pub(crate) enum What {
 
 /// Kinds of steps that the engine does not bear yet, and why. They are left out unless `KMIRROR_WITH` names them.
 pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
+    ("CompactedHoles", "a compacted log in which a hole became too long parks, or loses a record"),
     (
         "FetchError",
         "a fetcher spins after an error of a partition that passes, for as long as its next step takes",
@@ -108,6 +111,7 @@ impl Schedule {
             mirrors: 1 + random.below(2) as usize,
             record_age: Duration::from_secs(if random.one_in(4) { 2 * 86_400 } else { 0 }),
             request_timeout: Duration::from_millis(random.pick(&[1_000, 1_000, 1_000, 5_000, 30_000])),
+            excuses_compacted: !kinds.has("CompactedHoles"),
             steps: Vec::new(),
         };
         let focus = random.pick(&[Focus::Everything, Focus::Everything, Focus::Cleaners, Focus::Owners]);
@@ -264,7 +268,7 @@ fn fault(random: &mut Random, side: Side) -> What {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Schedule { seed, mirrors, record_age, request_timeout, steps } = self;
+        let Schedule { seed, mirrors, record_age, request_timeout, steps, .. } = self;
         writeln!(
             formatter,
             "seed {seed}: {mirrors} mirrors, records {record_age:?} old, requests time out after {request_timeout:?}"
