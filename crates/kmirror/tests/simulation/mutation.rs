@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kmirror::Mirror;
+use kmirror::{Difference, Mirror};
 use kmirror_embedded::{Codec, EmbeddedCluster, Isolation, NewBatch};
 
 use crate::logs::{COMPACTED, Content, Logs, PARTITIONS};
@@ -24,15 +24,14 @@ pub(crate) async fn check(
         records.into_iter().map(|record| (record.offset, record.into())).collect();
     let Some(dropped) = dropped(logs, partition, &records, random) else { return Ok(()) };
     rewrite(target, partition, &records, log.end);
-    if !is_equal(mirror).await? {
-        return Err(violation(
-            "verify finds differences",
-            format!("in {topic}-{number}, written anew as it was"),
-        ));
+    let differences = differences(mirror).await?;
+    if !differences.is_empty() {
+        let what = format!("in {topic}-{number}, written anew as it was: {differences:?}");
+        return Err(violation("verify finds differences", what));
     }
     records.remove(&dropped);
     rewrite(target, partition, &records, log.end);
-    if is_equal(mirror).await? {
+    if self::differences(mirror).await?.is_empty() {
         return Err(violation(
             "verify misses a lost record",
             format!("{topic}-{number}: {dropped} is a marker"),
@@ -79,7 +78,9 @@ fn rewrite(target: &EmbeddedCluster, partition: usize, records: &BTreeMap<i64, C
     }
 }
 
-async fn is_equal(mirror: &Mirror) -> Result<bool, Violation> {
+async fn differences(mirror: &Mirror) -> Result<Vec<Difference>, Violation> {
     let report = mirror.verify(&Default::default(), Default::default()).await;
-    report.map(|report| report.is_equal()).map_err(|error| violation("verify", error.to_string()))
+    let report = report.map_err(|error| violation("verify", error.to_string()))?;
+    assert_eq!(report.is_equal(), report.differences_count() == 0);
+    Ok(report.partitions.into_iter().flat_map(|partition| partition.differences).collect())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kmirror::{ParkReason, PartitionReport};
 use kmirror_client::simulated;
 use kmirror_embedded::{EmbeddedCluster, Fault};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::logs::{COMPACTED, Logs, PARTITIONS};
 use crate::mirrors::Mirrors;
@@ -300,6 +300,8 @@ impl World<'_> {
         }
         self.catch_up().await?;
         self.mirrors.shutdown().await;
+        // What mirrors have sent that are gone may still arrive.
+        sleep(LATEST).await;
         self.is_over = true;
         self.oracle.forget();
         self.check()?;
@@ -366,6 +368,8 @@ impl World<'_> {
     }
 }
 
+/// Nothing is longer on its way.
+const LATEST: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const COUNT_INTERVAL: Duration = Duration::from_millis(250);
 const REQUESTS_PER_SECOND_MAX: f64 = 5_000.0;
