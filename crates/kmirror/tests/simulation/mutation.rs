@@ -1,4 +1,4 @@
-//! A target that is not the source's copy: what is said to be equal must have been looked at.
+//! A target that is not the source's copy: what is said to be equal must have been looked at, by verification and by the oracle.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,17 @@ use kmirror::{Difference, Mirror};
 use kmirror_embedded::{Codec, EmbeddedCluster, Isolation, NewBatch};
 
 use crate::logs::{COMPACTED, Content, Logs, PARTITIONS};
-use crate::oracle::{Violation, violation};
+use crate::oracle::{Oracle, Violation, violation};
 use crate::random::Random;
+use crate::trace::Trace;
 
 /// Writes one partition of the target anew, once as it is and once without a record: it must verify as equal, and then not.
 pub(crate) async fn check(
     logs: &Logs,
-    target: &EmbeddedCluster,
+    (source, target): (&EmbeddedCluster, &EmbeddedCluster),
     mirror: &Mirror,
     random: &mut Random,
+    trace: &Trace,
 ) -> Result<(), Violation> {
     let partition = random.below(PARTITIONS.len() as u64) as usize;
     let (topic, number) = PARTITIONS[partition];
@@ -31,6 +33,12 @@ pub(crate) async fn check(
     }
     records.remove(&dropped);
     rewrite(target, partition, &records, log.end);
+    let is_last = records.last_key_value().is_none_or(|(last, _)| *last < dropped);
+    let found = Oracle::default().check(logs, source, target, trace);
+    assert!(
+        is_last || found.iter().any(|(of, _)| *of == partition),
+        "the oracle misses {dropped} of {topic}-{number}"
+    );
     if self::differences(mirror).await?.is_empty() {
         return Err(violation(
             "verify misses a lost record",

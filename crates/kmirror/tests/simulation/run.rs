@@ -60,7 +60,8 @@ pub(crate) fn seeds(kinds: &Kinds) {
 
 /// Cuts a schedule down to what it takes, and says it; all that happens in it as well, where that is wanted.
 fn fail(schedule: &Schedule, violation: &Violation, is_listed: bool) -> ! {
-    let mut shrunk = side_by_side(0..1, |_| shrunk(schedule, violation));
+    let run = |schedule: &Schedule| once_within(schedule, false, SHRINK_STUCK_AFTER).map(drop);
+    let mut shrunk = side_by_side(0..1, |_| shrunk(schedule, violation, run));
     let (short, violation) = shrunk.remove(0);
     if is_listed {
         eprintln!("{short}");
@@ -78,11 +79,7 @@ pub(crate) fn once(schedule: &Schedule, is_listed: bool) -> Result<Ended, Violat
 }
 
 /// The same. `stuck_after`: how much of the machine's time may pass while the world's stands still.
-pub(crate) fn once_within(
-    schedule: &Schedule,
-    is_listed: bool,
-    stuck_after: Duration,
-) -> Result<Ended, Violation> {
+fn once_within(schedule: &Schedule, is_listed: bool, stuck_after: Duration) -> Result<Ended, Violation> {
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let (looks, stuck) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
@@ -146,5 +143,7 @@ fn parallelism() -> usize {
 
 /// A world looks around every few milliseconds of its time, which take less of the machine's.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
+/// What is stuck for ever is so soon.
+const SHRINK_STUCK_AFTER: Duration = Duration::from_secs(2);
 /// Without optimisation futures are large.
 const STACK_BYTES: usize = 16 << 20;

@@ -97,7 +97,7 @@ impl Kinds {
         kinds
     }
 
-    fn has(&self, kind: &str) -> bool {
+    pub(crate) fn has(&self, kind: &str) -> bool {
         let is_left_out = LEFT_OUT.iter().any(|(left_out, _)| *left_out == kind);
         !is_left_out || self.0.iter().any(|named| named == kind || named == "all")
     }

@@ -325,7 +325,8 @@ impl World<'_> {
             return Err(violation("verify leaves something out", format!("{report:?}")));
         }
         if parked.is_empty() {
-            mutation::check(&self.logs, &self.target, &mirror, &mut self.random).await?;
+            let clusters = (&*self.source, &*self.target);
+            mutation::check(&self.logs, clusters, &mirror, &mut self.random, &self.trace).await?;
         }
         let is_exact = |lineage: &kmirror::PartitionLineage| {
             lineage.lineage.as_ref().is_none_or(|lineage| lineage.is_exact())
