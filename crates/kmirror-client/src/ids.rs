@@ -60,6 +60,11 @@ impl TopicId {
     pub fn is_none(self) -> bool {
         self.0.is_nil()
     }
+
+    /// Whether both are known, and are the ids of two topics.
+    pub fn is_other_than(self, other: TopicId) -> bool {
+        !self.is_none() && !other.is_none() && self != other
+    }
 }
 
 /// As Kafka's tools print it (`org.apache.kafka.common.Uuid`): 22 characters of URL-safe base64.

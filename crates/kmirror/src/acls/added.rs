@@ -55,7 +55,11 @@ impl Added {
             self.topic = opened.map_err(|error| StateError::Unreachable(error.to_string()))?;
         }
         let Some(topic) = &mut self.topic else { return Ok(&self.entries) };
-        for (key, value) in topic.read_keys().await? {
+        let reading = topic.read_keys().await?;
+        if reading.is_anew {
+            self.entries.clear();
+        }
+        for (key, value) in reading.changes {
             let Some(entry) = self.scope.entry_of(&key) else { continue };
             match value {
                 Some(_) => self.entries.insert(entry),
@@ -147,6 +151,9 @@ const VALUE: &[u8] = br#"{"version":1}"#;
 
 #[cfg(test)]
 mod tests {
+    use kmirror_client::ClientConfig;
+    use kmirror_embedded::EmbeddedCluster;
+
     use super::*;
 
     #[test]
@@ -170,5 +177,33 @@ mod tests {
             assert_eq!(scope.entry_of(damaged), None);
         }
         assert_eq!(crate::state::record::partition_of(&key), None, "no record of a partition");
+    }
+
+    /// Nothing is removed from the target's lists for what a topic said that is gone.
+    #[tokio::test]
+    async fn what_a_deleted_topic_said_is_forgotten() {
+        let cluster = EmbeddedCluster::builder().start().await.expect("starts");
+        let config = ClientConfig::new("west", [cluster.bootstrap_servers()]);
+        let client = Client::connect(config).await.expect("connects");
+        let flow = Flow::new("east", "west");
+        let entry = |host: &str| AclEntry {
+            resource_type: kmirror_client::AclResourceType::Topic,
+            pattern_type: kmirror_client::AclPatternType::Literal,
+            resource_name: "orders".to_owned(),
+            principal: "User:ann".to_owned(),
+            host: host.to_owned(),
+            operation: kmirror_client::AclOperation::Read,
+            permission: kmirror_client::AclPermission::Allow,
+        };
+        let mut added = Added::new(&flow, &client, &client);
+        added.put([entry("a")].iter()).await.expect("recorded");
+        assert_eq!(added.read().await, Ok(&BTreeSet::from([entry("a")])));
+        cluster.delete_topic(&flow.state_topic);
+        // A batch each, so that the new topic is longer.
+        let mut others = Added::new(&flow, &client, &client);
+        for host in ["b", "c", "d"] {
+            others.put([entry(host)].iter()).await.expect("recorded");
+        }
+        assert_eq!(added.read().await, Ok(&BTreeSet::from(["b", "c", "d"].map(entry))));
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::record::{PartitionRecord, RecordError};
-use super::topic::{Change, RECORDS_PER_BATCH_MAX, StateError, StateTopic, WriteError};
+use super::topic::{Change, RECORDS_PER_BATCH_MAX, Reading, StateError, StateTopic, WriteError};
 use crate::error::Error;
 
 /// What the state topic says of a partition.
@@ -177,12 +177,26 @@ impl Store {
     }
 
     async fn refresh(&mut self) -> Result<(), StateError> {
-        let changes = self.topic.read().await?;
-        if !changes.is_empty() {
-            debug!(topic = self.topic.name(), changes = changes.len(), "state read");
+        let reading = self.topic.read().await?;
+        if !reading.changes.is_empty() {
+            debug!(topic = self.topic.name(), changes = reading.changes.len(), "state read");
         }
-        changes.into_iter().for_each(|change| self.take_in(change));
+        self.take_in_all(reading);
         Ok(())
+    }
+
+    /// What the topic does not say any more is forgotten: a record is compared with the topic, not with memory.
+    fn take_in_all(&mut self, reading: Reading<Change>) {
+        if reading.is_anew {
+            warn!(
+                topic = self.topic.name(),
+                forgotten = self.records.len(),
+                found = reading.changes.len(),
+                "the state topic was created again, or records were deleted from it: only what it holds now is known"
+            );
+            self.records.clear();
+        }
+        reading.changes.into_iter().for_each(|change| self.take_in(change));
     }
 
     fn take_in(&mut self, (partition, value): Change) {
@@ -240,12 +254,12 @@ impl Store {
     /// Tries to write once. What stands in the topic then is known.
     async fn write(&mut self, puts: &[Put], attempt: u32) -> Result<(), StateError> {
         let records: Vec<_> = puts.iter().map(|put| (&put.partition, &*put.record)).collect();
-        let (error, changes) = match self.topic.write(&records).await {
-            Ok(changes) => (None, changes),
-            Err(WriteError::Refused(error, changes)) => (Some(error), changes),
+        let (error, reading) = match self.topic.write(&records).await {
+            Ok(reading) => (None, reading),
+            Err(WriteError::Refused(error, reading)) => (Some(error), reading),
             Err(WriteError::Unread(error)) => return Err(error),
         };
-        changes.into_iter().for_each(|change| self.take_in(change));
+        self.take_in_all(reading);
         match error {
             None if attempt < ATTEMPTS_MAX => Ok(()),
             None => Err(StateError::Changed),
@@ -285,5 +299,7 @@ const OPEN_RETRIES_MAX: u32 = 50;
 const OPEN_RETRIES_TOLD: u32 = 10;
 const OPEN_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
+#[cfg(test)]
+mod lost;
 #[cfg(test)]
 mod tests;

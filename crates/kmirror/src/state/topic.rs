@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kmirror_client::{
-    Client, ClientError, Deadline, Isolation, KafkaError, Moment, OffsetSpec, TopicPartition, Topics,
+    Client, ClientError, Deadline, Isolation, KafkaError, Moment, OffsetSpec, TopicId, TopicPartition, Topics,
 };
 use kmirror_codec::{
     Batch, BatchBuilder, Compression, Entry, Limits, NewRecord, Records, Stamp, Workspace, decompress, split,
@@ -24,12 +24,29 @@ use crate::topics::compacted;
 pub(crate) struct StateTopic {
     client: Client,
     partition: TopicPartition,
+    /// The topic that was read: one that was created again has another id. None before that, and where the cluster knows no ids.
+    topic_id: TopicId,
     /// The next offset to be read.
     position: i64,
     /// The sequence after the last batch that any instance has written, if there is one below `position`.
     next_sequence: Option<Sequence>,
     /// When the request was sent that said where the topic ends.
     read_at: Option<Moment>,
+}
+
+/// What a read of the topic has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reading<C> {
+    /// Whether only these changes count: the topic was created again, or lost what was not read yet, and what is known is forgotten.
+    pub(crate) is_anew: bool,
+    /// Oldest first.
+    pub(crate) changes: Vec<C>,
+}
+
+impl<C> Default for Reading<C> {
+    fn default() -> Reading<C> {
+        Reading { is_anew: false, changes: Vec::new() }
+    }
 }
 
 /// A partition's latest value: `None` where it was deleted.
@@ -52,6 +69,7 @@ impl StateTopic {
         Ok(partition.map(|partition| StateTopic {
             client: client.clone(),
             partition,
+            topic_id: TopicId::NONE,
             position: 0,
             next_sequence: None,
             read_at: None,
@@ -63,68 +81,104 @@ impl StateTopic {
     }
 
     /// What was written of partitions since the last time, oldest first.
-    pub(crate) async fn read(&mut self) -> Result<Vec<Change>, StateError> {
+    pub(crate) async fn read(&mut self) -> Result<Reading<Change>, StateError> {
+        let Reading { is_anew, changes } = self.read_keys().await?;
         let of_partition = |(key, value): KeyChange| Some((record::partition_of(&key)?, value));
-        Ok(self.read_keys().await?.into_iter().filter_map(of_partition).collect())
+        Ok(Reading { is_anew, changes: changes.into_iter().filter_map(of_partition).collect() })
     }
 
     /// What was written since the last time, oldest first. A batch that cannot be read is an error: nothing may be left out.
-    pub(crate) async fn read_keys(&mut self) -> Result<Vec<KeyChange>, StateError> {
+    pub(crate) async fn read_keys(&mut self) -> Result<Reading<KeyChange>, StateError> {
         let asked_at = Moment::now();
-        let end = ends::offset(&self.client, &self.partition, OffsetSpec::Latest, Isolation::ReadUncommitted)
-            .await
-            .map_err(|error| self.unreachable(&error))?;
-        let mut changes = Vec::new();
-        let (mut position, mut next_sequence) = (self.position, self.next_sequence);
-        if end < position {
-            // Deleted and created again: from the beginning.
-            (position, next_sequence) = (0, None);
+        let topic_id = self.refreshed_id().await?;
+        let end = self.offset(OffsetSpec::Latest).await?;
+        let mut read = Read { position: self.position, next_sequence: self.next_sequence, ..Read::default() };
+        // Where the cluster is too old for topic ids (before 2.8) only the end tells that it was created again.
+        if end < self.position || self.topic_id.is_other_than(topic_id) {
+            read = Read::anew_from(0);
         }
-        let (client, partition, isolation) = (&self.client, &self.partition, Isolation::ReadUncommitted);
-        let look = Look { client, partition, isolation, bytes_max: FETCH_BYTES_MAX, budget: None };
-        while position < end {
-            let before = position;
-            let fetched = match look.at(position).await.map_err(|error| self.unshown(&error))? {
-                Shown::Answer(fetched) => fetched,
-                Shown::Bare(bare_end) => {
-                    position = bare_end;
-                    continue;
-                }
-            };
-            match fetched.error {
-                Some(KafkaError::OFFSET_OUT_OF_RANGE) => {
-                    position = fetched.log_start_offset.max(0);
-                    continue;
-                }
-                Some(error) => return Err(StateError::Unreachable(format!("{}: {error}", self.name()))),
-                None => {}
-            }
-            let readable_end = fetched.readable_end(Isolation::ReadUncommitted);
-            for entry in split(fetched.records, position) {
-                let damaged = |error: kmirror_codec::BatchError| self.damaged(before, &error);
-                let Entry::Batch(batch) = entry.map_err(damaged)? else { continue };
-                let header = *batch.header();
-                position = header.next_offset();
-                if header.attributes.is_control() {
-                    continue;
-                }
-                changes.extend(changes_of(&batch).map_err(|error| self.damaged(before, &error))?);
-                if header.producer_id == STATE_PRODUCER_ID {
-                    // The cleaner lowers a batch's count but keeps its sequences, which span the offsets.
-                    let count = header.last_offset_delta.saturating_add(1);
-                    next_sequence = Some(Sequence::after(header.base_sequence, count));
-                }
-            }
-            if position == before {
-                return Err(StateError::Unreachable(format!(
-                    "{}: the leader shows offsets up to {readable_end}, and {end} was shown before",
-                    self.name()
-                )));
-            }
+        while read.position < end {
+            self.read_some(&mut read, end).await?;
+        }
+        if topic_id.is_other_than(self.known_id()) {
+            return Err(StateError::Unreachable(format!(
+                "{} was created again while it was read",
+                self.name()
+            )));
         }
         // Only now: what was read before an error is read again.
-        (self.position, self.next_sequence, self.read_at) = (position, next_sequence, Some(asked_at));
-        Ok(changes)
+        (self.position, self.next_sequence) = (read.position, read.next_sequence);
+        (self.topic_id, self.read_at) = (topic_id, Some(asked_at));
+        Ok(Reading { is_anew: read.is_anew, changes: read.changes })
+    }
+
+    /// Reads on, by one answer of the leader.
+    async fn read_some(&self, read: &mut Read, end: i64) -> Result<(), StateError> {
+        let before = read.position;
+        let look = Look {
+            client: &self.client,
+            partition: &self.partition,
+            isolation: Isolation::ReadUncommitted,
+            bytes_max: FETCH_BYTES_MAX,
+            budget: None,
+        };
+        let fetched = match look.at(before).await {
+            Ok(Shown::Answer(fetched)) => fetched,
+            Ok(Shown::Bare(bare_end)) => {
+                read.position = bare_end;
+                return Ok(());
+            }
+            Err(ShowError::Client(error)) if error.kafka_error() == Some(KafkaError::OFFSET_OUT_OF_RANGE) => {
+                return self.begin_at_log_start(read, &error).await;
+            }
+            Err(error) => return Err(self.unshown(&error)),
+        };
+        let readable_end = fetched.readable_end(Isolation::ReadUncommitted);
+        for entry in split(fetched.records, before) {
+            let damaged = |error: kmirror_codec::BatchError| self.damaged(before, &error);
+            let Entry::Batch(batch) = entry.map_err(damaged)? else { continue };
+            read.take_in(&batch).map_err(damaged)?;
+        }
+        if read.position == before {
+            return Err(StateError::Unreachable(format!(
+                "{}: the leader shows offsets up to {readable_end}, and {end} was shown before",
+                self.name()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Somebody deleted what was to be read next (DeleteRecords, or a retention that was set by mistake). What was recorded there may
+    /// have replaced what is known: only what the topic holds still counts, as for whoever reads it for the first time.
+    async fn begin_at_log_start(
+        &self,
+        read: &mut Read,
+        out_of_range: &ClientError,
+    ) -> Result<(), StateError> {
+        let log_start = self.offset(OffsetSpec::Earliest).await?;
+        if log_start <= read.position {
+            return Err(self.unreachable(out_of_range));
+        }
+        *read = Read::anew_from(log_start);
+        Ok(())
+    }
+
+    async fn offset(&self, spec: OffsetSpec) -> Result<i64, StateError> {
+        ends::offset(&self.client, &self.partition, spec, Isolation::ReadUncommitted)
+            .await
+            .map_err(|error| self.unreachable(&error))
+    }
+
+    /// The id of the topic that has the name now.
+    async fn refreshed_id(&self) -> Result<TopicId, StateError> {
+        let topics = Topics::Named(vec![Arc::clone(&self.partition.topic)]);
+        self.client.refresh_metadata(topics).await.map_err(|error| self.unreachable(&error))?;
+        Ok(self.known_id())
+    }
+
+    /// The same as requests carry it, be it that another task has learned of it.
+    fn known_id(&self) -> TopicId {
+        self.client.metadata().topic(self.name()).map_or(TopicId::NONE, |topic| topic.id)
     }
 
     /// Whether the topic was read so recently that it may be written to. A broker that has forgotten the producer of all instances, as
@@ -143,9 +197,9 @@ impl StateTopic {
     pub(crate) async fn write(
         &mut self,
         records: &[(&TopicPartition, &PartitionRecord)],
-    ) -> Result<Vec<Change>, WriteError> {
+    ) -> Result<Reading<Change>, WriteError> {
         let batch = self.built(records)?;
-        let next = self.next_sequence.unwrap_or_else(|| Sequence::of_first_append(self.position));
+        let Some(next) = self.next_sequence().await? else { return Ok(self.read().await?) };
         let identity =
             Stamp { producer_id: STATE_PRODUCER_ID, producer_epoch: 0, base_sequence: next.value() };
         let header = stamp(&batch, &identity);
@@ -153,18 +207,41 @@ impl StateTopic {
         let deadline = self.write_deadline();
         let appended =
             self.client.produce_once(&self.partition, header, batch.payload(), WRITE_TIMEOUT, deadline).await;
-        let changes = self.read().await?;
+        let reading = self.read().await?;
         match appended {
             Err(error) if error.kafka_error() != Some(KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER) => {
-                Err(WriteError::Refused(error, changes))
+                Err(WriteError::Refused(error, reading))
             }
-            _ => Ok(changes),
+            _ => Ok(reading),
         }
+    }
+
+    /// The sequence of the next batch behind what was read. `None`: more is to be read first, for the topic is another one, or has
+    /// become longer.
+    async fn next_sequence(&self) -> Result<Option<Sequence>, StateError> {
+        if self.topic_id.is_other_than(self.refreshed_id().await?) {
+            return Ok(None);
+        }
+        if self.next_sequence.is_some() || self.position == 0 {
+            return Ok(Some(self.next_sequence.unwrap_or_else(|| Sequence::of_first_append(self.position))));
+        }
+        // The log shows no batch of ours any more. A broker remembers the producer all the same: DeleteRecords leaves its state as it is
+        // (KAFKA-7190). Those before 2.8 cannot tell.
+        let described = self.client.describe_producers(std::slice::from_ref(&self.partition)).await;
+        let producers = described.into_iter().filter_map(|(_, producers)| producers.ok()).flatten();
+        let last = producers
+            .filter(|producer| producer.producer_id == STATE_PRODUCER_ID)
+            .find_map(|producer| producer.last_sequence);
+        // What another instance has written in between moved the sequence as well.
+        let is_unmoved = self.offset(OffsetSpec::Latest).await? == self.position;
+        let next =
+            last.map_or_else(|| Sequence::of_first_append(self.position), |last| Sequence::after(last, 1));
+        Ok(is_unmoved.then_some(next))
     }
 
     fn built(&self, records: &[(&TopicPartition, &PartitionRecord)]) -> Result<Batch, WriteError> {
         let timestamp = compacted::now_ms();
-        let not_built = |error| WriteError::Refused(self.not_built(&error), Vec::new());
+        let not_built = |error| WriteError::Refused(self.not_built(&error), Reading::default());
         let mut builder = BatchBuilder::new(0);
         for (offset, (partition, record)) in records.iter().enumerate() {
             let (key, value) = (record::key_of(partition), record.to_json());
@@ -220,11 +297,42 @@ impl StateTopic {
     }
 }
 
+/// How far a read has come.
+#[derive(Default)]
+struct Read {
+    is_anew: bool,
+    position: i64,
+    next_sequence: Option<Sequence>,
+    changes: Vec<KeyChange>,
+}
+
+impl Read {
+    /// From here on, and nothing of before counts.
+    fn anew_from(position: i64) -> Read {
+        Read { is_anew: true, position, ..Read::default() }
+    }
+
+    fn take_in(&mut self, batch: &Batch) -> Result<(), kmirror_codec::BatchError> {
+        let header = *batch.header();
+        self.position = header.next_offset();
+        if header.attributes.is_control() {
+            return Ok(());
+        }
+        self.changes.extend(changes_of(batch)?);
+        if header.producer_id == STATE_PRODUCER_ID {
+            // The cleaner lowers a batch's count but keeps its sequences, which span the offsets.
+            let count = header.last_offset_delta.saturating_add(1);
+            self.next_sequence = Some(Sequence::after(header.base_sequence, count));
+        }
+        Ok(())
+    }
+}
+
 /// Why a batch does not stand in the topic.
 #[derive(Debug)]
 pub(crate) enum WriteError {
     /// The broker refused it or did not answer; what was read after that.
-    Refused(ClientError, Vec<Change>),
+    Refused(ClientError, Reading<Change>),
     /// The topic could not be read after it, so it may stand there or not.
     Unread(StateError),
 }
@@ -247,7 +355,7 @@ pub(crate) enum StateError {
     Unreachable(String),
 }
 
-fn changes_of(batch: &kmirror_codec::Batch) -> Result<Vec<KeyChange>, kmirror_codec::BatchError> {
+fn changes_of(batch: &Batch) -> Result<Vec<KeyChange>, kmirror_codec::BatchError> {
     batch.verify_crc()?;
     let mut workspace = Workspace::new();
     let mut changes = Vec::new();

@@ -101,7 +101,7 @@ impl Situation {
             // The log says where an exact copy stands.
             Recorded::Nothing | Recorded::Unreadable(_) => self.judge_unrecorded(),
             // Of an earlier topic with this name.
-            Recorded::Record(record) if are_different(record.target_topic_id, self.target_topic_id) => {
+            Recorded::Record(record) if record.target_topic_id.is_other_than(self.target_topic_id) => {
                 self.judge_unrecorded()
             }
             Recorded::Record(record) => self.judge_recorded(*record),
@@ -188,7 +188,7 @@ impl Situation {
                 ),
             ));
         }
-        if are_different(record.source.topic_id, self.source.topic_id)
+        if record.source.topic_id.is_other_than(self.source.topic_id)
             || record.source.topic != self.source.topic
         {
             return self.judge_recreated(record);
@@ -314,11 +314,6 @@ pub(super) fn expired(
     }
     record.add_lost(lost);
     Ok(Some(lost))
-}
-
-/// Whether both ids are known and differ.
-fn are_different(first: TopicId, second: TopicId) -> bool {
-    !first.is_none() && !second.is_none() && first != second
 }
 
 fn seconds(seconds: i64) -> String {
