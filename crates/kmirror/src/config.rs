@@ -165,7 +165,7 @@ pub struct Policies {
 /// What happens with a group on the target when it was reset to an earlier offset on the source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnGroupReset {
-    /// It is reset there too, while kmirror runs and sees it.
+    /// It is reset there too, unless it was set back there as well.
     #[default]
     Follow,
     /// It never goes backwards there.

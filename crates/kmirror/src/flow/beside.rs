@@ -40,6 +40,11 @@ impl Rounds {
         self.pause = self.interval.min(pause);
     }
 
+    /// Whether there is none after the present one.
+    pub(crate) fn is_last(&self) -> bool {
+        self.has_ended
+    }
+
     /// Waits for the next round; false when there is none any more.
     pub(crate) async fn next(&mut self) -> bool {
         if self.has_ended {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::judge::{Arrived, Decision, GroupRules, Settled, Standing, judge};
+use super::recorded::{Recorded, SettledGroups};
 use crate::config::OnGroupReset;
 use crate::flow::beside::Rounds;
 use crate::flow::{FlowContext, FlowShared, Terms};
@@ -27,7 +28,9 @@ pub(crate) struct GroupFollower {
     on_reset: OnGroupReset,
     interval: Duration,
     /// By group and partition of the source: where it stood when both sides were last right.
-    settled: HashMap<String, HashMap<TopicPartition, Settled>>,
+    settled: SettledGroups,
+    /// The same as the state topic holds it, for the next start.
+    recorded: Recorded,
     /// What failed and was told: groups by their id, lists by the cluster's alias.
     failing: HashSet<String>,
     /// Where MirrorMaker's readers look, if they are to find something.
@@ -67,7 +70,8 @@ impl GroupFollower {
             own_group: flow.commit_group.clone(),
             on_reset: flow.policies.on_group_reset,
             interval: flow.groups_interval,
-            settled: HashMap::new(),
+            settled: SettledGroups::new(),
+            recorded: Recorded::new(flow, &context.source, &context.target),
             failing: HashSet::new(),
             active: HashSet::new(),
         }
@@ -77,7 +81,16 @@ impl GroupFollower {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut rounds = Rounds::new(self.interval, stop);
         while rounds.next().await {
+            // What is not known to be the flow's own work is not changed.
+            if let Err(error) = self.recorded.read_once().await {
+                self.tell_state(&error.to_string());
+                continue;
+            }
             self.follow().await;
+            match self.recorded.write(&self.settled, rounds.is_last()).await {
+                Ok(()) => drop(self.failing.remove(STATE)),
+                Err(error) => self.tell_state(&error.to_string()),
+            }
         }
     }
 
@@ -162,25 +175,30 @@ impl GroupFollower {
                 continue;
             }
             let (source, target) = (here.map(|here| here.offset), there.map(|there| there.offset));
-            let standing = Standing { source, target, settled: settled.get(partition).copied() };
-            match (judge(standing, &copied.arrived, rules), source) {
-                (Decision::Same, Some(source)) if source <= copied.arrived.position => {
-                    settled.insert(partition.clone(), Settled::at(source));
-                }
-                (Decision::Same, _) => {}
-                (Decision::Unknown, _) => {
+            let before = settled.get(partition).copied();
+            let before = before.or_else(|| self.recorded.of(group, partition, target));
+            let standing = Standing { source, target, settled: before };
+            match judge(standing, &copied.arrived, rules) {
+                Decision::Same => drop(before.map(|before| settled.insert(partition.clone(), before))),
+                Decision::Right(now) => drop(settled.insert(partition.clone(), now)),
+                Decision::Unknown => {
                     debug!(group, %partition, ?standing, "the group stands where the copy was another one's");
                 }
-                (Decision::Ahead(now), _) => {
+                Decision::Ahead(now) => {
                     debug!(group, %partition, ?standing, "the group is further on the target");
                     settled.insert(partition.clone(), now);
                 }
-                (Decision::Commit { target, is_all }, source) => commits.push(Commit {
-                    settles: source.filter(|_| is_all).map(|source| (partition.clone(), source)),
+                Decision::Found(now) => {
+                    info!(group, %partition, source = now.source, target = now.target,
+                        "somebody else has put the group there on the target: it stays until it moves on the source");
+                    settled.insert(partition.clone(), now);
+                }
+                Decision::Commit { target, source } => commits.push(Commit {
+                    settles: (partition.clone(), Settled::at(source, target)),
                     place: (copied.target.clone(), moved(target, here)),
                 }),
-                (Decision::Return { source }, _) => returns.push(Commit {
-                    settles: Some((partition.clone(), source)),
+                Decision::Return { source } => returns.push(Commit {
+                    settles: (partition.clone(), Settled::at(source, target.unwrap_or(-1))),
                     place: (partition.clone(), moved(source, there)),
                 }),
             }
@@ -233,9 +251,7 @@ impl GroupFollower {
         let settled = self.settled.entry(group.to_owned()).or_default();
         for (commit, (_, result)) in commits.into_iter().zip(results) {
             match result {
-                Ok(()) => {
-                    settled.extend(commit.settles.map(|(partition, source)| (partition, Settled::at(source))))
-                }
+                Ok(()) => settled.extend([commit.settles]),
                 Err(error) if has_members(&error) => {
                     if self.active.insert((end, group.to_owned())) {
                         info!(
@@ -253,6 +269,15 @@ impl GroupFollower {
         Ok(())
     }
 
+    fn tell_state(&mut self, error: &str) {
+        if self.failing.insert(STATE.to_owned()) {
+            warn!(
+                error,
+                "where groups were put on the target is not recorded, or cannot be read: it is tried again"
+            );
+        }
+    }
+
     /// Says a failure once for as long as it lasts.
     fn tell(&mut self, what: String, error: &ClientError, permission: &str) {
         if self.failing.contains(&what) {
@@ -268,6 +293,9 @@ impl GroupFollower {
     }
 }
 
+/// What the state topic is told by; no alias and no group is called so.
+const STATE: &str = "the state topic/";
+
 /// One of the two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum End {
@@ -275,9 +303,9 @@ enum End {
     Target,
 }
 
-/// What is to be committed, and which partition of the source is settled by that, at which offset.
+/// What is to be committed, and which partition of the source is settled by that.
 struct Commit {
-    settles: Option<(TopicPartition, i64)>,
+    settles: (TopicPartition, Settled),
     place: (TopicPartition, CommittedOffset),
 }
 

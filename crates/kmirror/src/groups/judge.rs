@@ -33,30 +33,36 @@ pub(crate) struct Standing {
     pub(crate) source: Option<i64>,
     /// On the target, in offsets of the target; the same.
     pub(crate) target: Option<i64>,
-    /// What was settled before, in the life of this process.
+    /// What was settled before, by this process or an earlier one.
     pub(crate) settled: Option<Settled>,
 }
 
 /// What was settled for a group in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settled {
-    /// Where it stood on the source.
+    /// Where it stood on the source, as far as that has arrived.
     pub(crate) source: i64,
+    /// Where it stood on the target: it was put or found there. Whoever sets it back from there means that.
+    pub(crate) target: i64,
     /// Where it was left on the target though it was reset on the source: it has not moved there by itself.
     pub(crate) kept: Option<i64>,
 }
 
 impl Settled {
-    pub(crate) fn at(source: i64) -> Settled {
-        Settled { source, kept: None }
+    pub(crate) fn at(source: i64, target: i64) -> Settled {
+        Settled { source, target, kept: None }
     }
 }
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It stands where it should.
+    /// It keeps its place.
     Same,
+    /// It stands where it should, as far as that has arrived.
+    Right(Settled),
+    /// It stands behind the source's, where this flow has not put it: it is left there until it moves on the source.
+    Found(Settled),
     /// It reads what was copied to the target before kmirror did that: where that is on the other side is not known, and it keeps the
     /// place that it was given then.
     Unknown,
@@ -66,8 +72,8 @@ pub(crate) enum Decision {
     Commit {
         /// The offset.
         target: i64,
-        /// Whether it is all that the group has read: else the rest has not arrived yet.
-        is_all: bool,
+        /// The same on the source: where the group stands, or before that, if the rest has not arrived yet.
+        source: i64,
     },
     /// This offset of the source is to be committed there: the group has read so far on the target.
     Return {
@@ -79,32 +85,47 @@ pub(crate) enum Decision {
 /// Judges one group in one partition. An offset that has not arrived yet is clamped to what has: a consumer that moves reads twice
 /// rather than not at all.
 pub(crate) fn judge(standing: Standing, arrived: &Arrived, rules: GroupRules) -> Decision {
-    let before = standing.settled.map(|settled| settled.source);
     let Some(source) = standing.source else { return judge_on_target_alone(standing, arrived, rules) };
     if !arrived.lineage.knows(source) {
         return Decision::Unknown;
     }
     let reached = source.min(arrived.position);
-    let is_all = reached == source;
     let target = arrived.lineage.target_of(reached);
-    let was_reset = before.is_some_and(|before| source < before);
-    match standing.target {
-        Some(there) if there == target => Decision::Same,
-        Some(there) if there > target && was_reset && rules.on_reset == OnGroupReset::Keep => {
-            Decision::Ahead(Settled { source, kept: Some(there) })
+    let commit = Decision::Commit { target, source: reached };
+    match (standing.target, standing.settled) {
+        (Some(there), _) if there == target => Decision::Right(Settled::at(reached, there)),
+        (Some(there), settled) if there > target => {
+            judge_ahead(source, there, settled, arrived, rules).unwrap_or(commit)
         }
-        Some(there) if there > target && !was_reset => {
-            let kept = standing.settled.and_then(|settled| settled.kept);
-            let has_moved = kept.is_none_or(|kept| there > kept);
-            match returning(there, arrived, rules).filter(|back| has_moved && *back > source) {
-                Some(source) => Decision::Return { source },
-                None => Decision::Ahead(Settled { source, kept }),
-            }
-        }
-        // Whoever set it back on the target alone, or deleted it there, meant that: the source's group has not moved since.
-        _ if before == Some(source) => Decision::Same,
-        _ => Decision::Commit { target, is_all },
+        // Somebody else has put it there, before this flow has ever looked.
+        (Some(there), None) => Decision::Found(Settled::at(source, there)),
+        // Whoever set it back on the target alone meant that.
+        (Some(there), Some(settled)) if there < settled.target => Decision::Same,
+        // Nor is it taken forward, or back where it was deleted, before it moves on the source.
+        (_, Some(settled)) if settled.source == source => Decision::Same,
+        _ => commit,
     }
+}
+
+/// A group that stands further on the target than on the source. `None`: it is to be reset there as well.
+fn judge_ahead(
+    source: i64,
+    there: i64,
+    settled: Option<Settled>,
+    arrived: &Arrived,
+    rules: GroupRules,
+) -> Option<Decision> {
+    let seen = settled.map_or(there, |settled| settled.target.max(there));
+    if settled.is_some_and(|settled| source < settled.source) {
+        let kept = Settled { source, target: seen, kept: Some(there) };
+        return (rules.on_reset == OnGroupReset::Keep).then_some(Decision::Ahead(kept));
+    }
+    let kept = settled.and_then(|settled| settled.kept);
+    let has_moved = kept.is_none_or(|kept| there > kept);
+    Some(match returning(there, arrived, rules).filter(|back| has_moved && *back > source) {
+        Some(source) => Decision::Return { source },
+        None => Decision::Ahead(Settled { source, target: seen, kept }),
+    })
 }
 
 /// A group that began on the target while its consumers were there. One that was on the source before was deleted there, and does not
@@ -149,29 +170,47 @@ mod tests {
         judge(Standing { source, target, settled }, &arrived, rules)
     }
 
-    fn at(source: i64) -> Option<Settled> {
-        Some(Settled::at(source))
+    /// The offsets of both sides are equal.
+    fn at(place: i64) -> Option<Settled> {
+        Some(Settled::at(place, place))
+    }
+
+    fn right(place: i64) -> Decision {
+        Decision::Right(Settled::at(place, place))
     }
 
     #[test]
     fn every_standing_has_its_decision() {
-        let commit = |target| Decision::Commit { target, is_all: true };
-        let ahead = |source| Decision::Ahead(Settled::at(source));
-        let kept = |source, kept| Decision::Ahead(Settled { source, kept: Some(kept) });
+        let commit = |place| Decision::Commit { target: place, source: place };
+        let ahead = |source, target| Decision::Ahead(Settled::at(source, target));
+        let kept = |source, kept| Decision::Ahead(Settled { source, target: kept, kept: Some(kept) });
         let table = [
             (40, None, None, Follow, commit(40)),
-            (40, Some(30), None, Follow, commit(40)),
-            (40, Some(40), None, Follow, Decision::Same),
-            // Consumers have moved to the target.
-            (40, Some(41), None, Follow, ahead(40)),
-            (41, Some(60), at(40), Follow, ahead(41)),
+            (40, Some(40), None, Follow, right(40)),
+            (40, Some(30), at(30), Follow, commit(40)),
+            // Who has put it there is not known: it is not moved before it moves on the source.
+            (40, Some(30), None, Follow, Decision::Found(Settled::at(40, 30))),
+            (40, Some(30), Some(Settled::at(40, 30)), Follow, Decision::Same),
+            (41, Some(30), Some(Settled::at(40, 30)), Follow, commit(41)),
+            // Consumers have moved to the target, or were there and went on.
+            (40, Some(41), None, Follow, ahead(40, 41)),
+            (41, Some(60), at(40), Follow, ahead(41, 60)),
+            (70, Some(60), Some(Settled::at(41, 60)), Follow, commit(70)),
+            // Somebody set it back there, before and after it had got on by itself.
+            (90, Some(10), at(90), Follow, Decision::Same),
+            (95, Some(10), at(90), Follow, Decision::Same),
+            (50, Some(55), Some(Settled::at(40, 60)), Follow, ahead(50, 60)),
+            (58, Some(55), Some(Settled::at(50, 60)), Follow, Decision::Same),
+            (95, Some(95), at(90), Follow, right(95)),
             // Somebody reset the group on the source.
             (10, Some(40), at(40), Follow, commit(10)),
             (10, Some(40), at(40), Keep, kept(10, 40)),
-            (10, Some(5), at(40), Keep, commit(10)),
+            (50, Some(40), Some(Settled { source: 10, target: 40, kept: Some(40) }), Keep, commit(50)),
+            (10, Some(5), at(40), Keep, Decision::Same),
             // Not all that it has read is there.
-            (120, None, None, Follow, Decision::Commit { target: 100, is_all: false }),
-            (120, Some(100), at(110), Follow, Decision::Same),
+            (120, None, None, Follow, commit(100)),
+            (120, Some(100), at(100), Follow, right(100)),
+            (120, Some(90), at(90), Follow, commit(100)),
             (100, None, None, Follow, commit(100)),
         ];
         for (source, target, settled, on_reset, decision) in table {
@@ -183,31 +222,33 @@ mod tests {
     #[test]
     fn a_group_that_moved_to_the_target_returns() {
         let back = |source| Decision::Return { source };
-        let ahead = |source| Decision::Ahead(Settled::at(source));
-        let kept = |source, kept| Settled { source, kept: Some(kept) };
+        let commit = |place| Decision::Commit { target: place, source: place };
+        let ahead = |source, target| Decision::Ahead(Settled::at(source, target));
+        let kept = |source, target| Settled { source, target, kept: Some(target) };
         let table = [
             // It read on there, and does so again after it was brought back.
             (Some(50), Some(100), at(50), Follow, back(100)),
             (Some(50), Some(100), None, Follow, back(100)),
-            (Some(100), Some(100), at(100), Follow, Decision::Same),
+            (Some(100), Some(100), at(100), Follow, right(100)),
             (Some(100), Some(110), at(100), Follow, back(110)),
             // It is on the source again, and reads on there.
-            (Some(110), Some(100), at(100), Follow, Decision::Same),
-            (Some(110), Some(90), at(90), Follow, Decision::Commit { target: 100, is_all: false }),
-            (Some(90), Some(80), at(80), Follow, Decision::Commit { target: 90, is_all: true }),
+            (Some(110), Some(100), at(100), Follow, right(100)),
+            (Some(110), Some(90), at(90), Follow, commit(100)),
+            (Some(90), Some(80), at(80), Follow, commit(90)),
             // Never beyond the source's end, never backwards.
             (Some(50), Some(130), at(50), Follow, back(120)),
-            (Some(120), Some(130), at(120), Follow, ahead(120)),
-            (Some(115), Some(110), at(115), Follow, ahead(115)),
+            (Some(120), Some(130), at(120), Follow, ahead(120, 130)),
+            (Some(115), Some(110), at(110), Follow, ahead(115, 110)),
             // It was reset on the source, which is no reason to take it forward again: neither now nor in the next round.
-            (Some(10), Some(100), at(100), Follow, Decision::Commit { target: 10, is_all: true }),
+            (Some(10), Some(100), at(100), Follow, commit(10)),
             (Some(10), Some(100), at(100), Keep, Decision::Ahead(kept(10, 100))),
             (Some(10), Some(100), Some(kept(10, 100)), Keep, Decision::Ahead(kept(10, 100))),
             (Some(10), Some(105), Some(kept(10, 100)), Keep, back(105)),
-            // It was reset on the target: nobody takes it forward again, until it moves on the source.
+            // It was reset on the target: nobody takes it forward again. Where it was deleted it is back once it moves on the source.
             (Some(100), Some(30), at(100), Follow, Decision::Same),
+            (Some(101), Some(30), at(100), Follow, Decision::Same),
             (Some(100), None, at(100), Follow, Decision::Same),
-            (Some(101), Some(30), at(100), Follow, Decision::Commit { target: 100, is_all: false }),
+            (Some(101), None, at(100), Follow, commit(100)),
             // It began on the target. One that was deleted on the source does not come back.
             (None, Some(30), None, Follow, back(30)),
             (None, Some(30), at(30), Follow, Decision::Same),
@@ -232,17 +273,17 @@ mod tests {
                         let (mut source, mut target, mut settled) = (source, target, before);
                         let settles = (0..4).any(|_| {
                             match judged(Some(source), Some(target), settled, rules(on_reset, may_return)) {
-                                Decision::Commit { target: there, is_all } => {
+                                Decision::Commit { target: there, source: reached } => {
                                     target = there;
-                                    settled = is_all.then(|| Settled::at(source)).or(settled);
+                                    settled = Some(Settled::at(reached, there));
                                     false
                                 }
                                 Decision::Return { source: back } => {
                                     assert!(back > source, "never backwards");
-                                    (source, settled) = (back, at(back));
+                                    (source, settled) = (back, Some(Settled::at(back, target)));
                                     false
                                 }
-                                Decision::Ahead(now) => {
+                                Decision::Ahead(now) | Decision::Right(now) | Decision::Found(now) => {
                                     let is_still = settled == Some(now);
                                     settled = Some(now);
                                     is_still
@@ -265,13 +306,17 @@ mod tests {
         let lineage = Lineage::beginning_at(50, 60).continuing();
         let arrived = Arrived { lineage, position: 90, source_end: 90 };
         let judged = |source, target| {
-            judge(Standing { source, target, settled: at(70) }, &arrived, rules(Follow, true))
+            judge(
+                Standing { source, target, settled: Some(Settled::at(70, 20)) },
+                &arrived,
+                rules(Follow, true),
+            )
         };
         assert_eq!(
             (judged(Some(49), None), judged(Some(49), Some(80))),
             (Decision::Unknown, Decision::Unknown)
         );
-        assert_eq!(judged(Some(50), Some(20)), Decision::Commit { target: 60, is_all: true });
+        assert_eq!(judged(Some(50), Some(20)), Decision::Commit { target: 60, source: 50 });
         let alone = |target| {
             let standing = Standing { target: Some(target), ..Standing::default() };
             judge(standing, &arrived, rules(Follow, true))

@@ -3,9 +3,11 @@
 
 mod follower;
 mod judge;
+mod recorded;
 mod report;
 
 pub(crate) use follower::{Copied, GroupFollower, is_of_consumers};
 pub(crate) use judge::{Arrived, Decision, GroupRules, Standing, judge};
+pub(crate) use recorded::Recorded;
 pub(crate) use report::of_flow;
 pub use report::{GroupPartition, GroupReport};

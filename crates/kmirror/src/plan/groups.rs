@@ -6,8 +6,9 @@ use std::time::Duration;
 use kmirror_client::{Client, ClientError, TopicPartition};
 
 use crate::config::Flow;
-use crate::groups::{Copied, Decision, GroupRules, Standing, is_of_consumers, judge};
+use crate::groups::{Copied, Decision, GroupRules, Recorded, Standing, is_of_consumers, judge};
 use crate::selection::{GroupMatcher, Selected};
+use crate::state::topic::StateError;
 
 /// An offset of a group that would be committed: on the target, or, where a flow goes the other way, on the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,15 @@ pub(super) struct Groups {
     pub(super) has_groups: bool,
 }
 
+/// Why nothing is planned.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotPlanned {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
 /// The groups of a cluster, and whether they have members, which alone may commit then.
 type Members = BTreeMap<String, bool>;
 
@@ -59,13 +69,15 @@ pub(super) async fn of_flow(
     source: &Client,
     target: &Client,
     copied: &HashMap<TopicPartition, Copied>,
-) -> Result<Groups, ClientError> {
+) -> Result<Groups, NotPlanned> {
     let mut plan = Groups::default();
     if selected.groups.is_empty() || copied.is_empty() {
         return Ok(plan);
     }
     let may_return = |group: &str| returning.iter().any(|groups| groups.matches(group));
     let (on_source, on_target) = (members(source).await?, members(target).await?);
+    let mut recorded = Recorded::new(flow, source, target);
+    recorded.read_once().await?;
     let moved = on_target.keys().filter(|group| may_return(group) && !on_source.contains_key(*group));
     for group in on_source.keys().chain(moved) {
         if flow.commit_group.as_ref() == Some(group) || !selected.groups.matches(group) {
@@ -80,7 +92,8 @@ pub(super) async fn of_flow(
             .filter_map(|(partition, copied)| {
                 let source = here.get(partition).map(|here| here.offset);
                 let target = there.get(&copied.target).map(|there| there.offset);
-                let standing = Standing { source, target, settled: None };
+                let settled = recorded.of(group, partition, target);
+                let standing = Standing { source, target, settled };
                 (source.is_some() || target.is_some())
                     .then(|| of_partition(flow, group, partition, standing, copied, rules))?
             })
@@ -116,12 +129,12 @@ fn of_partition(
     rules: GroupRules,
 ) -> Option<GroupPlan> {
     let (cluster, from, to, reason) = match judge(standing, &copied.arrived, rules) {
-        Decision::Commit { target, is_all } => {
+        Decision::Commit { target, source: reached } => {
             let mut reason = match standing.target {
                 None => "it stands nowhere on the target".to_owned(),
                 Some(_) => "it is behind on the target".to_owned(),
             };
-            if !is_all {
+            if standing.source != Some(reached) {
                 reason += &format!("; the source ends at {}", copied.arrived.position);
             }
             (&flow.target, standing.target, target, reason)
@@ -130,7 +143,9 @@ fn of_partition(
             let reason = "it reads the target, and would be followed on the source";
             (&flow.source, standing.source, source, reason.to_owned())
         }
-        Decision::Same | Decision::Unknown | Decision::Ahead(_) => return None,
+        Decision::Same | Decision::Right(_) | Decision::Found(_) | Decision::Unknown | Decision::Ahead(_) => {
+            return None;
+        }
     };
     Some(GroupPlan {
         flow: flow.name(),

@@ -3,6 +3,7 @@
 mod answers;
 mod brokers;
 mod cleaners;
+mod groups;
 mod runs;
 
 use std::sync::Arc;
