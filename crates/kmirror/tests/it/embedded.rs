@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, ParkReason, PartitionState, VerifyOptions};
-use kmirror_client::{BrokerId, Client, ClientConfig, KafkaError, TopicPartition, TxnMarker};
+use kmirror_client::{
+    BrokerId, Client, ClientConfig, Deadline, KafkaError, Moment, TopicPartition, TxnMarker,
+};
 use kmirror_codec::{Attributes, BatchBuilder, Compression, NewRecord, Stamp, Workspace};
 use kmirror_embedded::{
     Acl, ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, Profile, ResourceType,
@@ -45,7 +47,8 @@ async fn a_marker_is_acknowledged_once_it_is_replicated() {
         let marker =
             TxnMarker { producer_id: 1, producer_epoch: 0, commit: false, coordinator_epoch: 0, partitions };
         tokio::spawn(async move {
-            let written = client.write_txn_markers(BrokerId(broker), &[marker]).await.unwrap();
+            let whenever = Deadline::new(Moment::now(), Duration::MAX);
+            let written = client.write_txn_markers(BrokerId(broker), &[marker], whenever).await.unwrap();
             written.into_iter().flatten().map(|(_, written)| written).collect::<Result<Vec<_>, _>>()
         })
     };
