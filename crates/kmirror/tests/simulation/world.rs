@@ -373,6 +373,6 @@ impl World<'_> {
 const LATEST: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const COUNT_INTERVAL: Duration = Duration::from_millis(250);
-const REQUESTS_PER_SECOND_MAX: f64 = 5_000.0;
+const REQUESTS_PER_SECOND_MAX: f64 = 2_000.0;
 /// For what should take a second: a frozen mirror's requests may time out first, one after the other.
 const PATIENCE: Duration = Duration::from_secs(300);
