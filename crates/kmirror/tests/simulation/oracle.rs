@@ -232,15 +232,6 @@ fn survivors(source: &EmbeddedCluster) -> BTreeSet<i64> {
     records.into_iter().map(|record| record.offset).collect()
 }
 
-/// Whether a record of the compacted topic is behind its place.
-pub(crate) fn has_too_long_a_hole(logs: &Logs, target: &EmbeddedCluster) -> bool {
-    let (topic, number) = PARTITIONS[COMPACTED];
-    let records = target.log(topic, number).map(|log| log.records(Isolation::ReadUncommitted).unwrap());
-    let places = &logs.written(COMPACTED).places;
-    let is_behind = |offset: i64, content: Content| places.get(&content).is_some_and(|place| offset > *place);
-    records.is_ok_and(|records| records.into_iter().any(|record| is_behind(record.offset, record.into())))
-}
-
 pub(crate) fn violation(rule: &'static str, what: String) -> Violation {
     Violation { rule, what }
 }

@@ -15,7 +15,7 @@ use crate::logs::{COMPACTED, Logs, PARTITIONS};
 use crate::mirrors::Mirrors;
 use crate::mutation;
 use crate::net::Net;
-use crate::oracle::{self, Oracle, Violation, violation};
+use crate::oracle::{Oracle, Violation, violation};
 use crate::random::Random;
 use crate::schedule::{BROKERS, Schedule, Side, Step, What};
 use crate::trace::Trace;
@@ -274,12 +274,6 @@ impl World<'_> {
 
     /// Whether something that should never be so may be so this once.
     fn judge(&mut self, partition: usize, violation: Violation) -> Result<(), Violation> {
-        if partition == COMPACTED
-            && self.schedule.excuses_compacted
-            && oracle::has_too_long_a_hole(&self.logs, &self.target)
-        {
-            self.lost[partition] = Lost::IsParked;
-        }
         match self.lost[partition] {
             Lost::IsParked => Ok(()),
             // What was in flight when the log was cut may be appended anywhere. It is to be noticed, which the end shows.
