@@ -95,8 +95,12 @@ impl FlowsProgress {
                 0 => String::new(),
                 count => format!(" ({} tiny batches merged)", HumanCount(count)),
             };
+            let forgotten = match status.forgotten_offsets {
+                0 => String::new(),
+                count => format!(", {} offsets in which deletions may be forgotten", HumanCount(count)),
+            };
             eprintln!(
-                "{}: {} records, {}{merged}, {} offsets filled with markers, {} partitions{parked}, lag {}, {:.1} s",
+                "{}: {} records, {}{merged}, {} offsets filled with markers{forgotten}, {} partitions{parked}, lag {}, {:.1} s",
                 status.name,
                 HumanCount(status.records),
                 HumanBytes(status.bytes),

@@ -30,6 +30,8 @@ pub(crate) struct FlowRow {
     bytes: u64,
     merged_batches: u64,
     marker_offsets: u64,
+    #[serde(default)]
+    forgotten_offsets: u64,
     partitions: usize,
     parked: usize,
     lag: u64,
@@ -78,6 +80,7 @@ fn flow_row(flow: &FlowStatus) -> FlowRow {
         bytes: flow.bytes,
         merged_batches: flow.merged_batches,
         marker_offsets: flow.marker_offsets,
+        forgotten_offsets: flow.forgotten_offsets,
         partitions: flow.partitions.len(),
         parked: flow.parked().count(),
         lag: flow.lag(),

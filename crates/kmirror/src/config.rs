@@ -126,6 +126,18 @@ pub enum OnExpired {
     Skip,
 }
 
+/// What happens to a partition of a compacted topic whose copy was not whole for longer than the source keeps deletions
+/// (`delete.retention.ms`), where its cleaner has been, or may have been: keys that were deleted meanwhile may live on on the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnForgottenDeletions {
+    /// It is copied on, and the offsets in which deletions may have been are told and counted.
+    #[default]
+    Warn,
+    /// It parks, so that its target topic is deleted and copied anew: an exact copy cannot be mended in place. Where nobody has written
+    /// down when it was whole it is told all the same, and copied on.
+    Recopy,
+}
+
 /// What happens to a partition whose source topic was deleted and created again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnRecreated {
@@ -152,6 +164,8 @@ pub enum OnDiverged {
 pub struct Policies {
     /// Source records expired before they were copied.
     pub on_expired: OnExpired,
+    /// The source may have forgotten deletions that were not copied.
+    pub on_forgotten_deletions: OnForgottenDeletions,
     /// The source topic was deleted and created again.
     pub on_recreated: OnRecreated,
     /// Somebody else wrote to the target.

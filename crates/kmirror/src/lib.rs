@@ -63,8 +63,8 @@ mod work;
 pub use check::{ClusterCheck, Finding, FindingKind, FlowCheck, HolesBy, Severity};
 pub use config::{
     Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, OffsetSyncs, Offsets, OnDeleted,
-    OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor, Retention,
-    Start, TopicConfigs,
+    OnDiverged, OnExpired, OnForgottenDeletions, OnGroupReset, OnRecreated, Policies, Predecessor,
+    ReplicationFactor, Retention, Start, TopicConfigs,
 };
 pub use error::{ConfigError, Error};
 pub use groups::{GroupPartition, GroupReport};

@@ -14,6 +14,8 @@ pub enum ParkReason {
     SourceDeleted,
     /// The source no longer holds the next records: retention or DeleteRecords removed them before they were copied.
     RecordsExpired,
+    /// The source may have forgotten deletions that were not copied, and the policy says that the copy is to be made anew.
+    DeletionsForgotten,
     /// The target's log holds something that this flow did not write, or not what the source has.
     TargetDiverged,
     /// The target topic was deleted and created again: it has another topic id.

@@ -86,6 +86,8 @@ pub struct FlowStatus {
     pub marker_offsets: u64,
     /// Offsets that hold no record, by why: they became markers. Holes filled with repeats are not among them.
     pub gap_offsets: GapOffsets,
+    /// Source offsets in which deletions may have been that the source had forgotten before they could be copied.
+    pub forgotten_offsets: u64,
     /// Every partition, by topic and number.
     pub partitions: Vec<PartitionStatus>,
 }
@@ -142,6 +144,7 @@ pub(crate) struct FlowCounters {
     pub(crate) bytes: AtomicU64,
     pub(crate) marker_offsets: AtomicU64,
     pub(crate) merged_batches: AtomicU64,
+    pub(crate) forgotten_offsets: AtomicU64,
     control_offsets: AtomicU64,
     aborted_offsets: AtomicU64,
     cleaned_offsets: AtomicU64,
@@ -190,11 +193,21 @@ pub(crate) struct PartitionGauge {
     /// Whether the head of the target's log, or of another partition of a compacted topic, is still to be filled and cut off: until then
     /// readers find placeholders, whatever the log's end.
     has_open_head: AtomicBool,
+    /// When its copy began, if that was in the life of this process; below zero else.
+    begun_at_ms: AtomicI64,
 }
 
 impl PartitionGauge {
     pub(crate) fn set_open_head(&self, is_open: bool) {
         self.has_open_head.store(is_open, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_begun_at(&self, now_ms: i64) {
+        self.begun_at_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn begun_at_ms(&self) -> Option<i64> {
+        Some(self.begun_at_ms.load(Ordering::Relaxed)).filter(|at| *at >= 0)
     }
 
     pub(crate) fn has_open_head(&self) -> bool {
@@ -208,6 +221,7 @@ impl PartitionGauge {
             lineage: Mutex::new(None),
             state: Mutex::new(PartitionState::Starting),
             has_open_head: AtomicBool::new(false),
+            begun_at_ms: AtomicI64::new(-1),
         })
     }
 

@@ -16,8 +16,8 @@ use std::path::Path;
 
 use kmirror::{
     Acls, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, OffsetSyncs, Offsets, OnDeleted,
-    OnDiverged, OnExpired, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor, Retention,
-    Start,
+    OnDiverged, OnExpired, OnForgottenDeletions, OnGroupReset, OnRecreated, Policies, Predecessor,
+    ReplicationFactor, Retention, Start,
 };
 
 use self::place::Step;
@@ -329,6 +329,10 @@ fn policies(raw: &RawFlow) -> Policies {
     policies.on_expired = match raw.on_expired {
         raw::OnExpiredWord::Stop => OnExpired::Stop,
         raw::OnExpiredWord::Skip => OnExpired::Skip,
+    };
+    policies.on_forgotten_deletions = match raw.on_forgotten_deletions {
+        raw::OnForgottenDeletionsWord::Warn => OnForgottenDeletions::Warn,
+        raw::OnForgottenDeletionsWord::Recopy => OnForgottenDeletions::Recopy,
     };
     policies.on_recreated = match raw.on_recreated {
         raw::OnRecreatedWord::Stop => OnRecreated::Stop,

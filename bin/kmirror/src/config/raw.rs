@@ -66,6 +66,8 @@ pub(crate) struct RawFlow {
     #[serde(default)]
     pub(crate) on_expired: OnExpiredWord,
     #[serde(default)]
+    pub(crate) on_forgotten_deletions: OnForgottenDeletionsWord,
+    #[serde(default)]
     pub(crate) on_recreated: OnRecreatedWord,
     /// Has one value so far; it may be written all the same.
     #[serde(default)]
@@ -303,6 +305,14 @@ pub(crate) enum OnExpiredWord {
     #[default]
     Stop,
     Skip,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnForgottenDeletionsWord {
+    #[default]
+    Warn,
+    Recopy,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]

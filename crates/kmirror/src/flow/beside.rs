@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::FlowContext;
+use super::whole::WholeRecorder;
 use crate::acls::AclFollower;
 use crate::commit_group::CommitGroup;
 use crate::config::{Acls, Retention};
@@ -86,6 +87,7 @@ impl Beside {
             tasks.spawn(syncs.run(stop.clone()));
         }
         tasks.spawn(GroupFollower::new(context).run(stop.clone()));
+        tasks.spawn(WholeRecorder::new(context).run(stop.clone()));
         if context.flow.retention == Retention::Follow {
             let follower = LogStartFollower::new(
                 context.source.clone(),

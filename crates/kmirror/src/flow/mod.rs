@@ -8,11 +8,12 @@ mod pipe;
 mod standby;
 mod supervisor;
 mod table;
+pub(crate) mod whole;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
-use kmirror_client::Client;
+use kmirror_client::{Client, TopicPartition};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +67,7 @@ pub(crate) struct Published {
     pub(crate) target_topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) goal: Option<i64>,
+    pub(crate) source_is_compacted: bool,
     pub(crate) gauge: Arc<PartitionGauge>,
 }
 
@@ -110,6 +112,7 @@ impl FlowShared {
             merged_batches: self.counters.merged_batches.load(Ordering::Relaxed),
             marker_offsets: self.counters.marker_offsets.load(Ordering::Relaxed),
             gap_offsets: self.counters.gap_offsets(),
+            forgotten_offsets: self.counters.forgotten_offsets.load(Ordering::Relaxed),
             partitions: partitions.iter().map(Published::status).collect(),
         }
     }
@@ -127,6 +130,14 @@ impl FlowShared {
 }
 
 impl Published {
+    pub(crate) fn on_source(&self) -> TopicPartition {
+        TopicPartition::new(Arc::clone(&self.source_topic), self.partition)
+    }
+
+    pub(crate) fn on_target(&self) -> TopicPartition {
+        TopicPartition::new(Arc::clone(&self.target_topic), self.partition)
+    }
+
     fn status(&self) -> PartitionStatus {
         PartitionStatus {
             source_topic: self.source_topic.to_string(),

@@ -58,6 +58,8 @@ pub(crate) struct Entry {
     /// Take-overs in a row that led to no progress, and where the partition stood at the last.
     pub(crate) attempts: u32,
     pub(crate) attempted_at: i64,
+    /// The source offset up to which it was told that deletions may be forgotten.
+    pub(crate) forgotten_end: i64,
 }
 
 /// All partitions of a flow.

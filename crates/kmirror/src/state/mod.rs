@@ -5,3 +5,4 @@ pub(crate) mod lineages;
 pub(crate) mod record;
 pub(crate) mod store;
 pub(crate) mod topic;
+pub(crate) mod whole;

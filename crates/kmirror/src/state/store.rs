@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::record::{PartitionRecord, RecordError};
-use super::topic::{Change, RECORDS_PER_BATCH_MAX, Reading, StateError, StateTopic, WriteError};
+use super::topic::{Change, RECORDS_PER_BATCH_MAX, Reading, StateError, StateTopic, Subject, WriteError};
+use super::whole::Whole;
 use crate::error::Error;
 
 /// What the state topic says of a partition.
@@ -38,6 +39,11 @@ enum Request {
         partition: TopicPartition,
         fresh: bool,
         answer: oneshot::Sender<Result<Recorded, StateError>>,
+    },
+    /// When the partition was whole, as the topic says now.
+    Whole {
+        partition: TopicPartition,
+        answer: oneshot::Sender<Result<Option<Whole>, StateError>>,
     },
     Put(Put),
 }
@@ -72,7 +78,7 @@ impl StateStore {
                 None => Error::cluster(alias, error),
             })?
             .ok_or_else(|| failed("it does not exist".to_owned(), false))?;
-        let mut store = Store { topic, records: HashMap::new() };
+        let mut store = Store::new(topic);
         store
             .refresh_patiently()
             .await
@@ -90,6 +96,13 @@ impl StateStore {
     pub(crate) async fn get(&self, partition: &TopicPartition, fresh: bool) -> Result<Recorded, StateError> {
         let (answer, answered) = oneshot::channel();
         let _ = self.requests.send(Request::Get { partition: partition.clone(), fresh, answer });
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// When a partition was whole, as far as anybody has written it down by now.
+    pub(crate) async fn whole(&self, partition: &TopicPartition) -> Result<Option<Whole>, StateError> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.requests.send(Request::Whole { partition: partition.clone(), answer });
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
@@ -120,7 +133,7 @@ pub(crate) async fn read(target: &Client, name: &str) -> Result<HashMap<TopicPar
         .await
         .map_err(|error| failed(error.to_string(), error.is_authorization()))?;
     let Some(topic) = topic else { return Ok(HashMap::new()) };
-    let mut store = Store { topic, records: HashMap::new() };
+    let mut store = Store::new(topic);
     store
         .refresh()
         .await
@@ -131,25 +144,35 @@ pub(crate) async fn read(target: &Client, name: &str) -> Result<HashMap<TopicPar
 struct Store {
     topic: StateTopic,
     records: HashMap<TopicPartition, Recorded>,
+    wholes: HashMap<TopicPartition, Whole>,
 }
 
 impl Store {
+    fn new(topic: StateTopic) -> Store {
+        Store { topic, records: HashMap::new(), wholes: HashMap::new() }
+    }
+
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
         let mut requests = Vec::new();
         while inbox.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
             // Whoever asked before others wrote may as well see what they wrote.
-            let (mut puts, mut reads) = (Vec::new(), Vec::new());
+            let (mut puts, mut reads, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
             for request in requests.drain(..) {
                 match request {
                     Request::Get { partition, fresh, answer } => reads.push((partition, fresh, answer)),
+                    Request::Whole { partition, answer } => wholes.push((partition, answer)),
                     Request::Put(put) => puts.push(put),
                 }
             }
             while !puts.is_empty() {
                 puts = self.write_some(puts).await;
             }
-            let is_fresh =
-                if reads.iter().any(|(_, fresh, _)| *fresh) { self.refresh().await } else { Ok(()) };
+            let is_asked = !wholes.is_empty() || reads.iter().any(|(_, fresh, _)| *fresh);
+            let is_fresh = if is_asked { self.refresh().await } else { Ok(()) };
+            for (partition, answer) in wholes {
+                let known = self.wholes.get(&partition).copied();
+                let _ = answer.send(is_fresh.clone().map(|()| known));
+            }
             for (partition, fresh, answer) in reads {
                 let known = self.records.get(&partition).cloned().unwrap_or_default();
                 let _ = answer.send(if fresh { is_fresh.clone().map(|()| known) } else { Ok(known) });
@@ -195,11 +218,23 @@ impl Store {
                 "the state topic was created again, or records were deleted from it: only what it holds now is known"
             );
             self.records.clear();
+            self.wholes.clear();
         }
         reading.changes.into_iter().for_each(|change| self.take_in(change));
     }
 
-    fn take_in(&mut self, (partition, value): Change) {
+    fn take_in(&mut self, (subject, value): Change) {
+        let partition = match subject {
+            Subject::Record(partition) => partition,
+            Subject::Whole(partition) => {
+                match value.as_deref().and_then(Whole::from_json) {
+                    Some(whole) => self.wholes.insert(partition, whole),
+                    // What is not understood is not known.
+                    None => self.wholes.remove(&partition),
+                };
+                return;
+            }
+        };
         let recorded = match value.as_deref().map(PartitionRecord::from_json) {
             None => Recorded::Nothing,
             Some(Ok(record)) => Recorded::Record(Box::new(record)),

@@ -13,6 +13,7 @@ use kmirror_codec::{
 };
 
 use super::record::{self, PartitionRecord};
+use super::whole;
 use crate::append::sequence::Sequence;
 use crate::fetch::show::{Look, ShowError, Shown};
 use crate::identity::STATE_PRODUCER_ID;
@@ -49,8 +50,24 @@ impl<C> Default for Reading<C> {
     }
 }
 
-/// A partition's latest value: `None` where it was deleted.
-pub(crate) type Change = (TopicPartition, Option<Bytes>);
+/// A latest value: `None` where it was deleted.
+pub(crate) type Change = (Subject, Option<Bytes>);
+
+/// What a value says of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// What it is a copy of: a [`PartitionRecord`].
+    Record(TopicPartition),
+    /// When it was whole: a [`Whole`](super::whole::Whole).
+    Whole(TopicPartition),
+}
+
+impl Subject {
+    fn of(key: &[u8]) -> Option<Subject> {
+        let record = record::partition_of(key).map(Subject::Record);
+        record.or_else(|| whole::partition_of(key).map(Subject::Whole))
+    }
+}
 
 /// Any key's: not only partitions have records.
 pub(crate) type KeyChange = (Bytes, Option<Bytes>);
@@ -83,7 +100,7 @@ impl StateTopic {
     /// What was written of partitions since the last time, oldest first.
     pub(crate) async fn read(&mut self) -> Result<Reading<Change>, StateError> {
         let Reading { is_anew, changes } = self.read_keys().await?;
-        let of_partition = |(key, value): KeyChange| Some((record::partition_of(&key)?, value));
+        let of_partition = |(key, value): KeyChange| Some((Subject::of(&key)?, value));
         Ok(Reading { is_anew, changes: changes.into_iter().filter_map(of_partition).collect() })
     }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod ends;
+pub(crate) mod forgotten;
 mod head;
 mod history;
 pub(crate) mod judge;
@@ -20,6 +21,7 @@ use tracing::info;
 pub(crate) use self::compare::CompareRules;
 use self::compare::make_up;
 use self::ends::LogEnds;
+use self::forgotten::Forgotten;
 use self::judge::{Head, Resume, Situation, SourceBounds, Verdict};
 use self::read::{decoded, failure, source_range};
 use crate::append::sequence::Sequence;
@@ -72,8 +74,12 @@ pub(crate) struct TakenOver {
     pub(crate) record: PartitionRecord,
     /// The head that must be filled first; after that the partition is taken over again.
     pub(crate) head: Option<Head>,
+    /// Whether nothing of the source is on the target yet.
+    pub(crate) begins: bool,
     /// Source offsets that expired, to be filled with markers first.
     pub(crate) expired: Option<LostRange>,
+    /// Source offsets in which deletions may have been that nobody will read any more.
+    pub(crate) forgotten: Option<Forgotten>,
     /// The leader epoch of the last source batch before the position, if the source still holds it.
     pub(crate) last_fetched_epoch: Option<i32>,
     /// Where the source ends now, under the flow's isolation.
@@ -182,7 +188,16 @@ impl TakeOver {
             seen_at: bounds.target_seen_at,
         };
         let source_end = bounds.source.readable_end;
-        Ok(TakenOver { append, record, head, expired: None, last_fetched_epoch: None, source_end })
+        Ok(TakenOver {
+            append,
+            record,
+            head,
+            begins: true,
+            expired: None,
+            forgotten: None,
+            last_fetched_epoch: None,
+            source_end,
+        })
     }
 
     /// The target holds something, and nothing is recorded of it. If any of it were ours, the state would be lost.
@@ -268,8 +283,18 @@ impl TakeOver {
             seen_at: bounds.target_seen_at,
         };
         let source_end = bounds.source.readable_end;
+        let forgotten = self.forgotten(append.position, bounds).await?;
         append.seen_at = self.check_unmoved(bounds, position).await?;
-        Ok(TakenOver { append, record, head: None, expired, last_fetched_epoch, source_end })
+        Ok(TakenOver {
+            append,
+            record,
+            head: None,
+            begins: false,
+            expired,
+            forgotten,
+            last_fetched_epoch,
+            source_end,
+        })
     }
 
     /// Where holes came out longer than the source's, and the source has a hole of as many offsets at `position`, the copy goes

@@ -39,7 +39,8 @@ impl TakeOver {
         let expired =
             expired(&mut record, next, bounds.source.log_start, policy).map_err(TakeOverFailure::Park)?;
         let taken = self.begin_behind(record, bounds).await?;
-        Ok(TakenOver { expired, ..taken })
+        let forgotten = self.forgotten(next, bounds).await?;
+        Ok(TakenOver { expired, begins: false, forgotten, ..taken })
     }
 
     /// A transaction of the predecessor that was not ended may still be aborted, and then what it wrote is not there.

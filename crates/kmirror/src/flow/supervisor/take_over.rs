@@ -21,7 +21,9 @@ use crate::planner::Planner;
 use crate::queue::QueueGauge;
 use crate::state::record::SourceIdentity;
 use crate::status::PartitionState;
+use crate::takeover::forgotten::Forgotten;
 use crate::takeover::{TakeOver, TakenOver};
+use crate::topics::compacted::now_ms;
 
 impl Supervisor {
     /// Reads the target's tail in a task of its own, after a pause that grows while nothing comes of it.
@@ -84,6 +86,13 @@ impl Supervisor {
             Ok(taken) => {
                 let Some(entry) = self.table.current(key, generation) else { return };
                 entry.gauge.set_lineage(taken.record.lineage.clone());
+                if taken.begins {
+                    entry.gauge.set_begun_at(now_ms());
+                }
+                if let Some(forgotten) = &taken.forgotten {
+                    self.tell_forgotten(key, forgotten);
+                }
+                let Some(entry) = self.table.current(key, generation) else { return };
                 let topic = Arc::clone(&entry.target.topic);
                 let policy = taken.record.cleanup_policy_after_seeding.clone();
                 entry.record = Some(taken.record.clone());
@@ -132,6 +141,24 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Tells and counts offsets in which deletions may have been forgotten, once in the life of the process.
+    fn tell_forgotten(&mut self, key: PartitionKey, forgotten: &Forgotten) {
+        let Some(entry) = self.table.get(key) else { return };
+        let (first, end) = (forgotten.first.max(entry.forgotten_end), forgotten.end);
+        if first >= end {
+            return;
+        }
+        warn!(partition = %entry.source, target = %entry.target, first, end, why = forgotten.why,
+            "keys that were deleted on the source in these offsets may live on on the target: verify shows them; delete the target \
+             topic to have it copied anew");
+        entry.forgotten_end = end;
+        self.context
+            .shared
+            .counters
+            .forgotten_offsets
+            .fetch_add((end - first).unsigned_abs(), Ordering::Relaxed);
     }
 
     /// Looks at the log again after a while; a little sooner or later than another instance that does the same.

@@ -54,6 +54,7 @@ impl Supervisor {
             target_topic: Arc::clone(&topic.pair.target),
             partition: number,
             goal: topic.goals.get(&number).copied(),
+            source_is_compacted: topic.source_rules.is_compacted,
             gauge: Arc::clone(&gauge),
         });
         self.table.insert(Entry {
@@ -79,6 +80,7 @@ impl Supervisor {
             refusals: Refusals::default(),
             attempts: 0,
             attempted_at: -1,
+            forgotten_end: 0,
         })
     }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod brokers;
 mod cleaners;
+mod forgotten;
 mod groups;
 mod runs;
 
