@@ -9,7 +9,7 @@ use tracing::warn;
 use super::Supervisor;
 use crate::event::{FlowEvent, Generation, NotRecorded, PartitionKey};
 use crate::fetch::fetcher::FetcherEvent;
-use crate::state::record::{EpochStart, PartitionRecord};
+use crate::state::record::{EpochStart, PartitionRecord, RecordError};
 use crate::state::store::{Recorded, StateStore};
 use crate::state::topic::StateError;
 use crate::status::PartitionState;
@@ -85,8 +85,12 @@ async fn recorded(
             Ok(()) => return Ok(record),
             Err(StateError::Changed) => {
                 before = state.get(target, true).await.map_err(|error| error.to_string())?;
-                if let Recorded::Record(newest) = &before {
-                    record = (**newest).clone();
+                match &before {
+                    Recorded::Record(newest) => record = (**newest).clone(),
+                    // It knows more.
+                    Recorded::Unreadable(error @ RecordError::Newer(_)) => return Err(error.to_string()),
+                    // The topic was lost, or damaged: what is known is recorded again.
+                    Recorded::Unreadable(RecordError::Damaged(_)) | Recorded::Nothing => {}
                 }
             }
             Err(error) => return Err(error.to_string()),
@@ -102,7 +106,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use kmirror_client::{Client, ClientConfig, TopicId};
-    use kmirror_embedded::EmbeddedCluster;
+    use kmirror_embedded::{Codec, EmbeddedCluster};
 
     use super::*;
     use crate::lineage::Lineage;
@@ -144,5 +148,12 @@ mod tests {
             let there = theirs.get(&target, true).await.expect("read");
             assert_eq!(there, Recorded::Record(Box::new(record.clone())));
         }
+        let newer: (&[u8], &[u8]) = (b"partition/orders/0", br#"{"version":99}"#);
+        cluster.write("__state", 0, Codec::None, &[(Some(newer.0), Some(newer.1))]).expect("written");
+        assert!(matches!(ours.get(&target, true).await, Ok(Recorded::Unreadable(_))));
+        let epoch = EpochStart { epoch: 9, start_offset: 12 };
+        let refused = super::recorded(&ours, &target, record, &[epoch]).await;
+        assert!(refused.is_err_and(|cause| cause.contains("newer release")));
+        assert!(matches!(theirs.get(&target, true).await, Ok(Recorded::Unreadable(_))), "it stays");
     }
 }
