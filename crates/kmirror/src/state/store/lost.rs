@@ -8,6 +8,7 @@ use kmirror_embedded::{Codec, EmbeddedCluster};
 use super::*;
 use crate::lineage::Lineage;
 use crate::state::record::{PartitionRecord, SourceIdentity};
+use crate::state::whole::Whole;
 
 const TOPIC: &str = "__state";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -30,6 +31,22 @@ async fn a_topic_that_was_created_again_is_read_from_its_beginning() {
         }
         assert_eq!(east.get(&partition(0), true).await, Ok(Recorded::Nothing), "of {written_since}");
     }
+}
+
+#[tokio::test]
+async fn when_a_copy_was_whole_is_forgotten_with_its_topic() {
+    let cluster = EmbeddedCluster::builder().start().await.unwrap();
+    let east = store(&cluster).await;
+    let whole = Whole { target_topic_id: TopicId::NONE, position: 5, at_ms: 7 };
+    let (key, value) = (crate::state::whole::key_of(&partition(0)), whole.to_json());
+    cluster.write(TOPIC, 0, Codec::None, &[(Some(key.as_bytes()), Some(&value))]).unwrap();
+    assert_eq!(
+        (east.whole(&partition(0)).await, east.whole(&partition(1)).await),
+        (Ok(Some(whole)), Ok(None))
+    );
+    cluster.delete_topic(TOPIC);
+    let _west = store(&cluster).await;
+    assert_eq!(east.whole(&partition(0)).await, Ok(None));
 }
 
 /// What is written replaces what the topic says, not what was read of an earlier one.

@@ -1,5 +1,7 @@
 //! Several instances that write to one state topic on real Kafka.
 
+use std::sync::Arc;
+
 use kmirror_client::{ClientConfig, TopicId};
 use kmirror_testkit::{KafkaCluster, KafkaRelease, real_kafka};
 use tokio::task::JoinSet;
@@ -25,6 +27,39 @@ async fn not_overwritten(test: &str, release: KafkaRelease) {
     let kafka = KafkaCluster::builder(release).start().unwrap();
     a_record_replaces_what_its_writer_has_read(&kafka).await;
     every_one_of_many_changes_is_kept(&kafka).await;
+    what_is_left_of_a_topic_counts_and_is_written_on(&kafka).await;
+}
+
+/// Brokers refuse DeleteRecords on a compacted topic, so somebody set another policy by mistake.
+async fn what_is_left_of_a_topic_counts_and_is_written_on(kafka: &KafkaCluster) {
+    let (east, topic) = (store(kafka, "deleted").await, Arc::from("deleted"));
+    for number in 0..3 {
+        east.put(&partition(number), Recorded::Nothing, record(Lineage::beginning_at(0, 0))).await.unwrap();
+    }
+    let client = Client::connect(ClientConfig::new("west", [kafka.bootstrap_servers()])).await.unwrap();
+    crate::seed::set_cleanup_policy(&client, &topic, "delete").await.unwrap();
+    let state = TopicPartition::new("deleted", 0);
+    // Before a part of it, and then all of it.
+    for (below, left) in [(2, 1), (3, 0)] {
+        for (_, deleted) in client.delete_records(&[(state.clone(), below)]).await {
+            deleted.unwrap();
+        }
+        let west = store(kafka, "deleted").await;
+        let mut found = 0;
+        for number in 0..3 {
+            found += i32::from(west.get(&partition(number), true).await.unwrap() != Recorded::Nothing);
+        }
+        assert_eq!(found, left);
+    }
+    let west = store(kafka, "deleted").await;
+    let second = record(Lineage::beginning_at(5, 5));
+    west.put(&partition(0), Recorded::Nothing, second.clone()).await.unwrap();
+    // Whoever has read what is gone replaces nothing by it.
+    let first = Recorded::Record(Box::new(record(Lineage::beginning_at(0, 0))));
+    let late = east.put(&partition(0), first, record(Lineage::beginning_at(1, 1))).await;
+    assert_eq!(late, Err(StateError::Changed));
+    let third = store(kafka, "deleted").await.get(&partition(0), false).await.unwrap();
+    assert_eq!(third, Recorded::Record(Box::new(second)));
 }
 
 async fn a_record_replaces_what_its_writer_has_read(kafka: &KafkaCluster) {
