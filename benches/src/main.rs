@@ -16,6 +16,7 @@ mod holes;
 mod latency;
 mod load;
 mod measured;
+mod mutants;
 mod null;
 mod partitions;
 mod percentiles;
@@ -71,6 +72,8 @@ enum Measurement {
     /// Two such clusters, in a process of their own.
     #[command(hide = true)]
     Canned(null::brokers::Canned),
+    /// Which tests miss each rule of the protocol: it is switched off in a copy of the tree.
+    Mutants(mutants::MutantsArguments),
     /// All measurements one after the other, with standard parameters.
     Full(full::FullArguments),
     /// Writes the section of README.md that shows the results in benches/results.
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Measurement::Start(arguments) => start::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Null(arguments) => null::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Canned(arguments) => null::brokers::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Measurement::Mutants(arguments) => mutants::run(&arguments),
         Measurement::Full(arguments) => full::run(&arguments, &Arguments::command()),
         Measurement::Readme => readme::run().map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),

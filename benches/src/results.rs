@@ -65,6 +65,12 @@ impl<Row> Results<Row> {
 impl<Row: Serialize> Results<Row> {
     /// Writes everything to `out`.json, and to `out`.md this text with the environment before it, which is printed too.
     pub(crate) fn write(&self, out: &Path, text: &str) -> Result<(), Box<dyn Error>> {
+        println!("{}", self.save(out, text)?);
+        Ok(())
+    }
+
+    /// The same without printing it. The text as it was written.
+    pub(crate) fn save(&self, out: &Path, text: &str) -> Result<String, Box<dyn Error>> {
         if let Some(folder) = out.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -78,8 +84,7 @@ impl<Row: Serialize> Results<Row> {
         fs::write(out.with_extension("json"), document)?;
         let text = format!("{}\n\n{}\n", self.environment.sentence(), text.trim_end());
         fs::write(out.with_extension("md"), &text)?;
-        println!("{text}");
-        Ok(())
+        Ok(text)
     }
 }
 
