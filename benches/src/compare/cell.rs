@@ -1,6 +1,7 @@
 //! What is copied: one kind of records, in batches of one size, by one codec.
 
 use std::error::Error;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kmirror_codec::Compression;
 use kmirror_testkit::{ClusterPair, KafkaEndpoint, LogOffset, PartitionDigest, Workload, unique_topic};
@@ -97,12 +98,24 @@ impl Cell {
         partitions: u32,
         gigabytes: f64,
     ) -> Result<Preloaded, Box<dyn Error>> {
+        self.preload_aged(pair, partitions, gigabytes, Duration::ZERO)
+    }
+
+    /// The same with records of this age, but for the cells that a cleaner goes over.
+    pub(crate) fn preload_aged(
+        self,
+        pair: &ClusterPair,
+        partitions: u32,
+        gigabytes: f64,
+        record_age: Duration,
+    ) -> Result<Preloaded, Box<dyn Error>> {
         let topic = unique_topic("compared");
         let bytes = (gigabytes * 1e9 / self.divisor()) as u64;
         let mut preloaded = match self {
             Cell::Transactions => transactions(&pair.source, &topic, partitions, bytes)?,
             _ => {
-                let written = self.load(&topic, partitions).write(pair.source.bootstrap_servers(), bytes)?;
+                let load = Load { timestamp: milliseconds_ago(record_age), ..self.load(&topic, partitions) };
+                let written = load.write(pair.source.bootstrap_servers(), bytes)?;
                 Preloaded::of(&topic, partitions, &written)
             }
         };
@@ -147,7 +160,16 @@ impl Cell {
             configs.push(("segment.ms".to_owned(), "200000".to_owned()));
         }
         let values = Values::new(&workload, shape);
-        Load { topic: topic.to_owned(), partitions, configs, codec: self.compression(), batch_bytes, values }
+        let (topic, codec) = (topic.to_owned(), self.compression());
+        Load {
+            topic,
+            partitions,
+            configs,
+            codec,
+            batch_bytes,
+            values,
+            timestamp: milliseconds_ago(Duration::ZERO),
+        }
     }
 
     fn compression(self) -> Compression {
@@ -221,6 +243,12 @@ fn transactions(
         bytes_decoded: decoded.bytes * produced.records / SAMPLE_RECORDS,
     };
     Ok(Preloaded::of(topic, partitions, &written))
+}
+
+/// Milliseconds since 1970, so long ago.
+fn milliseconds_ago(age: Duration) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.saturating_sub(age).as_millis()).unwrap_or(i64::MAX)
 }
 
 const SAMPLE_RECORDS: u64 = 20_000;

@@ -28,6 +28,8 @@ pub(crate) struct Load {
     /// About how many bytes a batch has on the wire; it has at least one record.
     pub(crate) batch_bytes: usize,
     pub(crate) values: Values,
+    /// Of records for which the values say no other, in ms. Old ones are copied a batch at a time, for brokers forget who wrote them.
+    pub(crate) timestamp: i64,
 }
 
 /// What was written.
@@ -122,7 +124,7 @@ impl Load {
         let mut builder = BatchBuilder::new(0);
         for (offset, index) in (0..).zip(first..first + count) {
             let record = self.values.record(index);
-            let timestamp = record.timestamp.unwrap_or(TIMESTAMP);
+            let timestamp = record.timestamp.unwrap_or(self.timestamp);
             let (key, value) = (record.key.as_deref(), record.value.as_deref());
             builder.push(&NewRecord { offset, timestamp, key, value, headers: &[] })?;
         }
@@ -288,8 +290,6 @@ const ROUNDS_AHEAD: usize = 4;
 const REQUESTS_IN_FLIGHT: usize = 16;
 const LEADER_PATIENCE: Duration = Duration::from_secs(30);
 const NO_PRODUCER: Stamp = Stamp { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
-/// Of records whose workload names none: what is written depends on no clock.
-const TIMESTAMP: i64 = 1_767_225_600_000;
 
 #[cfg(test)]
 mod tests {
@@ -300,7 +300,8 @@ mod tests {
     fn load(batch_bytes: usize, codec: Compression) -> Load {
         let workload = Workload::new("t").keys(100).value_bytes(100, 100);
         let values = Values::new(&workload, Shape::Csv);
-        Load { topic: "t".to_owned(), partitions: 3, configs: Vec::new(), codec, batch_bytes, values }
+        let topic = "t".to_owned();
+        Load { topic, partitions: 3, configs: Vec::new(), codec, batch_bytes, values, timestamp: 1_000 }
     }
 
     #[test]

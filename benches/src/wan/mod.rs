@@ -44,6 +44,10 @@ pub(crate) struct WanArguments {
     /// Partitions of each topic.
     #[arg(long, default_value_t = 8)]
     partitions: u32,
+    /// How old the records are. Brokers forget who wrote those that are older than `producer.id.expiration.ms`, so they go a batch at a
+    /// time.
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    record_age: Duration,
     /// How often each contender copies each topic.
     #[arg(long, default_value_t = 1)]
     rounds: u32,
@@ -125,7 +129,8 @@ pub(crate) fn run(arguments: &WanArguments) -> Result<(), Box<dyn Error>> {
     for rtt_ms in &arguments.rtt_ms {
         for cell in &arguments.cells {
             let gigabytes = arguments.megabytes / 1e3 * 100.0 / (*rtt_ms).max(1) as f64;
-            let preloaded = cell.preload(&ends.pair, arguments.partitions, gigabytes)?;
+            let (pair, partitions) = (&ends.pair, arguments.partitions);
+            let preloaded = cell.preload_aged(pair, partitions, gigabytes, arguments.record_age)?;
             for round in 0..arguments.rounds {
                 for near in &arguments.places {
                     for contender in &contenders {
