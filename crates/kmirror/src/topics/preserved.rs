@@ -210,6 +210,25 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_a_copy_as_well_is_left_alone_and_nothing_else() {
+        let table = [
+            ("max.message.bytes", "1000", "1000", true),
+            ("max.message.bytes", "1000", "2000", true),
+            ("max.message.bytes", "1000", "999", false),
+            ("cleanup.policy", "compact,delete", "delete, compact", true),
+            ("cleanup.policy", "delete", "compact", false),
+            ("cleanup.policy", "delete", "compact,delete", false),
+            ("message.timestamp.type", "CreateTime", "CreateTime", true),
+            ("message.timestamp.type", "CreateTime", "LogAppendTime", false),
+            ("retention.ms", "1000", "999", false),
+            ("retention.bytes", "-1", "1000", false),
+        ];
+        for (key, wanted, effective, kept) in table {
+            assert_eq!(is_kept(key, wanted, effective), kept, "{key}: {wanted}, {effective}");
+        }
+    }
+
+    #[test]
     fn a_topic_gets_what_its_broker_says_under_other_names() {
         let broker = entries(&[
             ("log.cleanup.policy", "compact"),
