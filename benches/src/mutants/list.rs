@@ -47,6 +47,12 @@ impl List {
 }
 
 impl Mutant {
+    /// Whether what was found of the other one holds for this one: only words may differ.
+    pub(super) fn does(&self, other: &Mutant) -> bool {
+        let (rule, survives) = (self.rule.clone(), self.survives.clone());
+        *self == Mutant { rule, survives, ..other.clone() }
+    }
+
     /// The file without the rule.
     pub(super) fn applied(&self, text: &str) -> Result<String, String> {
         match text.matches(&self.from).count() {

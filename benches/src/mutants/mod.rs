@@ -61,7 +61,13 @@ pub(crate) fn run(arguments: &MutantsArguments) -> Result<ExitCode, Box<dyn Erro
     let mut results = Results::new(None, arguments)?;
     if !arguments.anew {
         results.rows = Results::<Row>::read(&arguments.out)?.map_or_else(Vec::new, |earlier| earlier.rows);
-        results.rows.retain(|row| list.mutants.contains(&row.mutant));
+        results.rows.retain_mut(|row| match list.mutants.iter().find(|mutant| mutant.does(&row.mutant)) {
+            Some(mutant) => {
+                row.mutant = mutant.clone();
+                true
+            }
+            None => false,
+        });
     }
     let mut copy = Copy::of(Path::new("."), Path::new(FOLDER))?;
     let mut judge = Judge { seeds: arguments.seeds, sound: Vec::new() };
