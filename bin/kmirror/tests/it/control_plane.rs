@@ -43,6 +43,10 @@ fn one_run_makes_of_forty_topics_what_the_plan_said() {
     for (topic, (partitions, configs)) in &on_source.topics {
         let mut expected = configs.clone();
         expected.retain(|key, _| !NOT_COPIED.contains(&key.as_str()));
+        if before.topics.contains_key(topic) {
+            // The target had another retention set there, so what applies on the source is set there in its place.
+            expected.entry("retention.ms".to_owned()).or_insert_with(|| "-1".to_owned());
+        }
         let (found_partitions, mut found) = after.topics[topic].clone();
         found.retain(|key, _| !NOT_COPIED.contains(&key.as_str()));
         assert_eq!((found_partitions, found), (*partitions, expected), "{topic}");
@@ -160,8 +164,14 @@ fn configs(index: usize) -> Vec<(&'static str, &'static str)> {
     }
 }
 
-const NOT_COPIED: [&str; 3] =
-    ["min.insync.replicas", "message.timestamp.type", "message.timestamp.before.max.ms"];
+/// Copies have their own values of these. From 4.0 on brokers refuse times that lie an hour ahead, so the last is set on every copy
+/// (KIP-1030).
+const NOT_COPIED: [&str; 4] = [
+    "min.insync.replicas",
+    "message.timestamp.type",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms",
+];
 
 /// What Java's admin client sees of a cluster.
 #[derive(Debug, Default, PartialEq)]
