@@ -96,6 +96,10 @@ fn what_connectors_of_strimzi_have_filled_goes_on_where_they_were_killed() {
     let copied =
         || pair.target.records(&remote, Isolation::ReadUncommitted).map_or(0, |records| records.len());
     await_that("it copies", || copied() > 4_000);
+    let positions = format!("{}-offsets", connect.name);
+    let has_left =
+        || pair.target.records(&positions, Isolation::ReadUncommitted).is_ok_and(|left| !left.is_empty());
+    await_that("it has said where it stands", has_left);
     let resource = format!(
         "apiVersion: kafka.strimzi.io/v1\nkind: KafkaMirrorMaker2\nspec:\n  target:\n    alias: west\n    bootstrapServers: {}\n    \
          groupId: {name}\n    configStorageTopic: {name}-configs\n    offsetStorageTopic: {name}-offsets\n    statusStorageTopic: {name}-status\n  \
@@ -108,7 +112,7 @@ fn what_connectors_of_strimzi_have_filled_goes_on_where_they_were_killed() {
     drop(connect.worker);
     let kmirror = Kmirror::with_file("yaml", &resource);
     let mut mirror = kmirror.start();
-    mirror.says(&["MirrorMaker 2's positions", &format!("{}-offsets", connect.name)]);
+    mirror.says(&["MirrorMaker 2's positions", &positions]);
     mirror.says(&["going on behind what was copied before", &remote]);
     load.stop().unwrap();
     assert_eq!(mirror.end("TERM"), Some(143));
