@@ -314,16 +314,16 @@ fn neighbouring_gaps_are_filled_as_one_until_filling_begins() {
 
 #[test]
 fn a_hole_of_at_least_the_surplus_is_left_to_a_take_over() {
+    let start = AppendStart {
+        position: 9,
+        delta: 2,
+        surplus: 2,
+        next_sequence: None,
+        token: 4,
+        seen_at: Now::of_test().moment,
+    };
     for (length, expected) in [(1, false), (2, true), (5, true)] {
         for is_fenced in [false, true] {
-            let start = AppendStart {
-                position: 9,
-                delta: 2,
-                surplus: 2,
-                next_sequence: None,
-                token: 4,
-                seen_at: Now::of_test().moment,
-            };
             let mut script = Script::starting(start);
             if is_fenced {
                 script.push_gap(9, 10);
@@ -340,14 +340,6 @@ fn a_hole_of_at_least_the_surplus_is_left_to_a_take_over() {
         }
     }
     // The take-over that led here has looked at this one.
-    let start = AppendStart {
-        position: 9,
-        delta: 2,
-        surplus: 2,
-        next_sequence: None,
-        token: 4,
-        seen_at: Now::of_test().moment,
-    };
     let mut script = Script::starting(start);
     script.push_gap(9, 19);
     assert_eq!(script.control(), Some(Control::ReadEnd));

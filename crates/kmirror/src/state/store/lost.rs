@@ -7,7 +7,7 @@ use kmirror_embedded::{Codec, EmbeddedCluster};
 
 use super::*;
 use crate::lineage::Lineage;
-use crate::state::record::{PartitionRecord, SourceIdentity};
+use crate::state::record::PartitionRecord;
 use crate::state::whole::Whole;
 
 const TOPIC: &str = "__state";
@@ -152,17 +152,5 @@ fn recorded(number: i32) -> Recorded {
 
 /// A record like no other one's.
 fn record(number: i32) -> PartitionRecord {
-    PartitionRecord {
-        source: SourceIdentity {
-            cluster_id: "east-id".to_owned(),
-            topic: "orders".to_owned(),
-            topic_id: TopicId::NONE,
-        },
-        target_topic_id: TopicId::NONE,
-        lineage: Lineage::beginning_at(0, number.into()),
-        leader_epochs: Vec::new(),
-        lost: Vec::new(),
-        earlier: Vec::new(),
-        cleanup_policy_after_seeding: None,
-    }
+    tests::record(Lineage::beginning_at(0, number.into()))
 }

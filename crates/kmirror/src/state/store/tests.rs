@@ -140,7 +140,7 @@ fn longer(lineage: &Lineage) -> Lineage {
     longer
 }
 
-fn record(lineage: Lineage) -> PartitionRecord {
+pub(super) fn record(lineage: Lineage) -> PartitionRecord {
     PartitionRecord {
         source: SourceIdentity {
             cluster_id: "east-id".to_owned(),
