@@ -408,9 +408,14 @@ fn unique_folder() -> Result<PathBuf, TestkitError> {
     Ok(folder)
 }
 
-/// A port that nobody listens on, below the range from which the system takes ports for outgoing connections: a node
-/// that is restarted must find its port free.
-fn free_port() -> Result<u16, TestkitError> {
+/// A port of this machine that nobody listens on. It is below the range from which the system takes ports for outgoing
+/// connections and for whoever binds port 0, so it stays free until it is used, and a node that is restarted finds it
+/// free again.
+///
+/// # Errors
+///
+/// [`TestkitError::NoFreePort`] where all 10,000 are taken.
+pub fn free_port() -> Result<u16, TestkitError> {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     let start = std::process::id().wrapping_mul(61);
     for _ in 0..PORTS.len() {

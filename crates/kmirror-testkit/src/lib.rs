@@ -40,7 +40,7 @@ mod watchdog;
 mod workload;
 
 pub use admin::{GroupProtocol, LogOffset, PartitionReplicas};
-pub use cluster::{KafkaCluster, KafkaClusterBuilder, KafkaNode};
+pub use cluster::{KafkaCluster, KafkaClusterBuilder, KafkaNode, free_port};
 pub use compaction::CompactedTopic;
 pub use content::{WorkloadContent, WorkloadRecord};
 pub use endpoint::KafkaEndpoint;

@@ -1,10 +1,10 @@
 //! Taking over from MirrorMaker 2's connectors in a cluster of Kafka Connect, as Strimzi runs them, with Strimzi's resource.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 
-use kmirror_testkit::{ClusterPair, Isolation, RunningTool, Workload, real_kafka, unique_topic};
+use kmirror_testkit::{ClusterPair, Isolation, RunningTool, Workload, free_port, real_kafka, unique_topic};
 use serde_json::{Value, json};
 
 use crate::kmirror::{Kmirror, await_that};
@@ -21,8 +21,7 @@ struct Connect {
 impl Connect {
     fn start(pair: &ClusterPair) -> Connect {
         let name = unique_topic("mirrormaker2-cluster");
-        // Taken for a moment, to learn one that is free.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = format!("127.0.0.1:{}", free_port().unwrap());
         // Strimzi sets all three; with others records would not be the source's.
         let converter = "org.apache.kafka.connect.converters.ByteArrayConverter";
         let mut file = format!(

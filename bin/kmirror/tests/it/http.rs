@@ -1,10 +1,10 @@
 //! The local address of a running mirror, and what `status` reads there.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use kmirror_testkit::{KafkaEndpoint, Workload, real_kafka, unique_topic};
+use kmirror_testkit::{KafkaEndpoint, Workload, free_port, real_kafka, unique_topic};
 use serde_json::Value;
 
 use crate::kmirror::{Kmirror, await_that};
@@ -236,5 +236,5 @@ fn ask(address: &str, method: &str, path: &str, headers: &str) -> String {
 }
 
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port().unwrap())
 }
