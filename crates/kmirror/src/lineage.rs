@@ -112,6 +112,17 @@ impl Lineage {
         Ok(())
     }
 
+    /// Begins a run where records were found. Runs that begin there or behind, on either side, are forgotten: nothing was found where
+    /// they put it.
+    ///
+    /// # Errors
+    /// Where the run begins before the first one.
+    pub fn displace(&mut self, run: Run) -> Result<(), LineageError> {
+        check_positive(run)?;
+        self.later.retain(|later| later.source <= run.source && later.target < run.target);
+        self.begin(run)
+    }
+
     /// Forgets runs that begin behind this target offset: the target lost what they were recorded for.
     pub fn truncate(&mut self, target_end: i64) {
         self.later.retain(|run| run.target <= target_end);
@@ -234,6 +245,20 @@ mod tests {
         assert_eq!(lineage, runs(&[(0, 0)]), "made up for before anything was copied");
         begin(&mut lineage, 20, 20);
         assert_eq!(lineage.runs().count(), 1, "the same distance is no new run");
+    }
+
+    #[test]
+    fn a_run_that_was_found_replaces_those_that_held_nothing() {
+        let displaced = |source, target| {
+            let mut lineage = runs(&[(0, 0), (12, 14), (18, 21)]);
+            lineage.displace(Run { source, target }).map(|()| lineage)
+        };
+        assert_eq!(displaced(30, 35), Ok(runs(&[(0, 0), (12, 14), (18, 21), (30, 35)])));
+        assert_eq!(displaced(17, 21), Ok(runs(&[(0, 0), (12, 14), (17, 21)])), "where the last one begins");
+        assert_eq!(displaced(17, 25), Ok(runs(&[(0, 0), (12, 14), (17, 25)])), "behind it on the target");
+        assert_eq!(displaced(16, 20), Ok(runs(&[(0, 0), (12, 14), (16, 20)])));
+        assert_eq!(displaced(5, 30), Ok(runs(&[(0, 0), (5, 30)])));
+        assert!(displaced(-1, 30).is_err());
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(crate) struct AppendState {
     next_sequence: Option<Sequence>,
     /// How many batches may be in flight.
     window: usize,
+    /// How many may be once one was acknowledged.
+    window_max: usize,
     /// The largest batch that is made of several that wait; none is where it is 0.
     merged_bytes_max: usize,
     /// Pays for what is merged here, for it holds nothing of what it was made from.
@@ -247,6 +249,7 @@ impl AppendState {
             began_at: start.position,
             next_sequence: start.next_sequence,
             window: 1,
+            window_max: IN_FLIGHT_MAX,
             merged_bytes_max: 0,
             budget: Budget::new(0),
             token: start.token,
@@ -272,6 +275,15 @@ impl AppendState {
     /// Lets the target's brokers remember a producer for so long after its newest record.
     pub(crate) fn remembered_for(mut self, producer_expiration: Duration) -> AppendState {
         self.freshness = self.freshness.remembering(producer_expiration);
+        self
+    }
+
+    /// Keeps one batch in flight, where the source has a cleaner: two owners may have read a different number of records at the same
+    /// offsets, the one before it was cleaned. Then an append of the other one may be taken for a repeat of the first batch in flight, and the
+    /// second one would be the next by its sequence and stand behind records that follow it on the source. Alone, a batch is refused or
+    /// noticed by its offset.
+    pub(crate) fn one_at_a_time(mut self) -> AppendState {
+        self.window_max = 1;
         self
     }
 
@@ -667,7 +679,7 @@ impl AppendState {
         self.sent = self.sent.saturating_sub(1);
         self.acknowledged = header.next_offset();
         self.freshness.appended(sent_at, header.max_timestamp);
-        self.window = IN_FLIGHT_MAX;
+        self.window = self.window_max;
         self.attempt = 0;
         Outcome::Acknowledged { records: header.records_count as u64, bytes: weight_bytes as u64 }
     }

@@ -1,7 +1,11 @@
 //! Whether the target's last records are the source's. Pure: it is given both.
 
+mod lacking;
+mod walk;
+
 use kmirror_codec::{Batch, BatchError, Limits, Records, Workspace, decompress};
 
+use self::walk::walk;
 use crate::lineage::{Lineage, Run};
 
 /// How the two topics may differ.
@@ -65,7 +69,7 @@ pub(crate) fn records_of(
 /// What the records of both sides say about where the target's are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Alignment {
-    /// Whether at least one record stands on both sides and is equal.
+    /// Whether at least one record stands on both sides and is equal, or the first one of the copy is where `assumed` says.
     pub(crate) is_proven: bool,
     /// Whether all of them stand further back on the source as well: records that are the same cannot be told from each other.
     pub(crate) is_ambiguous: bool,
@@ -73,6 +77,8 @@ pub(crate) struct Alignment {
     pub(crate) displaced: Vec<Run>,
     /// Whether the last of them rests on where the source ends: it has no record there that would show how long its hole is.
     pub(crate) rests_on_end: bool,
+    /// What would be wrong if a displaced record that the source has not were none that its cleaner has removed.
+    pub(crate) assumed: Option<String>,
 }
 
 /// Why the records of both sides do not fit.
@@ -92,6 +98,8 @@ pub(crate) struct Tails<'a> {
     pub(crate) source: &'a [OwnedRecord],
     /// The flow's records on the target, at target offsets.
     pub(crate) target: &'a [OwnedRecord],
+    /// Where the batches of these begin. What was appended at once stands at one distance from the source.
+    pub(crate) batches: &'a [i64],
     /// Whether both sides begin where the copy begins: then the first record must be the source's first.
     pub(crate) is_whole: bool,
     /// The target offset after the flow's last batch.
@@ -111,7 +119,9 @@ pub(crate) struct Tails<'a> {
 /// Without a cleaner the target's records are the source's, one after the other: one that is not where it should be was displaced by
 /// offsets that are not the source's, if it is equal to the record that follows the last one that fits. Where a cleaner is at work, a
 /// record that only one side has was cleaned from the other, or is the repeat of one; and one that is behind its place was displaced,
-/// for a repeat stands before the record that it repeats.
+/// for a repeat stands before the record that it repeats. A record that the source has not and that stands where the source has another
+/// one was displaced as well, and cleaned from the source since: an owner that had read it before appended it behind what another one, which
+/// had not, wrote into the hole.
 pub(crate) fn align(
     lineage: &Lineage,
     tails: &Tails<'_>,
@@ -128,117 +138,6 @@ pub(crate) fn align(
     Ok(alignment)
 }
 
-/// Goes along the target's records. `last_matched`: the source offset up to which the target is known to have all. The lineage with what
-/// was found displaced.
-fn walk(
-    mut lineage: Lineage,
-    mut last_matched: Option<i64>,
-    tails: &Tails<'_>,
-    rules: &CompareRules,
-) -> Result<(Lineage, Alignment), Misaligned> {
-    let mut alignment = Alignment::default();
-    for record in tails.target {
-        let expected = lineage.source_of(record.offset);
-        let place = match rules.is_cleaned() {
-            true => place_among_cleaned(tails, rules, last_matched, expected, record),
-            false => place_in_a_row(tails, rules, last_matched, expected, record),
-        };
-        match place {
-            Place::Unknown => continue,
-            Place::At(source) if source < expected => {
-                let run = Run { source, target: record.offset };
-                lineage.begin(run).map_err(|error| Misaligned::Diverged(error.to_string()))?;
-                alignment.displaced.push(run);
-                last_matched = Some(source);
-            }
-            Place::At(source) => last_matched = Some(source),
-            Place::Wrong => {
-                let problem = problem(tails, rules, &lineage, last_matched, record);
-                return Err(match last_matched {
-                    None => Misaligned::Unanchored(problem),
-                    Some(_) => Misaligned::Diverged(problem),
-                });
-            }
-        }
-        alignment.is_proven = true;
-    }
-    match first_missing(&lineage, tails, rules) {
-        None => Ok((lineage, alignment)),
-        Some(missing) => Err(Misaligned::Diverged(only_on_source(&lineage, missing))),
-    }
-}
-
-/// Where one record of the target stands on the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// At this source offset, which is before the expected one where it was displaced.
-    At(i64),
-    /// It says nothing: the source has no record there any more, or it is a repeat.
-    Unknown,
-    /// It is not the source's, or the records before it have to tell where it stands.
-    Wrong,
-}
-
-/// The place of a record where every record of the source is on the target.
-fn place_in_a_row(
-    tails: &Tails<'_>,
-    rules: &CompareRules,
-    last_matched: Option<i64>,
-    expected: i64,
-    record: &OwnedRecord,
-) -> Place {
-    let next = match last_matched {
-        None => find(tails.source, expected),
-        Some(last) => next_after(tails.source, last).filter(|next| next.offset <= expected),
-    };
-    match next {
-        Some(next) if is_equal(next, record, rules) => Place::At(next.offset),
-        None if expected < tails.source_start => Place::Unknown,
-        _ => Place::Wrong,
-    }
-}
-
-/// The place of a record where either side may lack some, and the target may have repeats.
-fn place_among_cleaned(
-    tails: &Tails<'_>,
-    rules: &CompareRules,
-    last_matched: Option<i64>,
-    expected: i64,
-    record: &OwnedRecord,
-) -> Place {
-    let original = find(tails.source, expected);
-    if original.is_some_and(|original| is_equal(original, record, rules)) {
-        return Place::At(expected);
-    }
-    match behind_its_place(tails, rules, last_matched, expected, record) {
-        Some(source) if last_matched.is_some() => Place::At(source),
-        // How far it was displaced the records before it tell.
-        Some(_) => Place::Wrong,
-        None if original.is_none() => Place::Unknown,
-        None => Place::Wrong,
-    }
-}
-
-/// The source's record which this one is, if it stands behind its place. A repeat never does, so where an equal one follows on the source
-/// it is one. Of several the nearest counts, which is the smallest distance.
-fn behind_its_place(
-    tails: &Tails<'_>,
-    rules: &CompareRules,
-    last_matched: Option<i64>,
-    expected: i64,
-    record: &OwnedRecord,
-) -> Option<i64> {
-    let equal = |candidate: &&OwnedRecord| is_equal(candidate, record, rules);
-    let at = tails.source.partition_point(|candidate| candidate.offset < expected);
-    let (before, from_here) = tails.source.split_at(at);
-    if from_here.iter().any(|candidate| equal(&candidate)) {
-        return None;
-    }
-    // The last one that fits may have been a repeat of it.
-    let from = last_matched.unwrap_or(i64::MIN);
-    before.iter().rev().take_while(|candidate| candidate.offset >= from).find(equal).map(|found| found.offset)
-}
-
 /// Whether the target's records may be others of the source as well, before those that they were found equal to: then there would be
 /// offsets before them that the source has not.
 fn stands_further_back(lineage: &Lineage, tails: &Tails<'_>, rules: &CompareRules) -> bool {
@@ -247,7 +146,7 @@ fn stands_further_back(lineage: &Lineage, tails: &Tails<'_>, rules: &CompareRule
     let candidates = tails.source.iter().take_while(|candidate| candidate.offset < expected);
     candidates.filter(|candidate| is_equal(candidate, first, rules)).any(|candidate| {
         let mut other = lineage.clone();
-        other.begin(Run { source: candidate.offset, target: first.offset }).is_ok()
+        other.displace(Run { source: candidate.offset, target: first.offset }).is_ok()
             && walk(other, Some(candidate.offset - 1), tails, rules).is_ok()
     })
 }

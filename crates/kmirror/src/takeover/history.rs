@@ -44,6 +44,23 @@ impl TakeOver {
         TakeOverFailure::Park(parked)
     }
 
+    /// A record is none of those that the source holds around it. Its cleaner may have removed it, unless the leader epochs show that the
+    /// source lost its end and holds other records there now.
+    pub(super) async fn check_source_epochs(
+        &self,
+        record: &PartitionRecord,
+        is_recorded: bool,
+        bounds: &Bounds,
+        problem: &str,
+    ) -> Result<(), TakeOverFailure> {
+        let copied = record.lineage.source_of(bounds.target.high_watermark);
+        let has_epochs = is_recorded && !record.leader_epochs.is_empty();
+        if has_epochs && self.truncated_at(record, copied).await?.is_none() {
+            return Ok(());
+        }
+        Err(self.diverged(record, bounds, problem).await)
+    }
+
     /// The source holds none of the last records any more. Its topic id and its leader epochs say whether it is the one that
     /// was copied.
     pub(super) async fn vouch(

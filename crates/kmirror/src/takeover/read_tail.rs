@@ -59,10 +59,13 @@ impl TakeOver {
                     if alignment.rests_on_end {
                         self.check_source_at_rest(bounds).await?;
                     }
+                    if let Some(problem) = &alignment.assumed {
+                        self.check_source_epochs(record, is_recorded, bounds, problem).await?;
+                    }
                     for run in alignment.displaced {
                         warn!(partition = %self.target, source_offset = run.source, target_offset = run.target,
                             "the target has offsets that the source has not: copying goes on at another distance");
-                        record.lineage.begin(run).map_err(|error| {
+                        record.lineage.displace(run).map_err(|error| {
                             TakeOverFailure::Park(Parked::new(ParkReason::TargetDiverged, error.to_string()))
                         })?;
                     }
@@ -201,6 +204,7 @@ fn align_ranges(
     let mut workspace = Workspace::default();
     let mut target = Vec::new();
     let begin = first;
+    let batches: Vec<i64> = data.iter().map(|batch| batch.header().base_offset).collect();
     let first = data.first().map_or(first, |batch| batch.header().base_offset);
     for batch in data {
         target.extend(records_of(batch, first, target_end, &mut workspace).map_err(corrupt)?);
@@ -208,6 +212,7 @@ fn align_ranges(
     let tails = Tails {
         source: &source,
         target: &target,
+        batches: &batches,
         is_whole: Run { source: from, target: begin } == lineage.first(),
         data_end,
         markers_from,

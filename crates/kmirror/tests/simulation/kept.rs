@@ -7,7 +7,8 @@ use kmirror_embedded::{ApiKey, FaultKind, ResponseError};
 use crate::run::{once, side_by_side};
 use crate::schedule::Side::{Source, Target};
 use crate::schedule::What::{
-    Add, Clean, Cut, ExpireProducers, Freeze, Inject, Kill, LoseBatches, PauseBroker, StopBroker, Write,
+    Add, Clean, Cut, ExpireProducers, Freeze, Inject, Kill, LoseBatches, LoseTail, PauseBroker, StopBroker,
+    Write,
 };
 use crate::schedule::{Kinds, Schedule, Step, What};
 
@@ -32,6 +33,9 @@ fn kept() -> Vec<(&'static str, &'static str, Schedule)> {
         ("what a slow source shows late is lost", "", slow_source_loses()),
         ("what the target's cleaner removed is taken for markers", "", cleaned_target()),
         ("a late marker parks a compacted log", "", late_marker()),
+        ("what the source's cleaner removed behind a displaced batch parks", "", cleaned_source()),
+        ("a run that begins within a batch verifies as different", "", displaced_batch()),
+        ("what was read before a cleaner came is taken for what follows it", "", cleaned_in_flight()),
         ("what was in flight when producers were forgotten parks", "ExpireProducers", forgotten_producer()),
     ]
 }
@@ -143,6 +147,62 @@ fn late_marker() -> Schedule {
     )
 }
 
+fn cleaned_source() -> Schedule {
+    let steps = [
+        (5, Write { partition: 3, seed: 13_844_475_581_170_220_326 }),
+        (44, Write { partition: 2, seed: 18_028_674_529_768_505_577 }),
+        (64, Write { partition: 3, seed: 3_318_774_098_709_143_979 }),
+        (114, Write { partition: 3, seed: 16_749_857_283_848_877_167 }),
+        (124, Clean { side: Source, left: 2 }),
+        (351, LoseTail { side: Target, partition: 1, broker: 1, ms: 7 }),
+    ];
+    Schedule { record_age: TWO_DAYS, ..of(10492, 2, 30_000, steps) }
+}
+
+fn displaced_batch() -> Schedule {
+    let steps = [
+        (0, Write { partition: 3, seed: 13_320_734_775_612_034_051 }),
+        (0, Write { partition: 3, seed: 11_669_725_556_643_483_295 }),
+        (5, Write { partition: 3, seed: 2_053_392_833_721_710_092 }),
+        (44, Write { partition: 2, seed: 18_028_674_529_768_505_577 }),
+        (49, Write { partition: 3, seed: 16_400_547_021_908_654_295 }),
+        (49, Write { partition: 3, seed: 12_360_147_970_685_477_822 }),
+        (49, Clean { side: Source, left: 0 }),
+        (64, Write { partition: 3, seed: 3_318_774_098_709_143_979 }),
+        (88, Write { partition: 3, seed: 4_539_969_910_853_149_564 }),
+        (124, Write { partition: 3, seed: 7_387_087_211_720_517_424 }),
+        (124, Clean { side: Source, left: 2 }),
+        (351, LoseTail { side: Target, partition: 1, broker: 1, ms: 7 }),
+    ];
+    Schedule { record_age: TWO_DAYS, ..of(10492, 2, 30_000, steps) }
+}
+
+fn cleaned_in_flight() -> Schedule {
+    of(
+        16743,
+        2,
+        1_000,
+        [
+            (18, Write { partition: 3, seed: 1_729_703_205_920_768_964 }),
+            (19, Kill { mirror: 0, again_ms: Some(8) }),
+            (28, Write { partition: 3, seed: 12_378_565_048_873_110_117 }),
+            (35, Write { partition: 3, seed: 4_578_359_827_269_727_969 }),
+            (35, Kill { mirror: 0, again_ms: Some(9) }),
+            (70, StopBroker { side: Target, broker: 2, ms: 11 }),
+            (100, Write { partition: 3, seed: 10_060_200_940_923_493_948 }),
+            (117, Freeze { mirror: 0, ms: 700 }),
+            (160, Write { partition: 3, seed: 15_668_708_288_594_945_347 }),
+            (160, Clean { side: Source, left: 1 }),
+            (211, Write { partition: 3, seed: 17_592_314_064_367_484_631 }),
+            (212, Write { partition: 1, seed: 3_827_100_935_985_860_158 }),
+            (213, Write { partition: 3, seed: 18_093_295_526_400_130_661 }),
+            (213, Write { partition: 3, seed: 11_632_917_199_072_061_980 }),
+            (215, Clean { side: Source, left: 1 }),
+            (286, Kill { mirror: 1, again_ms: Some(7) }),
+        ],
+    )
+}
+
 fn forgotten_producer() -> Schedule {
     let fault = FaultKind::Error(ResponseError::FencedLeaderEpoch);
     of(
@@ -177,3 +237,6 @@ fn of(
         steps: steps.into_iter().map(|(at_ms, what)| Step { at_ms, what }).collect(),
     }
 }
+
+/// Old enough to go one batch at a time.
+const TWO_DAYS: Duration = Duration::from_secs(2 * 86_400);

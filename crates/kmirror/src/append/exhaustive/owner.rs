@@ -292,7 +292,7 @@ pub(super) fn compare_cleaned(
         }
     };
     for run in displaced {
-        lineage.begin(run).ok()?;
+        lineage.displace(run).ok()?;
     }
     let position = lineage.source_of(end);
     if makes_up && let Some(run) = make_up(&lineage, position, source.hole_end(position)) {
@@ -319,6 +319,7 @@ fn align_tail(
     let tails = Tails {
         source: &original,
         target: &target,
+        batches: &[],
         is_whole,
         data_end,
         markers_from,

@@ -18,6 +18,17 @@ fn one_batch_until_the_first_acknowledgement_then_five() {
 }
 
 #[test]
+fn batches_of_a_source_with_a_cleaner_go_one_at_a_time() {
+    let mut script = Script::new(100, None);
+    script.state = script.state.one_at_a_time();
+    (0..3).for_each(|index| script.push_batch(100 + 2 * index, 102 + 2 * index));
+    for (expected, offset) in [(100, 100), (102, 102), (104, 104)] {
+        assert_eq!(script.send_all(), [expected]);
+        assert!(matches!(script.produced(Ok(offset)), Outcome::Acknowledged { .. }));
+    }
+}
+
+#[test]
 fn sequences_count_records_and_wrap() {
     let mut script = Script::new(50, Some(Sequence::after(i32::MAX, -2)));
     script.push_batch(50, 53);

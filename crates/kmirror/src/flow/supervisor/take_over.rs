@@ -185,6 +185,9 @@ impl Supervisor {
         let merged_bytes_max = if entry.merges { entry.rules.batches.batch_bytes_max } else { 0 };
         let append = AppendState::new(data_producer_id, taken.append).merging(merged_bytes_max, budget);
         let mut append = append.remembered_for(producer_expiration);
+        if entry.compare_rules.source_is_compacted {
+            append = append.one_at_a_time();
+        }
         let mut position = taken.append.position;
         if let Some(lost) = taken.expired {
             warn!(partition = %entry.source, first = lost.first, end = lost.end,

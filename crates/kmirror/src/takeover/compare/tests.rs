@@ -85,6 +85,7 @@ fn markers_beyond_the_hole_begin_a_run() {
         let tails = Tails {
             source: &source,
             target: &target,
+            batches: &[],
             is_whole: false,
             data_end: 3,
             markers_from: 3,
@@ -105,6 +106,7 @@ fn markers_beyond_the_hole_begin_a_run() {
     let tails = Tails {
         source: &target,
         target: &target,
+        batches: &[],
         is_whole: false,
         data_end: 3,
         markers_from: 3,
@@ -126,6 +128,7 @@ fn offsets_without_a_batch_are_no_markers() {
         let tails = Tails {
             source: &source,
             target: &source,
+            batches: &[],
             is_whole: false,
             data_end: 1,
             markers_from,
@@ -143,6 +146,7 @@ fn offsets_without_a_batch_are_no_markers() {
         let tails = Tails {
             source: &source,
             target: &source[..1],
+            batches: &[],
             is_whole: false,
             data_end: 1,
             markers_from,
@@ -203,6 +207,68 @@ fn a_repeat_never_stands_behind_its_place() {
     }
 }
 
+/// Both are compacted, and the copy begins with both. `batches`: where the target's begin.
+fn displaced(source: &str, target: &str, batches: &[i64]) -> Result<(Vec<(i64, i64)>, bool), Misaligned> {
+    let rules = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
+    let end = target.len() as i64;
+    let (source, target) = (letters(0, source), letters(0, target));
+    let tails = Tails {
+        source: &source,
+        target: &target,
+        batches,
+        is_whole: true,
+        data_end: target.last().map_or(0, |last| last.offset + 1),
+        markers_from: end,
+        target_end: end,
+        readable_end: 100,
+        source_start: 0,
+    };
+    let alignment = align(&Lineage::beginning_at(0, 0), &tails, &rules)?;
+    let runs = alignment.displaced.iter().map(|run| (run.source, run.target)).collect();
+    Ok((runs, alignment.assumed.is_some()))
+}
+
+#[test]
+fn what_the_source_has_no_more_is_displaced_where_it_has_something_else() {
+    type Case = (&'static str, &'static str, &'static [i64], &'static [(i64, i64)]);
+    let table: [Case; 7] = [
+        // b was of the hole [1, 3), into which another owner had written two markers: d is still to be copied.
+        ("a..d", "a..b", &[], &[(2, 3)]),
+        ("a..d", "a..bc", &[], &[(2, 4)]),
+        ("a..de", "a..bcde", &[], &[(2, 4)]),
+        // Nothing of the source was before it, but the beginning of the copy.
+        ("..cd", "..b", &[], &[(1, 2)]),
+        // A batch stands at one distance: from its first record on.
+        ("a..d", "a..bc", &[3], &[(1, 3)]),
+        ("a..de", "a..bcde", &[3], &[(1, 3)]),
+        // A cleaner does not remove the last value of d from the target: so c is not where it seems to be.
+        ("a..d.f", "a...c", &[], &[(2, 4)]),
+    ];
+    for (source, target, batches, runs) in table {
+        assert_eq!(displaced(source, target, batches), Ok((runs.to_vec(), true)), "{source} {target}");
+    }
+    assert_eq!(displaced("a...e", "a..b.e", &[3]), Ok((vec![(2, 3)], false)), "e proves it");
+    assert_eq!(displaced("a..d.f", "a...cd", &[]), Ok((vec![(3, 5)], false)), "d proves it");
+    // It is where nothing speaks against it.
+    for (source, target) in [("a..d", "a.bd"), ("a..d", "abcd"), ("a..d.f", "a...cfd"), ("a...e", "a..b")] {
+        assert_eq!(displaced(source, target, &[]), Ok((vec![], false)), "{source} {target}");
+    }
+    // No hole explains it.
+    for (source, target) in [("ab.d", "ac"), ("abcd", "abce"), ("a..def", "adef")] {
+        assert!(matches!(displaced(source, target, &[]), Err(Misaligned::Diverged(_))), "{source} {target}");
+    }
+}
+
+#[test]
+fn a_deletion_may_be_gone_from_the_target_without_a_trace() {
+    let rules = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
+    let deletion = TestRecord { value: None, ..TestRecord::new(3, "d", "").at(1) };
+    let record = |offset, key: &str| TestRecord::new(offset, key, "value").at(1);
+    let source = owned([record(0, "a"), deletion, record(5, "f")]);
+    let target = owned([record(0, "a"), record(4, "e")]);
+    assert_eq!(aligned(&source, &target, 5, rules), Ok(PROVEN), "e was cleaned since, and is in its place");
+}
+
 #[test]
 fn records_that_are_the_same_are_told_by_those_around_them() {
     let compacted = CompareRules { source_is_compacted: true, target_is_compacted: true, ..PLAIN };
@@ -236,6 +302,7 @@ fn the_first_record_follows_the_beginning_of_the_copy() {
     let whole = |target| Tails {
         source: &source,
         target,
+        batches: &[],
         is_whole: true,
         data_end: 15,
         markers_from: 15,
@@ -275,6 +342,7 @@ fn a_shifted_target_is_compared_at_its_own_offsets() {
     let tails = Tails {
         source: &source,
         target: &target,
+        batches: &[],
         is_whole: false,
         data_end: 20,
         markers_from: 20,
@@ -298,8 +366,13 @@ fn an_append_time_equals_the_create_time_that_the_target_shows() {
 
 const PLAIN: CompareRules =
     CompareRules { source_is_compacted: false, target_is_compacted: false, keeps_timestamps: true };
-const PROVEN: Alignment =
-    Alignment { is_proven: true, is_ambiguous: false, displaced: Vec::new(), rests_on_end: false };
+const PROVEN: Alignment = Alignment {
+    is_proven: true,
+    is_ambiguous: false,
+    displaced: Vec::new(),
+    rests_on_end: false,
+    assumed: None,
+};
 
 /// An exact target that ends with its last record.
 fn aligned(
@@ -311,6 +384,7 @@ fn aligned(
     let tails = Tails {
         source,
         target,
+        batches: &[],
         is_whole: false,
         data_end: end,
         markers_from: end,
