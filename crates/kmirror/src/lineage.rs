@@ -123,6 +123,11 @@ impl Lineage {
         self.begin(run)
     }
 
+    /// Forgets the last run, which is returned. The first one stays.
+    pub(crate) fn forget_last(&mut self) -> Option<Run> {
+        self.later.pop()
+    }
+
     /// Forgets runs that begin behind this target offset: the target lost what they were recorded for.
     pub fn truncate(&mut self, target_end: i64) {
         self.later.retain(|run| run.target <= target_end);
@@ -259,6 +264,16 @@ mod tests {
         assert_eq!(displaced(16, 20), Ok(runs(&[(0, 0), (12, 14), (16, 20)])));
         assert_eq!(displaced(5, 30), Ok(runs(&[(0, 0), (5, 30)])));
         assert!(displaced(-1, 30).is_err());
+    }
+
+    #[test]
+    fn the_first_run_is_never_forgotten() {
+        let mut lineage = runs(&[(0, 0), (12, 14)]);
+        assert_eq!(
+            (lineage.forget_last(), lineage.forget_last()),
+            (Some(Run { source: 12, target: 14 }), None)
+        );
+        assert_eq!(lineage, runs(&[(0, 0)]));
     }
 
     #[test]

@@ -101,21 +101,29 @@ impl TakeOver {
     pub(crate) async fn run(self) -> Result<TakenOver, TakeOverFailure> {
         let mut recorded = self.state.get(&self.target, self.reads_state).await.map_err(state_failure)?;
         loop {
-            let parked = match self.judge(&recorded).await {
-                Err(parked @ TakeOverFailure::Park(_)) => parked,
-                other => return other,
-            };
-            // The logs were read after the record. Another owner may have recorded in between what explains them, as an owner
-            // does before it appends anything behind what is displaced.
-            let newest = self.state.get(&self.target, true).await.map_err(state_failure)?;
-            if newest == recorded {
-                return Err(parked);
+            match self.judge(&recorded).await {
+                Ok((taken, target)) => {
+                    if self.is_settled(&recorded, &taken.record, target).await? {
+                        return Ok(taken);
+                    }
+                    recorded = self.state.get(&self.target, false).await.map_err(state_failure)?;
+                }
+                Err(parked @ TakeOverFailure::Park(_)) => {
+                    // The logs were read after the record. Another owner may have recorded in between what explains them, as an owner does
+                    // before it appends anything behind what is displaced.
+                    let newest = self.state.get(&self.target, true).await.map_err(state_failure)?;
+                    if newest == recorded {
+                        return Err(parked);
+                    }
+                    recorded = newest;
+                }
+                Err(other) => return Err(other),
             }
-            recorded = newest;
         }
     }
 
-    async fn judge(&self, recorded: &Recorded) -> Result<TakenOver, TakeOverFailure> {
+    /// What is found, and where the target ended.
+    async fn judge(&self, recorded: &Recorded) -> Result<(TakenOver, LogEnds), TakeOverFailure> {
         let (target, target_seen_at) = self.rest().await?;
         if target.high_watermark < self.target_end_seen {
             self.check_target_id().await?;
@@ -153,8 +161,24 @@ impl TakeOver {
                 self.resume(resume, &bounds).await?
             }
         };
-        self.remember(recorded, &taken.record).await?;
-        Ok(taken)
+        Ok((taken, target))
+    }
+
+    /// Records what was found, before anything is appended by it. `false`: it is found of a log that is another one by now, and so it must be
+    /// found anew. Whoever has gone on meanwhile did not read it, and would leave it as it is; and where the target has lost what a run was
+    /// recorded for, that run is wrong.
+    async fn is_settled(
+        &self,
+        recorded: &Recorded,
+        record: &PartitionRecord,
+        target: LogEnds,
+    ) -> Result<bool, TakeOverFailure> {
+        if matches!(recorded, Recorded::Record(before) if **before == *record) {
+            return Ok(true);
+        }
+        self.state.put(&self.target, recorded.clone(), record.clone()).await.map_err(state_failure)?;
+        let has_one_run = record.lineage.runs().count() == 1;
+        Ok(has_one_run || self.ends().await? == target)
     }
 
     /// The target's log has become shorter: it lost records, or it is another topic's.
@@ -242,7 +266,7 @@ impl TakeOver {
         let found = if end <= floor {
             Found::default()
         } else if is_comparable {
-            match self.read_tail(&mut record, is_recorded, bounds, floor).await? {
+            match self.find(&mut record, is_recorded, bounds, floor).await? {
                 Some(found) => found,
                 // Somebody else's records alone, and the policy says to go on behind them.
                 None => {
@@ -253,7 +277,7 @@ impl TakeOver {
             }
         } else {
             let (tail, _) = self.tail(end - 1, end).await?;
-            Found { next_sequence: tail.next_sequence(), token: tail.token, last_epoch: None }
+            Found { next_sequence: tail.next_sequence(), token: tail.token, ..Found::default() }
         };
         let (next_sequence, token) = self.producers(&found, bounds).await?;
         let position = record.lineage.source_of(end);
@@ -321,14 +345,6 @@ impl TakeOver {
             TakeOverFailure::Park(Parked::new(ParkReason::TargetDiverged, error.to_string()))
         })?;
         Ok(last_epoch)
-    }
-
-    /// Records what was found, before anything is appended by it.
-    async fn remember(&self, recorded: &Recorded, record: &PartitionRecord) -> Result<(), TakeOverFailure> {
-        if matches!(recorded, Recorded::Record(before) if **before == *record) {
-            return Ok(());
-        }
-        self.state.put(&self.target, recorded.clone(), record.clone()).await.map_err(state_failure)
     }
 
     /// Waits until everything appended to the target is visible. Bounded: a log that somebody keeps writing to never rests,
@@ -436,6 +452,8 @@ struct Found {
     next_sequence: Option<Sequence>,
     token: Option<i32>,
     last_epoch: Option<i32>,
+    /// Whether a record stands on both sides and is equal.
+    is_proven: bool,
 }
 
 /// A token higher than any that the log has shown, and than one that was refused. Brokers before 2.8 cannot tell the highest (and some

@@ -68,6 +68,8 @@ pub(crate) async fn batches(
 pub(crate) struct SourceRange {
     /// Batches with records to copy.
     pub(crate) pieces: Vec<Sourced>,
+    /// Some of what follows on the source, where somebody asked for it ([`source_after`]).
+    pub(crate) ahead: Vec<Sourced>,
     /// The leader epoch of the batch that holds the last offset before `end`. Where a cleaner has removed that one it is not known:
     /// the epoch of a batch before it may end before `end`, and a broker would take a fetch at `end` for one of a lost history.
     pub(crate) last_epoch: Option<i32>,
@@ -95,6 +97,24 @@ pub(crate) async fn source_range(
     }
     range.last_epoch = range.last_epoch.filter(|_| reaches_end);
     Ok(range)
+}
+
+/// What the source holds from `first` on, as much as one answer shows; `end` is no further than the source was seen to go.
+pub(crate) async fn source_after(
+    client: &Client,
+    partition: &TopicPartition,
+    isolation: Isolation,
+    first: i64,
+    end: i64,
+) -> Result<Vec<Sourced>, TakeOverFailure> {
+    let mut reader = RangeReader::new(client, partition, isolation, first);
+    while reader.position() < end {
+        let fetched = reader.next_before(end).await?;
+        if fetched.pieces.iter().any(|piece| !matches!(piece, Sourced::Gap { .. })) {
+            return Ok(fetched.pieces);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Reads a log from some offset on, answer by answer.

@@ -6,11 +6,12 @@ use tracing::warn;
 use super::compare::{Alignment, CompareRules, Misaligned, Tails, align, records_of};
 use super::ends::{self, LogEnds};
 use super::judge::SourceBounds;
-use super::read::{SourceRange, corrupt, decoded, source_range};
+use super::read::{SourceRange, corrupt, decoded, source_after, source_range};
 use super::tail::Tail;
 use super::{Bounds, Found, TakeOver, foreign_writer, read};
 use crate::config::OnDiverged;
 use crate::event::TakeOverFailure;
+use crate::fetch::state::Sourced;
 use crate::lineage::{Lineage, Run};
 use crate::park::{ParkReason, Parked};
 use crate::state::record::PartitionRecord;
@@ -30,9 +31,40 @@ impl TakeOver {
         Ok((tail, bytes))
     }
 
+    /// Where the copy stands, by the tail and by what is recorded. Where both contradict each other the last runs may be of a log that the
+    /// target has lost since: they were recorded while it lost it, and nobody who could see that has read them. Without them the tail must prove
+    /// where it stands. `None`: there are somebody else's records only.
+    pub(super) async fn find(
+        &self,
+        record: &mut PartitionRecord,
+        is_recorded: bool,
+        bounds: &Bounds,
+        floor: i64,
+    ) -> Result<Option<Found>, TakeOverFailure> {
+        let failure = match self.read_tail(record, is_recorded, bounds, floor).await {
+            Err(failure @ TakeOverFailure::Park(_)) => failure,
+            other => return other,
+        };
+        let mut earlier = record.clone();
+        for _ in 0..RUNS_DOUBTED_MAX {
+            let Some(run) = earlier.lineage.forget_last() else { break };
+            match self.read_tail(&mut earlier, is_recorded, bounds, floor).await {
+                Ok(Some(found)) if found.is_proven => {
+                    warn!(partition = %self.target, source_offset = run.source, target_offset = run.target,
+                        "the target has lost the offsets for which another distance was recorded: copying goes on at the one before");
+                    *record = earlier;
+                    return Ok(Some(found));
+                }
+                Ok(_) | Err(TakeOverFailure::Park(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Err(failure)
+    }
+
     /// Reads the target backwards in growing steps until there is a record that the source holds as well, and compares. What
     /// was displaced becomes a run of the lineage. `None`: there are somebody else's records only.
-    pub(super) async fn read_tail(
+    async fn read_tail(
         &self,
         record: &mut PartitionRecord,
         is_recorded: bool,
@@ -73,19 +105,20 @@ impl TakeOver {
                         next_sequence: tail.next_sequence(),
                         token: tail.token,
                         last_epoch,
+                        is_proven: true,
                     }));
                 }
                 Aligned::Open if !is_last_step => {}
                 Aligned::Open if tail.data.is_empty() && first == floor => {
                     // Markers only: they were compared, and the sequence is the producer state's to tell.
-                    return Ok(Some(Found { next_sequence: None, token: tail.token, last_epoch: None }));
+                    return Ok(Some(Found { token: tail.token, ..Found::default() }));
                 }
                 Aligned::Open => {
                     self.vouch(record, is_recorded, end).await?;
                     return Ok(Some(Found {
                         next_sequence: tail.next_sequence(),
                         token: tail.token,
-                        last_epoch: None,
+                        ..Found::default()
                     }));
                 }
                 Aligned::Unanchored(problem) if is_last_step => {
@@ -136,8 +169,9 @@ impl TakeOver {
         let begin = lineage.first().source.max(bounds.source.log_start);
         let from = (lineage.source_of(from) - REACH_OFFSETS).max(begin);
         let to = lineage.source_of(end).min(bounds.source.readable_end);
-        let range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
+        let mut range = source_range(&self.source_client, &self.source, self.isolation, from, to).await?;
         let last_epoch = range.last_epoch;
+        range.ahead = self.source_ahead(tail, to, bounds).await?;
         let (rules, data, source) = (self.rules, tail.data.clone(), bounds.source);
         let markers_from = tail.markers_from(end);
         let aligned = work::run(move || {
@@ -163,6 +197,20 @@ impl TakeOver {
             Err(Misaligned::Unanchored(problem)) => Ok(Aligned::Unanchored(problem)),
             Err(Misaligned::Diverged(problem)) => Err(self.diverged(record, bounds, &problem).await),
         }
+    }
+
+    /// What follows on a source with a cleaner: where the target lost offsets, records may stand before their places, and would be taken for
+    /// cleaned ones.
+    async fn source_ahead(
+        &self,
+        tail: &Tail,
+        to: i64,
+        bounds: &Bounds,
+    ) -> Result<Vec<Sourced>, TakeOverFailure> {
+        if !self.rules.source_is_compacted || tail.data.is_empty() {
+            return Ok(Vec::new());
+        }
+        source_after(&self.source_client, &self.source, self.isolation, to, bounds.source.readable_end).await
     }
 }
 
@@ -199,7 +247,9 @@ fn align_ranges(
     bounds: &SourceBounds,
     rules: &CompareRules,
 ) -> Result<Result<Alignment, Misaligned>, Parked> {
-    let source = decoded(range.pieces, [from, to])?;
+    let mut source = decoded(range.pieces, [from, to])?;
+    // A damaged batch behind what is compared is not the comparison's business.
+    source.extend(decoded(range.ahead, [to, i64::MAX]).unwrap_or_default());
     let corrupt = |error| corrupt(from, &error);
     let mut workspace = Workspace::default();
     let mut target = Vec::new();
@@ -232,6 +282,8 @@ fn copied_by(displaced: &[Run], copied: i64, data_end: i64) -> i64 {
 /// How many of the source's offsets before the part of the tail are compared as well: where records are the same in a row, the one
 /// before the first is.
 const REACH_OFFSETS: i64 = 16;
+/// How many runs may have been recorded for what is lost.
+const RUNS_DOUBTED_MAX: usize = 4;
 /// How much of a tail is read in search of a record that both sides hold.
 const TAIL_BYTES_MAX: usize = 64 << 20;
 
@@ -284,7 +336,7 @@ mod tests {
             keeps_timestamps: true,
         };
         let bounds = SourceBounds { log_start: 0, readable_end: 4, high_watermark: 4 };
-        let range = SourceRange { pieces, last_epoch: None };
+        let range = SourceRange { pieces, ..SourceRange::default() };
         align_ranges(range, target, &Lineage::beginning_at(0, 0), [0, 4], [0, 4, 4, 4], &bounds, &rules)
     }
 }

@@ -36,6 +36,7 @@ fn kept() -> Vec<(&'static str, &'static str, Schedule)> {
         ("what the source's cleaner removed behind a displaced batch parks", "", cleaned_source()),
         ("a run that begins within a batch verifies as different", "", displaced_batch()),
         ("what was read before a cleaner came is taken for what follows it", "", cleaned_in_flight()),
+        ("a run is recorded for what the target has lost by then", "", late_record()),
         ("what was in flight when producers were forgotten parks", "ExpireProducers", forgotten_producer()),
     ]
 }
@@ -199,6 +200,28 @@ fn cleaned_in_flight() -> Schedule {
             (213, Write { partition: 3, seed: 11_632_917_199_072_061_980 }),
             (215, Clean { side: Source, left: 1 }),
             (286, Kill { mirror: 1, again_ms: Some(7) }),
+        ],
+    )
+}
+
+fn late_record() -> Schedule {
+    let slow = FaultKind::Delay(Duration::from_millis(21));
+    of(
+        18105,
+        2,
+        5_000,
+        [
+            (0, Write { partition: 2, seed: 13_623_393_069_712_596_677 }),
+            (0, Write { partition: 2, seed: 3_736_589_764_510_792_520 }),
+            (7, Write { partition: 3, seed: 16_177_806_920_900_647_111 }),
+            (18, Freeze { mirror: 1, ms: 100 }),
+            (44, Inject { side: Target, fault: slow, api: ApiKey::Produce, skip: 0, times: 3 }),
+            (57, Add),
+            (74, Kill { mirror: 1, again_ms: Some(0) }),
+            (104, Cut { mirror: 0, side: Target, late_ms: Some(20) }),
+            (169, Write { partition: 1, seed: 5_952_332_992_184_559_441 }),
+            (254, Write { partition: 3, seed: 9_851_459_327_323_118_180 }),
+            (304, LoseBatches { side: Target, partition: 3, broker: 1, batches: 3 }),
         ],
     )
 }

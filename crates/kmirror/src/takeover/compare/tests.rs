@@ -257,6 +257,11 @@ fn what_the_source_has_no_more_is_displaced_where_it_has_something_else() {
     for (source, target) in [("ab.d", "ac"), ("abcd", "abce"), ("a..def", "adef")] {
         assert!(matches!(displaced(source, target, &[]), Err(Misaligned::Diverged(_))), "{source} {target}");
     }
+    // The target has lost offsets: what was appended at once stands before its place.
+    for (source, target) in [("a...ef", "aef"), ("a..d.fg", "adffg"), ("a..def", "adbf")] {
+        assert!(matches!(displaced(source, target, &[1]), Err(Misaligned::Diverged(_))), "{source} {target}");
+    }
+    assert_eq!(displaced("a..d..g", "addd.gg", &[1]), Ok((vec![], false)), "repeats stand so");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) fn walk(
     let mut walk = Walk {
         tails,
         rules,
-        batch: Begun { offset: i64::MIN, lineage: lineage.clone(), last_matched },
+        batch: Begun { offset: i64::MIN, lineage: lineage.clone(), last_matched, ahead: None },
         lineage,
         last_matched,
         lacking: Lacking::new(tails, rules),
@@ -47,6 +47,8 @@ struct Begun {
     offset: i64,
     lineage: Lineage,
     last_matched: Option<i64>,
+    /// How far before the record that it equals the first one stands of those that may be repeats, since one fitted.
+    ahead: Option<i64>,
 }
 
 /// Where one record of the target stands on the source.
@@ -84,6 +86,7 @@ impl Walk<'_> {
                     self.displace(source, record)?;
                 }
                 self.last_matched = Some(source);
+                self.batch.ahead = None;
             }
             Place::Wrong => {
                 let problem = problem(self.tails, self.rules, &self.lineage, self.last_matched, record);
@@ -102,7 +105,8 @@ impl Walk<'_> {
         let begin = index.checked_sub(1).and_then(|index| self.tails.batches.get(index)).copied();
         let offset = begin.unwrap_or(record.offset);
         if offset != self.batch.offset {
-            self.batch = Begun { offset, lineage: self.lineage.clone(), last_matched: self.last_matched };
+            let (lineage, last_matched) = (self.lineage.clone(), self.last_matched);
+            self.batch = Begun { offset, lineage, last_matched, ahead: None };
         }
     }
 
@@ -146,9 +150,9 @@ impl Walk<'_> {
         }
         let at = self.tails.source.partition_point(|candidate| candidate.offset < expected);
         let (before, from_here) = self.tails.source.split_at(at);
-        if from_here.iter().any(|candidate| is_equal(candidate, record, self.rules)) {
-            // A repeat of that one, which stands before it and never behind it; but not where the source has another one.
-            return if original.is_some() { Place::Wrong } else { Place::Unknown };
+        if let Some(later) = from_here.iter().find(|candidate| is_equal(candidate, record, self.rules)) {
+            let is_repeat = original.is_none() && self.is_repeat(later.offset - expected);
+            return if is_repeat { Place::Unknown } else { Place::Wrong };
         }
         match self.nearest(before, record) {
             Some(source) if self.last_matched.is_some() => Place::At(source),
@@ -161,6 +165,18 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether a record that stands `distance` before the one that it equals may be a repeat of that. Repeats stand at one distance after the
+    /// other; where two of a batch have the same, they are no repeats, and the target has lost offsets before them.
+    fn is_repeat(&mut self, distance: i64) -> bool {
+        match self.batch.ahead {
+            Some(ahead) => ahead != distance,
+            None => {
+                self.batch.ahead = Some(distance);
+                true
+            }
+        }
+    }
+
     /// The source's record which this one is, of those before its place: where several are equal the nearest, which is the smallest
     /// distance.
     fn nearest(&self, before: &[OwnedRecord], record: &OwnedRecord) -> Option<i64> {
@@ -170,15 +186,19 @@ impl Walk<'_> {
         behind.find(|candidate| is_equal(candidate, record, self.rules)).map(|found| found.offset)
     }
 
+    /// Only a source with a cleaner has holes that had records; and where others of the batch seem to stand before their places, more than a
+    /// cleaner was at work.
+    fn may_be_of_hole(&self) -> bool {
+        self.rules.source_is_compacted && self.batch.ahead.is_none()
+    }
+
     /// The place of a record that the source has no more, and that is not where it is expected: everything else of the source follows it,
     /// so it is of the hole behind the last one that fits. Where in that hole it was does not matter, as the source has nothing there: the
     /// last offset is the smallest distance.
     fn in_hole(&self) -> Place {
         let next = |last| next_after(self.tails.source, last).map(|next| (last, next.offset));
         match self.last_matched.and_then(next) {
-            Some((last, next)) if self.rules.source_is_compacted && last + 1 < next => {
-                Place::InHole(next - 1)
-            }
+            Some((last, next)) if self.may_be_of_hole() && last + 1 < next => Place::InHole(next - 1),
             _ => Place::Wrong,
         }
     }

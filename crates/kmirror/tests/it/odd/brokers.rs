@@ -85,11 +85,6 @@ async fn a_leader_epoch_is_recorded_before_anything_of_it_is_appended() {
     world.once().await;
     world.source.move_leader(TOPIC, 0, 1).unwrap();
     world.write_numbered(1..4);
-    let recorded = |world: &World| {
-        let log = world.target.log(STATE_TOPIC, 0).unwrap();
-        let last = log.records(Isolation::ReadUncommitted).unwrap().pop().unwrap().value.unwrap();
-        String::from_utf8_lossy(&last).into_owned()
-    };
     assert!(recorded(&world).contains(r#""epoch":0"#) && !recorded(&world).contains(r#""epoch":1"#));
     world.target.hold_replication(STATE_TOPIC, 0, true).unwrap();
     let handle = world.start();
@@ -128,6 +123,35 @@ async fn a_standby_that_has_looked_for_long_is_not_refused_for_good() {
 }
 
 const STATE_TOPIC: &str = "__kmirror_state";
+
+/// What is recorded of the partition.
+fn recorded(world: &World) -> String {
+    let records = world.target.log(STATE_TOPIC, 0).unwrap().records(Isolation::ReadUncommitted).unwrap();
+    let of_partition = |key: &bytes::Bytes| key.starts_with(b"partition/");
+    let last = records.into_iter().rfind(|record| record.key.as_ref().is_some_and(of_partition)).unwrap();
+    String::from_utf8_lossy(&last.value.unwrap()).into_owned()
+}
+
+/// An owner records a run, and dies; the target has lost meanwhile what the run was recorded for, and the next owner had read the state
+/// before. The log shows that the run is wrong.
+#[tokio::test]
+async fn a_run_that_was_recorded_for_lost_offsets_is_forgotten() {
+    for policy in ["delete", "compact"] {
+        let world = World::new(&[("cleanup.policy", policy)]).await;
+        world.write_numbered(0..6);
+        world.once().await;
+        let runs = r#"{"source":0,"target":0}"#;
+        let late = recorded(&world).replace(runs, &format!(r#"{runs},{{"source":3,"target":4}}"#));
+        assert_ne!(late, recorded(&world));
+        let key = format!("partition/{TOPIC}/0");
+        let record = (Some(key.as_bytes()), Some(late.as_bytes()));
+        world.target.write(STATE_TOPIC, 0, Codec::None, &[record]).unwrap();
+        world.write_numbered(6..9);
+        world.once().await;
+        world.is_exact();
+        world.proves_exact().await;
+    }
+}
 
 /// A foreign record takes an offset of the target, and no record of the source.
 #[tokio::test]
