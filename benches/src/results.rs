@@ -199,7 +199,7 @@ fn kibibytes(text: &str) -> u64 {
 }
 
 /// The commit that is checked out. Results of measurements are no change.
-fn commit() -> Option<String> {
+pub(crate) fn commit() -> Option<String> {
     let commit = said("git", &["rev-parse", "--short=12", "HEAD"])?;
     let changes = said("git", &["status", "--porcelain", "--", ".", ":!benches/results"]);
     Some(if changes.is_some() { format!("{commit}-dirty") } else { commit })
