@@ -42,6 +42,7 @@ fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing(stage: &Sta
     let (load, topics) = start_mixed_load(&source);
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let kmirror = Kmirror::mirroring(&source, &target, &topics, "");
+    let mut lives_with_copies = 0;
     for _ in 0..kills {
         let mut running = kmirror.start();
         sleep(match schedule.up_to(4) {
@@ -51,8 +52,14 @@ fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing(stage: &Sta
         });
         running.kill();
         assert_no_error(&running);
+        lives_with_copies += u32::from(running.log().contains(" copying "));
     }
     load.stop();
+    eprintln!("{lives_with_copies} of {kills} lives were long enough to copy");
+    assert!(
+        lives_with_copies > 0,
+        "nothing was copied before the end: no kill was in the middle of anything"
+    );
     assert_old(&source, topics[OLD], began);
     kmirror.copy();
     kmirror.prove();
