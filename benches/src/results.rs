@@ -156,7 +156,7 @@ pub(crate) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>
 }
 
 /// The folder in which the command was given.
-fn here() -> String {
+pub(crate) fn here() -> String {
     std::env::current_dir().unwrap_or_default().display().to_string()
 }
 

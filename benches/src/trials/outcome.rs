@@ -1,6 +1,6 @@
 //! What became of a trial, read from what its tests said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::process::ExitStatus;
 
@@ -57,11 +57,15 @@ fn seeds(lines: &[String]) -> Vec<u64> {
     seeds.into_iter().collect()
 }
 
-/// The simulation's lines about seeds, the lowest first.
+/// What the simulation says first of each seed that fails, the lowest seed first. Later it lists what the seed consists of.
 fn said_of_seeds(lines: &[String]) -> Vec<String> {
-    let mut found: Vec<_> = lines.iter().filter_map(|line| Some((failed_seed(line)?.0, line))).collect();
-    found.sort();
-    found.into_iter().map(|(_, line)| line.clone()).collect()
+    let mut said = BTreeMap::new();
+    for line in lines {
+        if let Some((seed, _)) = failed_seed(line) {
+            said.entry(seed).or_insert(line);
+        }
+    }
+    said.into_values().cloned().collect()
 }
 
 /// The first test that has failed, where it did, and what it said first. An error that kmirror has logged comes before the rest.
@@ -132,7 +136,7 @@ mod tests {
     #[test]
     fn seeds_that_fail_are_all_named() {
         let output = "seed 30: order: b\nother\nseed 4: lost: a record\nthread 'x' (1) panicked at run.rs:1:2:\n\
-                      lost: a record\nthe same again: KMIRROR_SEED=4; as few steps as it takes:\n";
+                      lost: a record\nthe same again: KMIRROR_SEED=4; as few steps as it takes:\nseed 4: 2 mirrors\n";
         let failure = failure_of(output, 101).unwrap();
         assert_eq!(failure.said, ["seed 4: lost: a record", "seed 30: order: b"]);
         assert_eq!(failure.seeds, [4, 30]);
