@@ -28,7 +28,9 @@ mod stage;
 mod stalled;
 mod start;
 mod statistics;
+mod test_output;
 mod traffic;
+mod trials;
 mod wan;
 
 use std::process::ExitCode;
@@ -74,6 +76,8 @@ enum Measurement {
     Canned(null::brokers::Canned),
     /// Which tests miss each rule of the protocol: it is switched off in a copy of the tree.
     Mutants(mutants::MutantsArguments),
+    /// The suites that take too long for every change: kills, freezes, many seeds, equal traces.
+    Trials(trials::TrialsArguments),
     /// All measurements one after the other, with standard parameters.
     Full(full::FullArguments),
     /// Writes the section of README.md that shows the results in benches/results.
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Measurement::Null(arguments) => null::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Canned(arguments) => null::brokers::run(&arguments).map(|()| ExitCode::SUCCESS),
         Measurement::Mutants(arguments) => mutants::run(&arguments),
+        Measurement::Trials(arguments) => trials::run(&arguments),
         Measurement::Full(arguments) => full::run(&arguments, &Arguments::command()),
         Measurement::Readme => readme::run().map(|()| ExitCode::SUCCESS),
         Measurement::Relay(arguments) => relay::run(&arguments).map(|()| ExitCode::SUCCESS),

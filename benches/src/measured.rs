@@ -55,13 +55,31 @@ pub(crate) fn memory_peak(status: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// User and system time of everything that this process has started, in turn too, and that was waited for.
+pub(crate) fn children_cpu() -> Result<Duration, Box<dyn Error>> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields = fields(&stat).ok_or("/proc/self/stat is odd")?;
+    // proc_pid_stat(5): cutime is 16, cstime is 17.
+    Ok(time(&fields, 13).ok_or("/proc/self/stat is odd")?)
+}
+
 /// State, and user plus system time, of `/proc/PID/stat`. The name before them, in parentheses, may hold anything.
 pub(crate) fn state_and_cpu(stat: &str) -> Option<(&str, Duration)> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
-    let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let fields = fields(stat)?;
     // proc_pid_stat(5) counts from 1 and the state is field 3: utime is 14, stime is 15.
-    Some((fields.first()?, TICK * u32::try_from(ticks(11)? + ticks(12)?).ok()?))
+    Some((fields.first()?, time(&fields, 11)?))
+}
+
+/// From the state on.
+fn fields(stat: &str) -> Option<Vec<&str>> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    Some(fields.split_ascii_whitespace().collect())
+}
+
+/// User time at this place and system time at the next one.
+fn time(fields: &[&str], index: usize) -> Option<Duration> {
+    let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    Some(TICK * u32::try_from(ticks(index)? + ticks(index + 1)?).ok()?)
 }
 
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -77,6 +95,14 @@ mod tests {
         let stat = "17 (a) b) R 1 2 3 4 5 6 7 8 9 10 120 34 5 6 7";
         assert_eq!(state_and_cpu(stat), Some(("R", Duration::from_millis(1540))));
         assert_eq!(state_and_cpu("17 (a) R 1"), None);
+    }
+
+    #[test]
+    fn work_of_children_is_seen_once_they_were_waited_for() {
+        let before = children_cpu().unwrap();
+        let work = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+        Command::new("sh").args(["-c", &format!("sh -c '{work}'; true")]).status().unwrap();
+        assert!(children_cpu().unwrap() >= before + Duration::from_millis(50));
     }
 
     #[test]

@@ -156,7 +156,7 @@ pub(crate) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>
 }
 
 /// The folder in which the command was given.
-fn here() -> String {
+pub(crate) fn here() -> String {
     std::env::current_dir().unwrap_or_default().display().to_string()
 }
 
@@ -199,7 +199,7 @@ fn kibibytes(text: &str) -> u64 {
 }
 
 /// The commit that is checked out. Results of measurements are no change.
-fn commit() -> Option<String> {
+pub(crate) fn commit() -> Option<String> {
     let commit = said("git", &["rev-parse", "--short=12", "HEAD"])?;
     let changes = said("git", &["status", "--porcelain", "--", ".", ":!benches/results"]);
     Some(if changes.is_some() { format!("{commit}-dirty") } else { commit })

@@ -260,23 +260,26 @@ public final class Workload {
         private final boolean headers = number("headers", 0) > 0;
         private final long timestamp = number("timestamp", -1);
         private final long timestampStep = number("timestamp_step_ms", 1);
+        private final long ageMs = number("age_ms", 0);
 
         ProducerRecord<byte[], byte[]> record(String topic, int partition, long index) {
             SplittableRandom random = new SplittableRandom(seed * 0x9E3779B97F4A7C15L + index);
             if (loneKeyEvery > 0) {
                 boolean lone = random.nextLong(loneKeyEvery) == 0;
                 byte[] key = lone ? text("lone-" + index) : text("key-" + random.nextLong(Math.max(1, keys)));
-                Long time = timestamp < 0 ? null : (Long) (timestamp + index * timestampStep);
-                return new ProducerRecord<>(topic, partition, time, key, lone ? value(random, index) : new byte[0]);
+                return new ProducerRecord<>(topic, partition, time(index), key, lone ? value(random, index) : new byte[0]);
             }
             byte[] key = key(random, index);
             byte[] value = every(tombstoneEvery, index) ? null : value(random, index);
-            Long time = timestamp < 0 ? null : (Long) (timestamp + index * timestampStep);
-            ProducerRecord<byte[], byte[]> record = new ProducerRecord<>(topic, partition, time, key, value);
+            ProducerRecord<byte[], byte[]> record = new ProducerRecord<>(topic, partition, time(index), key, value);
             if (headers) {
                 addHeaders(record.headers(), random, index);
             }
             return record;
+        }
+
+        private long time(long index) {
+            return timestamp < 0 ? System.currentTimeMillis() - ageMs : timestamp + index * timestampStep;
         }
 
         private byte[] key(SplittableRandom random, long index) {

@@ -2,15 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+use crate::test_output::{failed_seed, failed_test, follow};
 
 /// Some of the tests.
 #[derive(Clone, Debug, Deserialize)]
@@ -185,29 +185,10 @@ impl fmt::Display for Failure {
     }
 }
 
-fn follow(stream: Option<impl Read + Send + 'static>, sender: Sender<String>) {
-    let Some(stream) = stream else { return };
-    thread::spawn(move || {
-        let lines = BufReader::new(stream).lines().map_while(Result::ok);
-        lines.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
-    });
-}
-
 /// Ends it with everything that it has started.
 fn end(child: &Child) -> Result<(), Box<dyn Error>> {
     Command::new("kill").args(["-s", "KILL", "--", &format!("-{}", child.id())]).status()?;
     Ok(())
-}
-
-/// `test NAME ... FAILED`
-fn failed_test(line: &str) -> Option<&str> {
-    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
-}
-
-/// `seed 7: RULE: WHAT`
-fn failed_seed(line: &str) -> Option<(u64, &str)> {
-    let (seed, said) = line.strip_prefix("seed ")?.split_once(": ")?;
-    Some((seed.parse().ok()?, said))
 }
 
 fn is_value(line: &str) -> bool {

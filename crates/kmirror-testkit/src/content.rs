@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// What a [`crate::Workload`] says, for writers other than the Java producer: for the same options it gives the same records as
 /// `testdata/java/Workload.java`, byte for byte.
@@ -13,7 +14,7 @@ pub struct WorkloadContent {
 pub struct WorkloadRecord {
     /// Its partition.
     pub partition: i32,
-    /// Milliseconds since 1970; nothing means the clock's time.
+    /// Milliseconds since 1970; nothing means the clock's time, less the workload's [age](WorkloadContent::age).
     pub timestamp: Option<i64>,
     /// Its key.
     pub key: Option<Vec<u8>>,
@@ -72,6 +73,11 @@ impl WorkloadContent {
     /// The pace; 0 for as fast as it goes.
     pub fn records_per_second(&self) -> u64 {
         self.number("records_per_second", 0)
+    }
+
+    /// How old a record is when it is written, where its timestamp is the clock's.
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(self.number("age_ms", 0))
     }
 
     /// The record with this index.

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::{TestkitError, WorkloadContent};
 
@@ -126,6 +127,13 @@ impl Workload {
     #[must_use]
     pub fn timestamps(self, first: i64, step_ms: u32) -> Workload {
         self.set("timestamp", first).set("timestamp_step_ms", step_ms)
+    }
+
+    /// Each record's timestamp lies this far before the moment at which the record is written. Not beside
+    /// [`Workload::timestamps`], which wins.
+    #[must_use]
+    pub fn age(self, age: Duration) -> Workload {
+        self.set("age_ms", age.as_millis())
     }
 
     /// The limit of a batch in bytes as it goes over the wire (the producer estimates what compression will save), 16384

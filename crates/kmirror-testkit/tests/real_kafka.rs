@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use kmirror_testkit::{
     ClusterPair, CompactedTopic, Isolation, KafkaCluster, KafkaRelease, LogOffset, Workload, compare_records,
@@ -102,6 +102,22 @@ fn a_workload_is_the_same_for_writers_that_are_not_java() {
             assert_eq!(found.headers, headers.join(","), "{found}");
         }
     }
+}
+
+#[test]
+fn records_have_the_age_that_a_workload_says() {
+    let Some(kafka) = real_kafka("records_have_the_age_that_a_workload_says") else { return };
+    let source = &kafka.pair().unwrap().source;
+    let topic = unique_topic("aged");
+    let age = Duration::from_secs(86_400);
+    let written = || (UNIX_EPOCH.elapsed().unwrap() - age).as_millis() as i64;
+    let before = written();
+    source.produce(&[Workload::new(&topic).records(30).records_per_second(100).age(age)]).unwrap();
+    let after = written();
+    let found = source.records(&topic, Isolation::ReadCommitted).unwrap();
+    let timestamps: Vec<i64> = found.iter().map(|record| record.timestamp).collect();
+    assert!(timestamps.iter().all(|timestamp| (before..=after).contains(timestamp)), "{timestamps:?}");
+    assert!(timestamps.is_sorted() && timestamps[0] < timestamps[29], "{timestamps:?}");
 }
 
 #[test]

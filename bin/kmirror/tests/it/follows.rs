@@ -1,9 +1,9 @@
 //! A mirror that goes on: new records, signals, kills, a second instance.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kmirror_testkit::{Isolation, Workload, unique_topic};
+use kmirror_testkit::{Isolation, LogOffset, Workload, unique_topic};
 
 use crate::cluster::Load;
 use crate::kmirror::{Kmirror, Running, await_that};
@@ -38,9 +38,11 @@ fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing(stage: &Sta
     let (source, target) = stage.pair();
     let mut schedule = Schedule::new();
     let kills = Schedule::length("KMIRROR_KILLS", 20);
+    let began = SystemTime::now();
     let (load, topics) = start_mixed_load(&source);
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let kmirror = Kmirror::mirroring(&source, &target, &topics, "");
+    let mut lives_with_copies = 0;
     for _ in 0..kills {
         let mut running = kmirror.start();
         sleep(match schedule.up_to(4) {
@@ -50,8 +52,15 @@ fn a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing(stage: &Sta
         });
         running.kill();
         assert_no_error(&running);
+        lives_with_copies += u32::from(running.log().contains(" copying "));
     }
     load.stop();
+    eprintln!("{lives_with_copies} of {kills} lives were long enough to copy");
+    assert!(
+        lives_with_copies > 0,
+        "nothing was copied before the end: no kill was in the middle of anything"
+    );
+    assert_old(&source, topics[OLD], began);
     kmirror.copy();
     kmirror.prove();
 }
@@ -84,10 +93,10 @@ fn two_mirrors_that_are_stopped_and_continued_do_no_harm(stage: &Stage) {
 }
 
 /// Records without end, until the load is stopped: several partitions, transactions of which some are aborted and some are of
-/// one record, and a topic that the cleaner goes through again and again.
+/// one record, a topic that the cleaner goes through again and again, and one whose records are old, which go one batch at a time.
 fn start_mixed_load(source: &AnyCluster) -> (Box<dyn Load>, Vec<String>) {
-    let topics = ["plain", "transactional", "single", "compacted"].map(unique_topic);
-    let [plain, transactional, single, compacted] = &topics;
+    let topics = ["plain", "transactional", "single", "compacted", "old"].map(unique_topic);
+    let [plain, transactional, single, compacted, old] = &topics;
     let endless = |topic: &str| Workload::new(topic).records(u32::MAX.into());
     let loads = [
         endless(plain).partitions(4).records_per_second(3_000).codec("lz4").json(),
@@ -101,10 +110,30 @@ fn start_mixed_load(source: &AnyCluster) -> (Box<dyn Load>, Vec<String>) {
             .keys(500)
             .key_skew(4)
             .tombstone_every(40),
+        // Each record is a batch, and too large to be merged with the next one.
+        endless(old)
+            .topic_property("retention.ms", "-1")
+            .records_per_second(60)
+            .value_bytes(5_000, 6_000)
+            .linger_ms(0)
+            .age(AGE),
     ];
     let load = source.start_load(&loads);
     await_that("every topic is there", || topics.iter().all(|topic| source.partitions(topic).is_some()));
     (load, topics.into())
+}
+
+/// Whether each record is as old as it should be when it was written: otherwise nothing would go one batch at a time.
+fn assert_old(source: &AnyCluster, topic: &str, began: SystemTime) {
+    let first_at = |moment: SystemTime| {
+        let timestamp = (moment - AGE).duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+        source.offset(topic, 0, LogOffset::Timestamp(timestamp)).unwrap()
+    };
+    let ended = SystemTime::now();
+    let halfway = began + ended.duration_since(began).unwrap() / 2;
+    assert_eq!(first_at(began), 0, "none is older");
+    assert!(first_at(halfway) > 0, "they are as old as the first one");
+    assert_eq!(first_at(ended + Duration::from_millis(1)), -1, "none is younger");
 }
 
 fn has_same_ends(source: &AnyCluster, target: &AnyCluster, topic: &str) -> bool {
@@ -129,3 +158,8 @@ fn await_records(source: &AnyCluster, target: &AnyCluster, topic: &str) {
         assert!(Instant::now() < deadline, "the records of {topic} have not arrived");
     }
 }
+
+/// Of the topics of the mixed load, the one with old records.
+const OLD: usize = 4;
+/// Brokers forget the producer of a record that is older than a day.
+const AGE: Duration = Duration::from_secs(3 * 86_400);

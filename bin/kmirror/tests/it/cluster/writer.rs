@@ -111,7 +111,7 @@ impl Writer<'_> {
     fn write(&mut self, index: u64) {
         let record = self.content.record(index);
         let partition = record.partition;
-        let record = new_record(record);
+        let record = new_record(record, self.content.age());
         let waiting = self.waiting.entry(partition).or_default();
         let bytes: usize = waiting.iter().map(NewRecord::bytes).sum();
         if !waiting.is_empty() && bytes + record.bytes() > self.content.batch_bytes() as usize {
@@ -177,9 +177,9 @@ impl Writer<'_> {
     }
 }
 
-fn new_record(record: WorkloadRecord) -> NewRecord {
-    let now = || UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
-    let mut new = NewRecord::new(record.timestamp.unwrap_or_else(now));
+fn new_record(record: WorkloadRecord, age: Duration) -> NewRecord {
+    let written = || (UNIX_EPOCH.elapsed().unwrap() - age).as_millis() as i64;
+    let mut new = NewRecord::new(record.timestamp.unwrap_or_else(written));
     if let Some(key) = record.key {
         new = new.key(key);
     }
