@@ -13,15 +13,15 @@ pub(crate) struct LogEnds {
     pub(crate) log_end: i64,
 }
 
-/// Reads high watermark and true log end of many partitions, in that order: equal numbers mean that the log was at rest in
-/// between.
+/// Reads high watermark and true log end of many partitions, in that order: equal numbers mean that everything was replicated in between.
+/// The other way round a log that grew meanwhile would look as if it were.
 pub(crate) async fn read(
     client: &Client,
     partitions: &[TopicPartition],
 ) -> HashMap<TopicPartition, Result<LogEnds, String>> {
-    let mut log_ends: HashMap<_, _> = client.log_end_offsets(partitions).await.into_iter().collect();
     let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest)).collect();
     let watermarks = client.list_offsets(&wanted, Isolation::ReadUncommitted).await;
+    let mut log_ends: HashMap<_, _> = client.log_end_offsets(partitions).await.into_iter().collect();
     watermarks
         .into_iter()
         .map(|(partition, watermark)| {
@@ -70,5 +70,44 @@ pub(crate) async fn offset(
             api: "ListOffsets",
             problem: format!("no offset for {partition}").into(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kmirror_client::{ClientConfig, Topics};
+    use kmirror_embedded::{ApiKey, Codec, EmbeddedCluster, Fault, FaultKind};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_grows_is_not_at_rest() {
+        let cluster = EmbeddedCluster::builder().brokers(1).start().await.expect("a cluster");
+        cluster.create_topic("orders", 1, &[]).expect("a topic");
+        let write =
+            || cluster.write("orders", 0, Codec::None, &[(None, Some(b"x".as_slice()))]).expect("led");
+        let holds = |holds| cluster.hold_replication("orders", 0, holds).expect("a partition");
+        write();
+        holds(true);
+        write();
+        let servers = [cluster.bootstrap_servers()];
+        let client = Client::connect(ClientConfig::new("west", servers)).await.expect("a client");
+        client.refresh_metadata(Topics::All).await.expect("metadata");
+        let slow = FaultKind::Delay(Duration::from_millis(500));
+        cluster.inject(Fault::new(slow).of(ApiKey::ListOffsets));
+        let partition = TopicPartition::new("orders", 0);
+        let growing = async {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            // What was the log's end is replicated now, and the log goes on.
+            holds(false);
+            holds(true);
+            write();
+        };
+        let (mut ends, ()) = tokio::join!(read(&client, std::slice::from_ref(&partition)), growing);
+        let ends = ends.remove(&partition).expect("an answer").expect("no error");
+        assert!(ends.high_watermark < ends.log_end, "{ends:?}");
+        assert_eq!(ends.log_end, 3);
     }
 }
