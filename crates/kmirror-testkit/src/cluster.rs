@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::authorizer;
 use crate::jars::kafka_home;
 use crate::metadata::brokers_alive;
-use crate::process::{last_lines, wait_for};
+use crate::process::{await_stopped, last_lines, wait_for};
 use crate::watchdog::Watchdog;
 use crate::{KafkaEndpoint, KafkaJars, KafkaRelease, TestkitError};
 
@@ -194,6 +194,7 @@ impl KafkaClusterBuilder {
             let _ = write!(
                 properties,
                 "node.id={node_id}\n\
+                 broker.rack=rack-{node_id}\n\
                  controller.quorum.voters={}\n\
                  listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{listener}\n\
                  advertised.listeners=PLAINTEXT://127.0.0.1:{broker}{advertised}\n\
@@ -322,7 +323,11 @@ impl KafkaNode {
     /// # Errors
     /// It does not run.
     pub fn pause(&self) -> Result<(), TestkitError> {
-        self.signal("STOP")
+        self.signal("STOP")?;
+        if let Some(child) = self.process().as_ref() {
+            await_stopped(child.id());
+        }
+        Ok(())
     }
 
     /// Lets a paused node go on.

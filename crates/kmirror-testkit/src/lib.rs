@@ -49,6 +49,6 @@ pub use jars::{KafkaJars, KafkaRelease};
 pub use librdkafka::{Librdkafka, librdkafka};
 pub use load::Load;
 pub use pair::{ClusterPair, RealKafka, real_kafka, unique_topic};
-pub use process::{RunningTool, ToolOutput};
+pub use process::{RunningTool, ToolOutput, await_stopped};
 pub use records::{Isolation, PartitionDigest, PrintedRecord, compare_records, printed_bytes};
 pub use workload::{Produced, Workload};

@@ -142,6 +142,27 @@ pub(crate) fn wait_for<T>(
 }
 
 /// Reads a pipe in a thread of its own, so that a tool never stalls on a full one.
+/// Waits until a process that was sent SIGSTOP stands still, with all its threads: on a busy machine that takes a while, in which it may
+/// still answer. Where the system does not tell (there is no `/proc`) nothing is waited for.
+pub fn await_stopped(process_id: u32) {
+    let deadline = Instant::now() + STOP_PATIENCE;
+    while is_any_thread_running(process_id) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn is_any_thread_running(process_id: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process_id}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before the state may hold anything (proc(5)).
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        state.is_some_and(|state| !matches!(state, 'T' | 'Z' | 'X'))
+    })
+}
+
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
 fn read_to_end(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let (sender, receiver) = sync_channel(1);
     if let Some(mut pipe) = pipe {

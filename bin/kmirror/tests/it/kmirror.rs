@@ -176,6 +176,9 @@ impl Running {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
+        if name == "STOP" {
+            kmirror_testkit::await_stopped(self.child.id());
+        }
     }
 
     /// Ends it as `kill -9` does.
