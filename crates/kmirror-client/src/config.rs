@@ -15,6 +15,8 @@ pub struct ClientConfig {
     pub bootstrap_servers: Vec<String>,
     /// The client id that brokers see in quotas and request logs. Default `kmirror`.
     pub client_id: String,
+    /// The rack that we are in: brokers with a `replica.selector.class` send fetch sessions to a replica in it (KIP-392). None where `None`.
+    pub rack: Option<String>,
     /// The longest time until one connection, or [`Client::connect`](crate::Client::connect) as a whole, is ready.
     /// Default 10 s.
     pub connect_timeout: Duration,
@@ -41,6 +43,7 @@ impl ClientConfig {
             alias: alias.into(),
             bootstrap_servers: bootstrap_servers.into_iter().map(Into::into).collect(),
             client_id: "kmirror".to_owned(),
+            rack: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             frame_bytes_max: 100 << 20,

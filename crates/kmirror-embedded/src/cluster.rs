@@ -406,6 +406,12 @@ impl EmbeddedCluster {
         })
     }
 
+    /// Lets every leader send readers to this broker, as a `replica.selector.class` does (KIP-392), or to nobody. A leader that sends a
+    /// reader away shows no records to it and says truly where the log ends. The broker has what the leaders have.
+    pub fn send_readers_to(&self, broker: Option<i32>) {
+        self.shared.lock().readers_replica = broker;
+    }
+
     /// Holds up replication of a partition, or lets it go on: what is appended meanwhile is not visible and not acknowledged.
     ///
     /// # Errors

@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) machine: Machine,
     /// How far the cluster's clock is ahead of the machine's.
     advanced: Duration,
+    /// The broker to which leaders send readers, if they do (`replica.selector.class`, KIP-392). It has what they have.
+    pub(crate) readers_replica: Option<i32>,
     /// The most bytes that a partition may hold: older batches go.
     pub(crate) partition_bytes_max: Option<usize>,
     /// The logs that partitions of some topics begin with: those that store nothing.
@@ -114,6 +116,7 @@ impl State {
             machine: Machine::default(),
             advanced: Duration::ZERO,
             partition_bytes_max: None,
+            readers_replica: None,
             canned: BTreeMap::new(),
             users: Users::default(),
             authorizer: Authorizer::default(),
@@ -240,6 +243,21 @@ impl State {
         }
     }
 
+    /// The partition, whoever leads it.
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION.
+    pub(crate) fn partition(
+        &mut self,
+        topic: &str,
+        number: i32,
+    ) -> Result<(&mut Partition, Rules), ResponseError> {
+        let topic = self.topics.get_mut(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let rules = topic.rules();
+        let partition = usize::try_from(number).ok().and_then(|number| topic.partitions.get_mut(number));
+        Ok((partition.ok_or(ResponseError::UnknownTopicOrPartition)?, rules))
+    }
+
     /// The partition, if this broker leads it.
     ///
     /// # Errors
@@ -250,15 +268,8 @@ impl State {
         topic: &str,
         number: i32,
     ) -> Result<(&mut Partition, Rules), ResponseError> {
-        let topic = self.topics.get_mut(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let rules = topic.rules();
-        let partition = usize::try_from(number).ok().and_then(|number| topic.partitions.get_mut(number));
-        let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
-        if partition.leader == Some(broker) {
-            Ok((partition, rules))
-        } else {
-            Err(ResponseError::NotLeaderOrFollower)
-        }
+        let found = self.partition(topic, number)?;
+        if found.0.leader == Some(broker) { Ok(found) } else { Err(ResponseError::NotLeaderOrFollower) }
     }
 
     /// What a topic demands of its batches; Kafka's defaults where there is no such topic.

@@ -16,6 +16,9 @@ pub struct ClusterConfig {
     pub bootstrap_servers: Vec<String>,
     /// The client id that brokers see in their quotas and request logs. Default: `kmirror`.
     pub client_id: String,
+    /// The rack that kmirror is in (Java: `client.rack`): where the cluster has a `replica.selector.class` its records are read from a
+    /// replica in this rack. Default: none, that is from the leaders.
+    pub rack: Option<String>,
     /// How long connecting may take, over all addresses. Default: 10 s, so that an unreachable cluster is reported soon.
     pub connect_timeout: Duration,
     /// How long a request may go unanswered before its connection is given up (Java: `request.timeout.ms`). Default: 30 s.
@@ -36,6 +39,7 @@ impl ClusterConfig {
         ClusterConfig {
             bootstrap_servers: bootstrap_servers.into_iter().map(Into::into).collect(),
             client_id: "kmirror".to_owned(),
+            rack: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             send_buffer_bytes: None,
@@ -47,6 +51,7 @@ impl ClusterConfig {
     pub(crate) fn for_client(&self, alias: &str) -> kmirror_client::ClientConfig {
         let mut config = kmirror_client::ClientConfig::new(alias, self.bootstrap_servers.clone());
         config.client_id = self.client_id.clone();
+        config.rack = self.rack.clone();
         config.connect_timeout = self.connect_timeout;
         config.request_timeout = self.request_timeout;
         config.send_buffer_bytes = self.send_buffer_bytes;

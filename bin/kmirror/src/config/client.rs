@@ -28,6 +28,7 @@ pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterCon
             Some(ClientKey::NoEffect(reason)) => without_effect.push(format!("{name} ({reason})")),
             Some(ClientKey::Used) => match name.as_str() {
                 "client.id" => config.client_id = value,
+                "client.rack" => config.rack = Some(value).filter(|rack| !rack.is_empty()),
                 "request.timeout.ms" => {
                     let milliseconds = value.parse::<u32>().ok().filter(|milliseconds| *milliseconds > 0);
                     let milliseconds = milliseconds
@@ -53,6 +54,9 @@ pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterCon
     }
     if let Some(client_id) = &raw.client_id {
         config.client_id.clone_from(&client_id.0);
+    }
+    if let Some(rack) = &raw.rack {
+        config.rack = Some(rack.0.clone());
     }
     if let Some(timeout) = raw.connect_timeout {
         config.connect_timeout = timeout.0;

@@ -31,6 +31,8 @@ pub(crate) struct RawCluster {
     /// A list, or one string with commas.
     pub(crate) bootstrap_servers: Texts,
     pub(crate) client_id: Option<Text>,
+    /// The rack that kmirror is in. Records are read from the leaders if not set.
+    pub(crate) rack: Option<Text>,
     pub(crate) connect_timeout: Option<Interval>,
     pub(crate) request_timeout: Option<Interval>,
     /// What each socket may hold of what is sent. The operating system's choice if not set.

@@ -60,9 +60,10 @@ pub(crate) fn socket_buffer(value: &str) -> Result<Option<usize>, String> {
 /// No operating system gives as much; numbers above it are mistakes.
 pub(crate) const SOCKET_BUFFER_BYTES_MAX: usize = 1 << 30;
 
-const USED: [&str; 8] = [
+const USED: [&str; 9] = [
     "bootstrap.servers",
     "client.id",
+    "client.rack",
     "request.timeout.ms",
     "send.buffer.bytes",
     "receive.buffer.bytes",
@@ -106,9 +107,8 @@ const NO_EFFECT: [(&[&str], &str); 7] = [
             "exclude.internal.topics",
             "check.crcs",
             "default.api.timeout.ms",
-            "client.rack",
         ],
-        "partitions are read from their leaders, without a group",
+        "partitions are read without a group",
     ),
     (
         &[

@@ -81,7 +81,11 @@ impl File {
     fn of_spec(&mut self, key: &str, node: &Node<'_>) -> Result<(), ImportError> {
         match key {
             "clusters" | "connectCluster" | "target" | "mirrors" => {}
-            "rack" => self.note(NoteKind::Ignored, &node.place, "partitions are read from their leaders"),
+            "rack" => self.note(
+                NoteKind::Ignored,
+                &node.place,
+                "what rack a pod is in is known there alone: say it by `clusters.*.rack`",
+            ),
             _ if OF_PODS.contains(&key) => self.note(
                 NoteKind::Ignored,
                 &node.place,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kafka_protocol::messages as m;
 use tokio::time::Instant;
 
-use super::session::{FetchPosition, FetchSettings, topic};
+use super::session::{FetchPosition, FetchSettings, VERSION_OF_REPLICAS, topic};
 use super::{FetchRequest, FetchResponse, FetchedPartition};
 use crate::client::{Client, Lane};
 use crate::connection::{Connection, FrameOwner};
@@ -105,6 +105,9 @@ impl Client {
 }
 
 /// One request to one broker. Of each partition at most `bytes_max` of the settings.
+///
+/// A leader that sends readers to a replica (KIP-392) shows no records, though it says where the log ends. It does so from version 11 on
+/// (`KafkaApis.handleFetchRequest`), so what it redirects is asked for once more in an older one: a look is worth most at the leader.
 async fn fetch(
     client: Client,
     connection: Connection,
@@ -112,9 +115,34 @@ async fn fetch(
     settings: FetchSettings,
     owner: Option<Box<dyn FrameOwner>>,
 ) -> Result<Answers<FetchedPartition>, ClientError> {
+    let (versions, mut owner) = ([i16::MAX, VERSION_OF_REPLICAS - 1], owner);
+    let (mut open, mut answers) = (items, Answers::new());
+    for version_max in versions {
+        let asked = fetch_at(&client, &connection, &open, version_max, settings, owner.take()).await?;
+        let is_redirected = |answer: &Result<FetchedPartition, ClientError>| {
+            answer.as_ref().is_ok_and(|fetched| fetched.preferred_read_replica.is_some())
+        };
+        open.retain(|item| asked.get(&item.partition).is_some_and(is_redirected));
+        answers.extend(asked);
+        if open.is_empty() {
+            break;
+        }
+    }
+    Ok(answers)
+}
+
+/// The same in this version or an older one.
+async fn fetch_at(
+    client: &Client,
+    connection: &Connection,
+    items: &[Routed<i64>],
+    version_max: i16,
+    settings: FetchSettings,
+    owner: Option<Box<dyn FrameOwner>>,
+) -> Result<Answers<FetchedPartition>, ClientError> {
     let all_ids_known = items.iter().all(|item| !item.topic_id.is_none());
-    let version = connection.fetch_version()?.min(if all_ids_known { i16::MAX } else { 12 });
-    let topics = by_topic(&items).into_iter().map(|(name, items)| {
+    let version = connection.fetch_version()?.min(version_max).min(if all_ids_known { i16::MAX } else { 12 });
+    let topics = by_topic(items).into_iter().map(|(name, items)| {
         let id = items.first().map_or(TopicId::NONE, |item| item.topic_id);
         let partitions = items.into_iter().map(|item| position(item, settings.bytes_max));
         topic(version, name, id).with_partitions(
@@ -130,7 +158,7 @@ async fn fetch(
         .with_session_id(0)
         .with_session_epoch(-1)
         .with_topics(topics.collect());
-    let response = client.fetch_unthrottled(&connection, FetchRequest { version, body }, owner).await?;
+    let response = client.fetch_unthrottled(connection, FetchRequest { version, body }, owner).await?;
     let api = m::FetchRequest::NAME;
     ClientError::check(response.body.error_code, api, connection.address(), None)?;
     let name = |name: &str, id: TopicId| -> Option<Arc<str>> {

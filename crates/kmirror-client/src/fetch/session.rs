@@ -34,6 +34,8 @@ pub struct FetchSession {
     /// From version 13 on requests name topics by id; a session is one or the other.
     uses_topic_ids: bool,
     in_flight: Option<InFlight>,
+    /// The rack that we are in, which decides about the replica to read from (KIP-392).
+    rack: Option<String>,
     /// Where a broker keeps no session, requests begin behind this partition: the broker fills them in order.
     served_last: Option<TopicPartition>,
 }
@@ -110,8 +112,15 @@ impl FetchSession {
             session_epoch: 0,
             uses_topic_ids: false,
             in_flight: None,
+            rack: None,
             served_last: None,
         }
+    }
+
+    /// Fetches as somebody in this rack: the leader may name a replica that is nearer.
+    #[must_use]
+    pub fn in_rack(self, rack: Option<String>) -> Self {
+        Self { rack, ..self }
     }
 
     /// Other settings from the next request on.
@@ -353,7 +362,9 @@ impl FetchSession {
                 topic.partitions.push(entry.position.to_wire(version, partition.partition));
             }
         }
+        let rack = self.rack.as_deref().filter(|_| version >= VERSION_OF_REPLICAS).unwrap_or_default();
         m::FetchRequest::default()
+            .with_rack_id(to_wire(rack))
             .with_max_wait_ms(i32::try_from(settings.max_wait.as_millis()).unwrap_or(i32::MAX))
             .with_min_bytes(settings.min_bytes)
             .with_max_bytes(settings.bytes_max)
@@ -405,6 +416,9 @@ pub(crate) fn topic(version: i16, name: &Arc<str>, id: TopicId) -> wire::FetchTo
         _ => wire::FetchTopic::default().with_topic_id(id.0),
     }
 }
+
+/// Since when a broker may send readers to a replica (KIP-392).
+pub(super) const VERSION_OF_REPLICAS: i16 = 11;
 
 #[cfg(test)]
 mod tests;

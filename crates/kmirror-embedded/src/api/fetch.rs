@@ -36,7 +36,7 @@ pub(super) async fn handle(
         return throttled(&plan, connection, &mut shared.lock());
     }
     loop {
-        let reads = read_all(&plan, &request, &mut shared.lock(), connection, injected);
+        let reads = read_all(&plan, (&request, version), &mut shared.lock(), connection, injected);
         let bytes: usize = reads.iter().map(Read::bytes).sum();
         let is_enough = bytes >= usize::try_from(request.min_bytes).unwrap_or(0)
             || reads.iter().any(|read| read.is_news(&plan))
@@ -155,6 +155,7 @@ impl Read {
     fn is_news(&self, plan: &Plan) -> bool {
         self.data.error_code != 0
             || self.data.diverging_epoch.epoch >= 0
+            || self.data.preferred_read_replica.0 >= 0
             || plan.session.is_some()
                 && plan.told.get(self.index).is_some_and(Option::is_none)
                 && !plan.is_incremental
@@ -163,7 +164,7 @@ impl Read {
 
 fn read_all(
     plan: &Plan,
-    request: &FetchRequest,
+    (request, version): (&FetchRequest, i16),
     state: &mut State,
     connection: &Connection,
     injected: Option<ResponseError>,
@@ -176,7 +177,11 @@ fn read_all(
         let mut read = match injected {
             Some(error) => Err(error),
             None if !may_read(state, connection, &name.0) => Err(ResponseError::TopicAuthorizationFailed),
-            None => read(state, connection.broker, name, wanted, is_committed, room, is_first),
+            None => {
+                let reader =
+                    Reader { broker: connection.broker, is_committed, knows_replicas: version >= 11 };
+                read(state, reader, name, wanted, room, is_first)
+            }
         }
         .unwrap_or_else(|error| refused(state, name, error));
         read.data.partition_index = name.1;
@@ -238,12 +243,19 @@ fn refused(state: &State, name: &PartitionName, error: ResponseError) -> Partiti
     PartitionRead { data, told: None }
 }
 
+/// Who asks which broker.
+struct Reader {
+    broker: i32,
+    is_committed: bool,
+    /// From version 11 on a reader can be sent to a replica, and read from one (KIP-392).
+    knows_replicas: bool,
+}
+
 fn read(
     state: &mut State,
-    broker: i32,
+    reader: Reader,
     name: &PartitionName,
     wanted: &Wanted,
-    is_committed: bool,
     room: usize,
     is_first: bool,
 ) -> Result<PartitionRead, ResponseError> {
@@ -251,7 +263,11 @@ fn read(
     {
         return Err(ResponseError::UnknownTopicId);
     }
-    let (partition, _) = state.led_by(broker, &name.0, name.1)?;
+    let replica = state.readers_replica.filter(|_| reader.knows_replicas);
+    let (partition, _) = match replica == Some(reader.broker) {
+        true => state.partition(&name.0, name.1)?,
+        false => state.led_by(reader.broker, &name.0, name.1)?,
+    };
     partition.check_epoch(wanted.leader_epoch)?;
     let log = &partition.log;
     let told = Told { high_watermark: log.high_watermark(), log_start: log.start() };
@@ -273,10 +289,15 @@ fn read(
     if wanted.offset < log.start() || wanted.offset > log.end() {
         return Err(ResponseError::OffsetOutOfRange);
     }
-    let end = if is_committed { log.last_stable_offset() } else { log.high_watermark() };
+    if let Some(replica) = replica.filter(|replica| *replica != reader.broker) {
+        // The log is not read then, and what is known of it is true (`ReplicaManager.readFromLog`).
+        let data = data.with_preferred_read_replica(BrokerId(replica));
+        return Ok(PartitionRead { data, told: Some(told) });
+    }
+    let end = if reader.is_committed { log.last_stable_offset() } else { log.high_watermark() };
     let bytes_max = usize::try_from(wanted.bytes_max).unwrap_or(0).min(room);
     let found = log.read(wanted.offset, end, bytes_max, is_first);
-    let aborted = is_committed.then(|| {
+    let aborted = reader.is_committed.then(|| {
         let aborted = found.aborted.iter().map(|aborted| {
             AbortedTransaction::default()
                 .with_producer_id(ProducerId(aborted.producer_id))
@@ -296,6 +317,7 @@ fn answer(plan: Plan, reads: Vec<Read>, state: &mut State, broker: i32, version:
         let has_records = read.bytes() > 0;
         let is_news = has_records
             || read.data.error_code != 0
+            || read.data.preferred_read_replica.0 >= 0
             || read.data.diverging_epoch.epoch >= 0
             || before.is_none()
             || before != read.told;

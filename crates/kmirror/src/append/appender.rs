@@ -215,7 +215,8 @@ impl Appender {
                 Link::Up(connection) => connection.clone(),
                 Link::Connecting(_) => return,
                 Link::Down => {
-                    let (client, Pipe { broker, lane }) = (self.context.client.clone(), self.context.pipe);
+                    let (client, Pipe { broker, lane, .. }) =
+                        (self.context.client.clone(), self.context.pipe);
                     self.link = Link::Connecting(Box::pin(async move {
                         client.connection(broker, Lane::Produce(lane)).await
                     }));

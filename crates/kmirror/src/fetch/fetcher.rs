@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kmirror_client::{
     Client, ClientError, Connection, FetchPosition, FetchResponse, FetchSession, FetchSettings,
-    FetchedPartition, Lane, TopicId, TopicPartition, clock,
+    FetchedPartition, TopicId, TopicPartition, clock,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -79,7 +79,8 @@ pub(crate) struct FetcherContext {
 
 /// Reads until the inbox is closed.
 pub(crate) async fn run(context: FetcherContext, inbox: mpsc::Receiver<FetcherEvent>) {
-    let session = FetchSession::new(context.settings(FETCH_WAIT_MAX));
+    let rack = context.client.config().rack.clone();
+    let session = FetchSession::new(context.settings(FETCH_WAIT_MAX)).in_rack(rack);
     let fetcher = Fetcher {
         context,
         session,
@@ -260,9 +261,9 @@ impl Fetcher {
             return None;
         }
         let Some(connection) = &self.connection else {
-            let (client, Pipe { broker, lane }) = (self.context.client.clone(), self.context.pipe);
+            let (client, pipe) = (self.context.client.clone(), self.context.pipe);
             return Some(Box::pin(async move {
-                Step::Connected(client.connection(broker, Lane::Fetch(lane)).await)
+                Step::Connected(client.connection(pipe.broker, pipe.fetch_lane()).await)
             }));
         };
         let Some(permit) = self.permit.take() else {
@@ -273,6 +274,7 @@ impl Fetcher {
         self.session.set_settings(self.context.settings(wait_max));
         let submitted = match connection.fetch_version() {
             Ok(version) => {
+                let version = version.min(self.context.pipe.fetch_version_max());
                 connection.submit_fetch(self.session.next_request(version), Some(Box::new(permit))).await
             }
             Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! What a fetcher knows of one source partition, and what it makes of the broker's answers. Pure: no async, no clock.
 
-use kmirror_client::{EpochEndOffset, FetchedPartition, KafkaError, Retry};
+use kmirror_client::{BrokerId, EpochEndOffset, FetchedPartition, KafkaError, Retry};
 use kmirror_codec::{Batch, BatchError, Entry, GapReason, LegacyBatch, split};
 
 use super::aborted::AbortedIndex;
@@ -81,6 +81,8 @@ pub(crate) enum FetchFault {
     OutOfRange,
     /// The topic has another id than before.
     Recreated,
+    /// The leader names a replica to read from (KIP-392): go on there. It shows no records, which says nothing of the log.
+    ReadFrom(BrokerId),
     /// The broker answered with a passing error: wait a moment, then ask again.
     Passing(String),
     /// It needs an operator.
@@ -93,6 +95,9 @@ impl std::fmt::Display for FetchFault {
             FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => formatter.write_str(cause),
             FetchFault::OutOfRange => formatter.write_str("the log does not hold this offset"),
             FetchFault::Recreated => formatter.write_str("the topic was created again"),
+            FetchFault::ReadFrom(broker) => {
+                write!(formatter, "the leader names broker {broker} to read from")
+            }
             FetchFault::Park(parked) => parked.fmt(formatter),
         }
     }
@@ -116,6 +121,9 @@ impl FetchState {
         if let Some(diverging) = &fetched.diverging_epoch {
             // The leader's history after this epoch is not the one that we read (`Partition.readRecords`, KIP-595).
             return Err(FetchFault::Park(source_truncated(diverging, self.position)));
+        }
+        if let Some(replica) = fetched.preferred_read_replica {
+            return Err(FetchFault::ReadFrom(replica));
         }
         let readable_end = fetched.readable_end(self.isolation.for_client());
         let (pieces, epochs) = self.read(fetched).map_err(FetchFault::Park)?;
@@ -410,11 +418,20 @@ mod tests {
                 FetchFault::Recreated => "Recreated",
                 FetchFault::LeaderUnknown(_) => "LeaderUnknown",
                 FetchFault::Passing(_) => "Passing",
+                FetchFault::ReadFrom(_) => "ReadFrom",
                 FetchFault::Park(parked) => &parked.reason.to_string(),
             };
             assert_eq!(name, expected, "{error}");
             assert_eq!(state.position, 3, "nothing was read");
         }
+    }
+
+    #[test]
+    fn a_leader_that_names_a_replica_says_nothing_of_its_log() {
+        let redirected = FetchedPartition { preferred_read_replica: Some(BrokerId(2)), ..answer(&[], 50) };
+        let mut state = state(3, Isolation::ReadCommitted);
+        assert_eq!(state.on_fetched(redirected).unwrap_err(), FetchFault::ReadFrom(BrokerId(2)));
+        assert_eq!(state.position, 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod beside;
 pub(crate) mod discovery;
 mod heads;
 mod pipe;
+pub(crate) mod read_from;
 mod standby;
 mod supervisor;
 mod table;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use kmirror_client::{BrokerId, Client};
+use kmirror_client::{BrokerId, Client, Lane};
 
 use crate::event::PartitionKey;
 
@@ -13,6 +13,8 @@ pub(crate) struct Pipe {
     pub(crate) broker: BrokerId,
     /// Which one.
     pub(crate) lane: u16,
+    /// Whether it is one on which a leader cannot name a replica to read from.
+    pub(crate) is_for_leaders: bool,
 }
 
 impl Pipe {
@@ -24,7 +26,18 @@ impl Pipe {
         connections: Option<NonZeroU16>,
     ) -> Pipe {
         let count = connections.unwrap_or_else(|| connections_over(client.round_trip(broker)));
-        Pipe { broker, lane: (key.0 % u32::from(count.get())) as u16 }
+        Pipe { broker, lane: (key.0 % u32::from(count.get())) as u16, is_for_leaders: false }
+    }
+
+    /// The connection that fetches travel on.
+    pub(crate) fn fetch_lane(self) -> Lane {
+        Lane::Fetch(if self.is_for_leaders { self.lane | LANES_FOR_LEADERS } else { self.lane })
+    }
+
+    /// The newest version of Fetch that is used there: from 11 on a leader may name a replica (KIP-392,
+    /// `KafkaApis.handleFetchRequest`).
+    pub(crate) fn fetch_version_max(self) -> i16 {
+        if self.is_for_leaders { 10 } else { i16::MAX }
     }
 }
 
@@ -37,6 +50,8 @@ fn connections_over(round_trip: Option<Duration>) -> NonZeroU16 {
 /// With a broker's default buffers 100 KiB in five milliseconds are 20 MB/s on each connection.
 const MILLISECONDS_PER_CONNECTION: u128 = 5;
 const CONNECTIONS_MAX: u16 = 16;
+/// Lanes of their own, so that nobody's fetch waits for another one's.
+const LANES_FOR_LEADERS: u16 = 1 << 15;
 
 #[cfg(test)]
 mod tests {

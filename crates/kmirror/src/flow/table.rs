@@ -13,6 +13,7 @@ use crate::append::appender::AppenderEvent;
 use crate::config::Start;
 use crate::event::{Generation, PartitionKey};
 use crate::fetch::fetcher::Returned;
+use crate::flow::read_from::ReadFrom;
 use crate::queue::QueueGauge;
 use crate::state::record::PartitionRecord;
 use crate::status::PartitionGauge;
@@ -41,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) generation: Generation,
     /// Whether its topic has left the flow. Nobody refers to it then but what was on the way.
     pub(crate) has_left: bool,
+    /// Which broker it is read from, as the leader says.
+    pub(crate) read_from: ReadFrom,
     /// The connection whose fetcher reads it.
     pub(crate) fetched_from: Option<Pipe>,
     /// Where its items go, while it has an appender, and how many are on the way.

@@ -156,6 +156,7 @@ impl<'a> RangeReader<'a> {
         let fetched = self.state.on_fetched(fetched).map_err(|fault| match fault {
             FetchFault::Park(parked) => TakeOverFailure::Park(parked),
             FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => TakeOverFailure::Again(cause),
+            FetchFault::ReadFrom(_) => TakeOverFailure::Again(fault.to_string()),
             FetchFault::OutOfRange | FetchFault::Recreated => {
                 TakeOverFailure::Again(format!("{} does not hold offset {before} any more", self.log()))
             }

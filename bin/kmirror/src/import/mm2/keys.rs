@@ -112,6 +112,7 @@ const CLUSTER_KEYS: &[(&str, &str)] = &[
     ("clusters", "clusters"),
     ("bootstrap.servers", "clusters.*.bootstrap_servers"),
     ("client.id", "clusters.*.client_id"),
+    ("client.rack", "clusters.*.rack"),
     ("request.timeout.ms", "clusters.*.request_timeout"),
     ("send.buffer.bytes", "clusters.*.send_buffer_bytes"),
     ("receive.buffer.bytes", "clusters.*.receive_buffer_bytes"),

@@ -129,6 +129,9 @@ impl Import<'_> {
         if let Some(client_id) = self.of_client(alias, flows, "client.id") {
             cluster.insert("client_id".to_owned(), json!(client_id.text));
         }
+        if let Some(rack) = self.of_client(alias, flows, "client.rack") {
+            cluster.insert("rack".to_owned(), json!(rack.text));
+        }
         if let Some(timeout) = self.of_client(alias, flows, "request.timeout.ms") {
             // A unit behind a placeholder is one behind its value.
             let is_number =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, TopicPartition, Topics};
+use kmirror_client::{Client, TopicPartition, Topics, clock};
 use tracing::{debug, info, warn};
 
 use super::Supervisor;
@@ -24,9 +24,24 @@ impl Supervisor {
         returned: Option<Box<Returned>>,
     ) {
         let Some(entry) = self.table.current(key, generation) else { return };
-        entry.fetched_from = None;
+        let read_by = entry.fetched_from.take();
         entry.returned = returned;
+        let is_doubtful = matches!(fault, FetchFault::Park(_) | FetchFault::OutOfRange);
+        let (read_from, asks_leader) = entry.read_from.ended(is_doubtful, clock::now());
+        if !matches!(fault, FetchFault::ReadFrom(_)) {
+            entry.read_from = read_from;
+        }
         match fault {
+            fault if asks_leader => {
+                debug!(partition = %entry.source, %fault, "a replica says so: the leader is asked");
+                self.start_fetching(key).await;
+            }
+            FetchFault::ReadFrom(replica) => {
+                let Some(pipe) = read_by else { return };
+                debug!(partition = %entry.source, replica = replica.0, leader = pipe.broker.0, "read from a replica");
+                entry.read_from = entry.read_from.redirected(pipe.broker, replica, clock::now());
+                self.start_fetching(key).await;
+            }
             FetchFault::Park(parked) => self.park(key, parked),
             FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => {
                 debug!(partition = %entry.source, cause, "looking for the source's leader");

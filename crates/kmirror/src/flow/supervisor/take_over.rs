@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kmirror_client::{Topics, chance};
+use kmirror_client::{Topics, chance, clock};
 use kmirror_codec::GapReason;
 use tracing::{debug, info, warn};
 
@@ -16,6 +16,7 @@ use crate::fetch::fetcher::{FetchPartition, FetcherEvent, Returned};
 use crate::fetch::state::FetchState;
 use crate::flow::Pipe;
 use crate::flow::heads::HeldTopic;
+use crate::flow::read_from::ReadFrom;
 use crate::item::Item;
 use crate::planner::Planner;
 use crate::queue::QueueGauge;
@@ -227,7 +228,7 @@ impl Supervisor {
         self.start_fetching(key).await;
     }
 
-    /// Hands the partition to the fetcher of its source leader. Without a leader it waits for the next metadata.
+    /// Hands the partition to the fetcher of its source leader, or of the replica that it has named. Without a leader it waits for the next metadata.
     pub(super) async fn start_fetching(&mut self, key: PartitionKey) {
         let metadata = self.context.source.metadata();
         let connections = self.context.flow.connections;
@@ -239,7 +240,13 @@ impl Supervisor {
         let Some(mut reading) = entry.returned.take() else { return };
         reading.state.leader_epoch =
             metadata.partition(&entry.source).and_then(|partition| partition.leader_epoch);
-        let pipe = Pipe::of(key, leader, &self.context.source, connections);
+        let now = clock::now();
+        if entry.read_from.is_over(now) {
+            entry.read_from = ReadFrom::Leader;
+        }
+        let broker = entry.read_from.broker(leader, now, |broker| metadata.brokers.contains_key(&broker));
+        let pipe = Pipe::of(key, broker, &self.context.source, connections);
+        let pipe = Pipe { is_for_leaders: !entry.read_from.follows(), ..pipe };
         entry.fetched_from = Some(pipe);
         entry.gauge.set_state(PartitionState::Copying);
         let partition = FetchPartition {

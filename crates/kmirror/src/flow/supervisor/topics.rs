@@ -15,6 +15,7 @@ use crate::fetch::fetcher::FetcherEvent;
 use crate::flow::Published;
 use crate::flow::discovery::{FoundTopic, Looked};
 use crate::flow::heads::HeldTopic;
+use crate::flow::read_from::ReadFrom;
 use crate::flow::standby::{Refusals, Standby};
 use crate::flow::table::Entry;
 use crate::park::Parked;
@@ -71,6 +72,7 @@ impl Supervisor {
             gauge,
             generation: 0,
             has_left: false,
+            read_from: ReadFrom::Leader,
             fetched_from: None,
             appender: None,
             returned: None,
@@ -150,8 +152,12 @@ impl Supervisor {
         let mut moved = Vec::new();
         for (key, entry) in self.table.iter() {
             let Some(leader) = metadata.leader(&entry.source) else { continue };
+            let now = clock::now();
+            let broker = entry.read_from.broker(leader, now, |broker| metadata.brokers.contains_key(&broker));
             match entry.fetched_from {
-                Some(pipe) if pipe.broker != leader => moved.push((key, pipe)),
+                Some(pipe) if pipe.broker != broker || entry.read_from.is_over(now) => {
+                    moved.push((key, pipe))
+                }
                 None if entry.returned.is_some() && !entry.gauge.is_parked() => waiting.push(key),
                 _ => {}
             }

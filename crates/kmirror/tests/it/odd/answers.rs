@@ -43,6 +43,38 @@ async fn a_source_that_shows_nothing_is_asked_again_before_a_partition_goes_on()
     world.is_exact();
 }
 
+/// A leader that sends readers to a replica shows no records, and says truly where its log ends (KIP-392).
+#[tokio::test]
+async fn readers_that_are_sent_to_a_replica_go_there() {
+    for policy in ["delete", "compact"] {
+        let world = World::with_brokers(3, &[("cleanup.policy", policy)]).await;
+        world.write_numbered(0..20);
+        world.source.send_readers_to(Some(2));
+        let handle = world.start();
+        world.caught_up(&handle).await;
+        // From now on the leader answers no fetch.
+        let leader = world.source.leader(TOPIC, 0).unwrap().unwrap();
+        assert_ne!(leader, 2);
+        world.source.inject(Fault::new(FaultKind::HangUpBefore).of(ApiKey::Fetch).at(leader).times(u32::MAX));
+        world.write_numbered(20..22);
+        world.caught_up(&handle).await;
+        world.source.clear_faults();
+        // A replica that is gone, one that fails, and none at all.
+        for (round, replica) in [Some(3), Some(9), Some(2), None].into_iter().enumerate() {
+            world.source.send_readers_to(replica);
+            world.write_numbered(22 + 5 * round..27 + 5 * round);
+            world.caught_up(&handle).await;
+        }
+        stop(handle).await;
+        world.source.send_readers_to(Some(2));
+        // Take-overs and verify look at the leader.
+        world.write_numbered(42..45);
+        world.once().await;
+        world.is_exact();
+        world.proves_exact().await;
+    }
+}
+
 /// A compacted topic whose last records were cleaned away ends in offsets without any batch.
 #[tokio::test]
 async fn what_a_cleaner_left_bare_is_a_hole() {

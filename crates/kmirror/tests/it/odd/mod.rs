@@ -25,11 +25,16 @@ const TOPIC: &str = "orders";
 
 impl World {
     async fn new(config: &[(&str, &str)]) -> World {
-        let cluster = async || EmbeddedCluster::builder().brokers(1).start().await.unwrap();
+        World::with_brokers(1, config).await
+    }
+
+    /// Of so many brokers on the source.
+    async fn with_brokers(brokers: u8, config: &[(&str, &str)]) -> World {
+        let cluster = async |brokers| EmbeddedCluster::builder().brokers(brokers).start().await.unwrap();
         let mut flow = Flow::new("east", "west").topics([TOPIC]);
         flow.metadata_refresh_interval = Duration::from_millis(100);
         let request_timeout = Duration::from_secs(10);
-        let world = World { source: cluster().await, target: cluster().await, flow, request_timeout };
+        let world = World { source: cluster(brokers).await, target: cluster(1).await, flow, request_timeout };
         world.source.create_topic(TOPIC, 1, config).unwrap();
         world
     }
