@@ -106,7 +106,10 @@ impl FrameOwner for Permit {
     }
 
     fn buffer(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        self.inner.idle_buffer(bytes)
+        let buffer = self.inner.idle_buffer(bytes)?;
+        // It is paid for as large as it is, which may be twice the frame.
+        self.frame_bytes(buffer.capacity());
+        Some(buffer)
     }
 
     fn give_back(&mut self, buffer: Vec<u8>) {
@@ -229,6 +232,19 @@ mod tests {
         assert_eq!(capacity(1 << 20), Some(1));
         assert_eq!(capacity(1 << 20), None, "the one that is left is four times as large");
         assert_eq!(capacity(4 << 20), Some(4));
+    }
+
+    #[tokio::test]
+    async fn a_buffer_that_is_larger_than_its_frame_is_paid_for() {
+        let budget = Budget::new(10 << 20);
+        budget.inner.keep(Vec::with_capacity(4 << 20), 0);
+        let mut permit = budget.acquire(3 << 20).await;
+        permit.frame_bytes(2 << 20);
+        let buffer = permit.buffer(2 << 20).expect("one is kept");
+        assert_eq!((buffer.capacity(), budget.available_bytes()), (4 << 20, 6 << 20));
+        permit.give_back(buffer);
+        drop(permit);
+        assert_eq!(budget.available_bytes(), 10 << 20);
     }
 
     #[test]
