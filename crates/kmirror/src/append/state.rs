@@ -208,6 +208,8 @@ pub(crate) enum TakeOverCause {
     AnswerLost(String),
     /// Another broker leads the partition, or none.
     LeaderUnknown(String),
+    /// The same append was refused for a passing reason again and again. The broker's words.
+    Refused(String),
     /// The next hole is long enough to make up for one that came out too long.
     CanMakeUp,
     /// A batch was refused that was merged from several: only one of them may be at fault.
@@ -230,7 +232,8 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 enum Failure {
-    Again,
+    /// For this passing reason.
+    Again(String),
     TakeOver(TakeOverCause),
     Park(Parked),
 }
@@ -441,7 +444,7 @@ impl AppendState {
                 None => return self.acknowledge(sent_at),
                 Some(cause) => Failure::TakeOver(cause),
             },
-            Err(Refusal::Again(_)) => Failure::Again,
+            Err(Refusal::Again(text)) => Failure::Again(text),
             Err(Refusal::TakeOver(cause)) => Failure::TakeOver(cause),
             Err(Refusal::Damaged(text)) => self.damaged(&text),
             Err(Refusal::Park(parked)) => self.refused(parked),
@@ -459,7 +462,7 @@ impl AppendState {
             _ => true,
         };
         if is_whole && self.attempt < DAMAGED_ATTEMPTS_MAX {
-            return Failure::Again;
+            return Failure::Again(text.to_owned());
         }
         self.refused(match is_whole {
             true => Parked::new(
@@ -693,14 +696,12 @@ impl AppendState {
             None => Outcome::Going,
             Some(Failure::TakeOver(cause)) => Outcome::TakeOver(cause),
             Some(Failure::Park(parked)) => Outcome::Park(parked),
-            Some(Failure::Again) => {
+            Some(Failure::Again(text)) => {
                 self.sent = 0;
                 self.answered = 0;
                 self.attempt += 1;
                 if self.attempt > ATTEMPTS_MAX {
-                    return Outcome::TakeOver(TakeOverCause::LeaderUnknown(
-                        "the partition refuses appends for a while".to_owned(),
-                    ));
+                    return Outcome::TakeOver(TakeOverCause::Refused(text));
                 }
                 // It may have been appended all the same (NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT).
                 self.freshness.doubt(now.moment);

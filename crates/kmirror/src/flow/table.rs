@@ -16,7 +16,7 @@ use crate::fetch::fetcher::Returned;
 use crate::flow::read_from::ReadFrom;
 use crate::queue::QueueGauge;
 use crate::state::record::PartitionRecord;
-use crate::status::PartitionGauge;
+use crate::status::{PartitionGauge, PartitionState};
 use crate::takeover::CompareRules;
 use crate::topics::TopicRules;
 
@@ -54,6 +54,8 @@ pub(crate) struct Entry {
     pub(crate) standby: Standby,
     /// Whether the target refuses what its own log asks for.
     pub(crate) refusals: Refusals,
+    /// Why the target takes no records, and where the partition stood then.
+    pub(crate) refused: Option<(String, i64)>,
     /// A marker token that the target refused.
     pub(crate) token_refused: i32,
     /// Whether tiny batches that wait are merged: not after a merged one was refused, until the partition is parked for it.
@@ -84,6 +86,14 @@ impl Entry {
         self.compare_rules.target_is_compacted = rules.is_compacted;
         self.compare_rules.keeps_timestamps = rules.keeps_timestamps;
         self.rules = rules;
+    }
+
+    /// What the partition does when nothing of its own keeps it: it copies, unless the target has taken nothing since it refused.
+    pub(crate) fn state_of_copying(&mut self) -> PartitionState {
+        let position = self.gauge.position();
+        self.refused = self.refused.take().filter(|(_, at)| position <= *at);
+        let waiting = self.refused.as_ref().map(|(cause, _)| PartitionState::Waiting(cause.clone()));
+        waiting.unwrap_or(PartitionState::Copying)
     }
 
     /// Counts an attempt, and says how long to wait before it.

@@ -32,7 +32,7 @@ impl Hash for AppendState {
         (self.is_checking, self.freshness.is_doubted()).hash(hasher);
         match &self.failure {
             None => 0.hash(hasher),
-            Some(Failure::Again) => 1.hash(hasher),
+            Some(Failure::Again(_)) => 1.hash(hasher),
             Some(Failure::TakeOver(cause)) => (2, format!("{cause:?}")).hash(hasher),
             Some(Failure::Park(parked)) => (3, &parked.message).hash(hasher),
         }

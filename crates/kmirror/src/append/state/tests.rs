@@ -124,7 +124,7 @@ fn pauses_grow_until_the_leader_is_looked_for_and_begin_anew_with_a_success() {
             }
             match script.produced(again()) {
                 Outcome::Going => {}
-                Outcome::TakeOver(TakeOverCause::LeaderUnknown(_)) => break,
+                Outcome::TakeOver(TakeOverCause::Refused(_)) => break,
                 other => panic!("{other:?}"),
             }
             let wakes_at = script.state.wakes_at().expect("a pause");

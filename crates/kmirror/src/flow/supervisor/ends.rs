@@ -102,7 +102,8 @@ impl Supervisor {
     pub(super) fn on_hidden(&mut self, key: PartitionKey, generation: Generation, cause: Option<String>) {
         let Some(entry) = self.table.current(key, generation) else { return };
         if entry.fetched_from.is_some() && !entry.gauge.is_parked() {
-            entry.gauge.set_state(cause.map_or(PartitionState::Copying, PartitionState::Waiting));
+            let state = cause.map_or_else(|| entry.state_of_copying(), PartitionState::Waiting);
+            entry.gauge.set_state(state);
         }
     }
 
@@ -178,11 +179,27 @@ impl Supervisor {
         }
     }
 
+    /// Says once, until records are taken again, why the target takes none.
+    fn tell_refused(&mut self, key: PartitionKey, cause: &str) {
+        let Some(entry) = self.table.get(key) else { return };
+        let position = entry.gauge.position();
+        if entry.refused.as_ref().is_none_or(|(_, at)| position > *at) {
+            warn!(partition = %entry.target, cause,
+                "the target takes no records of this partition: it is tried again. With NOT_ENOUGH_REPLICAS too few of its replicas are \
+                 in sync (min.insync.replicas)");
+        }
+        entry.refused = Some((cause.to_owned(), position));
+    }
+
     pub(super) fn take_over_because(&mut self, key: PartitionKey, cause: &TakeOverCause) {
         match cause {
             // What the broker had read already may still be executed; a moment later the tail shows it.
             TakeOverCause::AnswerLost(_) => self.take_over_after(key, ANSWER_LOST_PAUSE),
             TakeOverCause::LeaderUnknown(_) => self.take_over(key),
+            TakeOverCause::Refused(cause) => {
+                self.tell_refused(key, cause);
+                self.take_over(key);
+            }
             TakeOverCause::Displaced { expected, found } => {
                 if let Some(entry) = self.table.get(key) {
                     warn!(partition = %entry.target, expected, found, "the target's log is longer than what was written");

@@ -55,7 +55,8 @@ impl Supervisor {
         match recorded {
             Ok(record) => {
                 entry.record = Some(*record);
-                entry.gauge.set_state(PartitionState::Copying);
+                let state = entry.state_of_copying();
+                entry.gauge.set_state(state);
                 if let Some(fetcher) = entry.fetched_from.and_then(|pipe| self.fetchers.get(&pipe)) {
                     let _ = fetcher.send(FetcherEvent::Recorded { key, generation }).await;
                 }

@@ -208,8 +208,12 @@ impl Supervisor {
         entry.record = Some(taken.record);
         entry.returned = Some(Box::new(Returned { state, planner }));
         entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
-        entry.gauge.set_state(PartitionState::Copying);
-        info!(partition = %entry.target, position = taken.append.position, "copying");
+        let state = entry.state_of_copying();
+        entry.gauge.set_state(state);
+        // It is no news that it is tried again where nothing was taken since the last time.
+        if entry.refused.is_none() {
+            info!(partition = %entry.target, position = taken.append.position, "copying");
+        }
         let partition = AppendPartition {
             key,
             generation,
@@ -248,7 +252,8 @@ impl Supervisor {
         let pipe = Pipe::of(key, broker, &self.context.source, connections);
         let pipe = Pipe { is_for_leaders: !entry.read_from.follows(), ..pipe };
         entry.fetched_from = Some(pipe);
-        entry.gauge.set_state(PartitionState::Copying);
+        let state = entry.state_of_copying();
+        entry.gauge.set_state(state);
         let partition = FetchPartition {
             key,
             generation: entry.generation,

@@ -78,6 +78,7 @@ impl Supervisor {
             returned: None,
             standby: Standby::default(),
             token_refused: 0,
+            refused: None,
             merges: true,
             refusals: Refusals::default(),
             attempts: 0,
@@ -148,6 +149,7 @@ impl Supervisor {
         self.recheck_topic_ids().await;
         self.reconsider_parked();
         let metadata = self.context.source.metadata();
+        self.tell_taken_again();
         let mut waiting = Vec::new();
         let mut moved = Vec::new();
         for (key, entry) in self.table.iter() {
@@ -168,6 +170,16 @@ impl Supervisor {
         for (key, pipe) in moved {
             if let Some(fetcher) = self.fetchers.get(&pipe) {
                 let _ = fetcher.send(FetcherEvent::GiveBack(key)).await;
+            }
+        }
+    }
+
+    /// The target takes records again of which it has refused the first.
+    fn tell_taken_again(&mut self) {
+        for (_, entry) in self.table.iter_mut() {
+            if entry.refused.is_some() && entry.state_of_copying() == PartitionState::Copying {
+                info!(partition = %entry.target, "the target takes records again");
+                entry.gauge.set_state(PartitionState::Copying);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kmirror::OnDiverged;
+use kmirror::{OnDiverged, PartitionState, PartitionStatus};
 use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind, Isolation, ResponseError};
 
 use super::{TOPIC, World, stop};
@@ -130,6 +130,28 @@ fn recorded(world: &World) -> String {
     let of_partition = |key: &bytes::Bytes| key.starts_with(b"partition/");
     let last = records.into_iter().rfind(|record| record.key.as_ref().is_some_and(of_partition)).unwrap();
     String::from_utf8_lossy(&last.value.unwrap()).into_owned()
+}
+
+/// Nothing else tells an operator that too few replicas are in sync: the partition would be said to be copied for ever.
+#[tokio::test]
+async fn a_target_that_takes_no_records_is_named() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..3);
+    let handle = world.start();
+    world.caught_up(&handle).await;
+    let refused = FaultKind::Error(ResponseError::NotEnoughReplicas);
+    world.target.inject(Fault::new(refused).of(ApiKey::Produce).times(u32::MAX));
+    world.write_numbered(3..5);
+    for _ in 0..2 {
+        world.waits(&handle, "NOT_ENOUGH_REPLICAS").await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    world.target.clear_faults();
+    world.caught_up(&handle).await;
+    let is_copying = |partition: &PartitionStatus| partition.state == PartitionState::Copying;
+    world.until(&handle, "copying", is_copying).await;
+    stop(handle).await;
+    world.is_exact();
 }
 
 /// An owner records a run, and dies; the target has lost meanwhile what the run was recorded for, and the next owner had read the state
