@@ -224,7 +224,10 @@ impl Row {
         let Some(simulated) = &self.simulated else { return String::new() };
         match &simulated.found {
             None => format!("more than {}", simulated.seeds_max),
-            Some(Failure { seeds: Some(seeds), said, .. }) => format!("{seeds}: {said}"),
+            Some(Failure { seeds: Some(seeds), said, .. }) => {
+                let rule = said.split_once(": ").map_or(said.as_str(), |(rule, _)| rule);
+                format!("{seeds}: {rule}")
+            }
             Some(failure) => failure.to_string(),
         }
     }
@@ -247,8 +250,7 @@ fn text(list: &List, rows: &[Row]) -> String {
         summary += &format!(" {} were not tried: {}.", left.len(), names(left));
     }
     if rows.iter().any(|row| row.simulated.is_some()) {
-        summary +=
-            " Seeds: how many the simulation alone takes, and what it sees; empty where it was not asked.";
+        summary += " Seeds: how many the simulation alone takes, and the rule that it sees broken; empty where it was not asked.";
     }
     let lines = rows.iter().map(|row| {
         let Mutant { name, rule, file, .. } = &row.mutant;
@@ -291,7 +293,7 @@ mod tests {
         let stuck = Failure { said: "does not end".to_owned(), ..Failure::default() };
         assert_eq!(row(0, None).seeds(), "");
         assert_eq!(row(500, None).seeds(), "more than 500");
-        assert_eq!(row(500, Some(violation)).seeds(), "4: order: b");
+        assert_eq!(row(500, Some(violation)).seeds(), "4: order");
         assert_eq!(row(500, Some(stuck)).seeds(), "does not end");
     }
 
