@@ -1,4 +1,5 @@
-//! A copy of the tree, in which one file at a time is mutated. Only what differs is written, so that little is built again.
+//! A copy of the tree, in which one file at a time is mutated. Only what differs is written, so that little is built again. What becomes
+//! of the tree meanwhile is of no concern: trying all mutants takes an hour.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -9,14 +10,15 @@ use std::process::Command;
 use super::list::Mutant;
 
 pub(super) struct Copy {
-    root: PathBuf,
     folder: PathBuf,
+    /// The file that is mutated, and its text without that.
+    mutated: Option<(PathBuf, String)>,
 }
 
 impl Copy {
     /// Brings the copy in `folder` up to what lies in `root`: everything that git does not ignore.
     pub(super) fn of(root: &Path, folder: &Path) -> Result<Copy, Box<dyn Error>> {
-        let copy = Copy { root: root.to_owned(), folder: folder.join("tree") };
+        let copy = Copy { folder: folder.join("tree"), mutated: None };
         let mut git = Command::new("git");
         git.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
         let output = git.output()?;
@@ -40,14 +42,27 @@ impl Copy {
         &self.folder
     }
 
+    /// Applies a mutant in place of the one before.
     pub(super) fn mutate(&mut self, mutant: &Mutant) -> Result<(), Box<dyn Error>> {
-        let text = fs::read_to_string(self.root.join(&mutant.file))?;
-        self.write(Path::new(&mutant.file), mutant.applied(&text)?.as_bytes())
+        let name = PathBuf::from(&mutant.file);
+        if self.mutated.as_ref().is_none_or(|(mutated, _)| *mutated != name) {
+            self.restore()?;
+        }
+        let text = match self.mutated.take() {
+            Some((_, text)) => text,
+            None => fs::read_to_string(self.folder.join(&name))?,
+        };
+        let applied = mutant.applied(&text);
+        self.mutated = Some((name.clone(), text));
+        self.write(&name, applied?.as_bytes())
     }
 
-    pub(super) fn restore(&mut self, mutant: &Mutant) -> Result<(), Box<dyn Error>> {
-        let bytes = fs::read(self.root.join(&mutant.file))?;
-        self.write(Path::new(&mutant.file), &bytes)
+    /// Nothing is mutated.
+    pub(super) fn restore(&mut self) -> Result<(), Box<dyn Error>> {
+        match self.mutated.take() {
+            Some((name, text)) => self.write(&name, text.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     fn write(&self, name: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
@@ -100,8 +115,15 @@ mod tests {
         };
         copy.mutate(&mutant("two")).unwrap();
         assert_eq!(there("src/a").as_deref(), Some("one three"));
-        copy.restore(&mutant("two")).unwrap();
-        assert_eq!(there("src/a").as_deref(), Some("one two"));
+        copy.mutate(&mutant("one")).unwrap();
+        assert_eq!(there("src/a").as_deref(), Some("three two"), "one at a time");
+        let other = Mutant { file: "b".to_owned(), ..mutant("b") };
+        copy.mutate(&other).unwrap();
+        assert_eq!((there("src/a"), there("b")), (Some("one two".to_owned()), Some("three".to_owned())));
+        // Somebody works on.
+        fs::write(root.join("b"), "c").unwrap();
+        copy.restore().unwrap();
+        assert_eq!(there("b").as_deref(), Some("b"));
         assert!(copy.mutate(&mutant("four")).is_err() && copy.mutate(&mutant("o")).is_err(), "not once");
         // What a killed run has left, and what is gone.
         copy.mutate(&mutant("two")).unwrap();

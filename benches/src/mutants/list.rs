@@ -53,6 +53,11 @@ impl Mutant {
         *self == Mutant { rule, survives, ..other.clone() }
     }
 
+    /// Whether the simulation may find it.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.suites.iter().any(|name| name == SIMULATION)
+    }
+
     /// The file without the rule.
     pub(super) fn applied(&self, text: &str) -> Result<String, String> {
         match text.matches(&self.from).count() {
@@ -61,6 +66,9 @@ impl Mutant {
         }
     }
 }
+
+/// The suite whose worlds are numbered by seeds.
+pub(super) const SIMULATION: &str = "simulation";
 
 #[cfg(test)]
 mod tests {

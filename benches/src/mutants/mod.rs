@@ -12,7 +12,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use self::copy::Copy;
-use self::list::{List, Mutant};
+use self::list::{List, Mutant, SIMULATION};
 use self::suite::{Ended, Failure, Suite};
 use crate::results::{Results, said, table};
 
@@ -24,6 +24,9 @@ pub(crate) struct MutantsArguments {
     /// Seeds of a simulation, which is the last that is tried.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
+    /// Runs the simulation alone, also where something else finds them: how many seeds it takes is added to what is known of a mutant.
+    #[arg(long)]
+    simulate: bool,
     /// Forgets what an earlier run has found, instead of going on behind it.
     #[arg(long)]
     anew: bool,
@@ -46,6 +49,19 @@ struct Row {
     /// Nothing where it survives.
     found: Option<Found>,
     seconds: u64,
+    /// What the simulation alone said of it, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    simulated: Option<Simulated>,
+}
+
+/// What the simulation says of a mutant when nothing else is run before.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Simulated {
+    commit: Option<String>,
+    /// How many were to be tried.
+    seeds_max: u64,
+    /// The first violation, and how many seeds it took. Nothing where there was none.
+    found: Option<Failure>,
 }
 
 /// What found a mutant.
@@ -73,15 +89,19 @@ pub(crate) fn run(arguments: &MutantsArguments) -> Result<ExitCode, Box<dyn Erro
     let mut judge = Judge { seeds: arguments.seeds, sound: Vec::new() };
     let mut broken = Vec::new();
     for mutant in &list.mutants {
-        let is_known = results.rows.iter().any(|row| row.mutant == *mutant);
-        if if arguments.only.is_empty() { is_known } else { !arguments.only.contains(&mutant.name) } {
+        let known = results.rows.iter().find(|row| row.mutant == *mutant);
+        if !arguments.wants(mutant, known) {
             continue;
         }
-        let Some(row) = judge.try_out(&mut copy, &list, mutant)? else {
+        let row = match known {
+            Some(known) if arguments.simulate => judge.simulate(&mut copy, &list, known)?,
+            _ => judge.try_out(&mut copy, &list, mutant, known)?,
+        };
+        let Some(row) = row else {
             broken.push(mutant.name.as_str());
             continue;
         };
-        eprintln!("{}: {}", mutant.name, row.verdict());
+        eprintln!("{}: {}; {}", mutant.name, row.verdict(), row.seeds());
         results.rows.retain(|row| row.mutant != *mutant);
         results.rows.push(row);
         results.rows.sort_by_key(|row| list.mutants.iter().position(|mutant| *mutant == row.mutant));
@@ -93,6 +113,18 @@ pub(crate) fn run(arguments: &MutantsArguments) -> Result<ExitCode, Box<dyn Erro
     }
     let survives = results.rows.iter().any(|row| row.found.is_none());
     Ok(if survives { ExitCode::from(SURVIVES) } else { ExitCode::SUCCESS })
+}
+
+impl MutantsArguments {
+    fn wants(&self, mutant: &Mutant, known: Option<&Row>) -> bool {
+        match known {
+            _ if !self.only.is_empty() => self.only.contains(&mutant.name),
+            // What is not known yet is tried by all of its suites first.
+            Some(known) if self.simulate => known.simulated.is_none() && mutant.is_simulated(),
+            Some(_) => false,
+            None => !self.simulate,
+        }
+    }
 }
 
 struct Judge {
@@ -108,25 +140,21 @@ impl Judge {
         copy: &mut Copy,
         list: &List,
         mutant: &Mutant,
+        known: Option<&Row>,
     ) -> Result<Option<Row>, Box<dyn Error>> {
         let began = Instant::now();
-        copy.mutate(mutant)?;
-        let mut row =
-            Row { mutant: mutant.clone(), commit: commit(), passed: Vec::new(), found: None, seconds: 0 };
+        let mut row = Row {
+            mutant: mutant.clone(),
+            commit: commit(),
+            passed: Vec::new(),
+            found: None,
+            seconds: 0,
+            simulated: known.and_then(|known| known.simulated.clone()),
+        };
         for name in &mutant.suites {
             let suite = list.suite(name)?;
-            if !self.sound.contains(name) {
-                copy.restore(mutant)?;
-                self.prove_sound(copy, suite)?;
-                copy.mutate(mutant)?;
-            }
-            eprintln!("{}: {name}", mutant.name);
-            match suite.run(copy.folder(), self.seeds)? {
-                Ended::Broken(text) => {
-                    eprintln!("{} does not compile: {text}", mutant.name);
-                    copy.restore(mutant)?;
-                    return Ok(None);
-                }
+            match self.ask(copy, suite, mutant)? {
+                Ended::Broken(_) => return Ok(None),
                 Ended::Passed => row.passed.push(suite.with_seeds(self.seeds)),
                 Ended::Failed(failure) => {
                     row.found = Some(Found { suite: name.clone(), failure });
@@ -134,9 +162,37 @@ impl Judge {
                 }
             }
         }
-        copy.restore(mutant)?;
+        copy.restore()?;
         row.seconds = began.elapsed().as_secs();
         Ok(Some(row))
+    }
+
+    /// Runs the simulation alone. Nothing where it does not compile, which is said.
+    fn simulate(&mut self, copy: &mut Copy, list: &List, known: &Row) -> Result<Option<Row>, Box<dyn Error>> {
+        let found = match self.ask(copy, list.suite(SIMULATION)?, &known.mutant)? {
+            Ended::Broken(_) => return Ok(None),
+            Ended::Passed => None,
+            Ended::Failed(failure) => Some(failure),
+        };
+        copy.restore()?;
+        let simulated = Simulated { commit: commit(), seeds_max: self.seeds, found };
+        Ok(Some(Row { simulated: Some(simulated), ..known.clone() }))
+    }
+
+    /// Runs a suite where the mutant is applied, which stays so; before it is asked for the first time, where nothing is mutated.
+    fn ask(&mut self, copy: &mut Copy, suite: &Suite, mutant: &Mutant) -> Result<Ended, Box<dyn Error>> {
+        if !self.sound.contains(&suite.name) {
+            copy.restore()?;
+            self.prove_sound(copy, suite)?;
+        }
+        copy.mutate(mutant)?;
+        eprintln!("{}: {}", mutant.name, suite.name);
+        let ended = suite.run(copy.folder(), self.seeds)?;
+        if let Ended::Broken(text) = &ended {
+            eprintln!("{} does not compile: {text}", mutant.name);
+            copy.restore()?;
+        }
+        Ok(ended)
     }
 
     fn prove_sound(&mut self, copy: &Copy, suite: &Suite) -> Result<(), Box<dyn Error>> {
@@ -162,6 +218,19 @@ impl Row {
             }
         }
     }
+
+    /// How many seeds the simulation alone takes to find it; nothing where it was not asked.
+    fn seeds(&self) -> String {
+        let Some(simulated) = &self.simulated else { return String::new() };
+        match &simulated.found {
+            None => format!("more than {}", simulated.seeds_max),
+            Some(Failure { seeds: Some(seeds), said, .. }) => {
+                let rule = said.split_once(": ").map_or(said.as_str(), |(rule, _)| rule);
+                format!("{seeds}: {rule}")
+            }
+            Some(failure) => failure.to_string(),
+        }
+    }
 }
 
 fn text(list: &List, rows: &[Row]) -> String {
@@ -180,11 +249,15 @@ fn text(list: &List, rows: &[Row]) -> String {
     if !left.is_empty() {
         summary += &format!(" {} were not tried: {}.", left.len(), names(left));
     }
+    if rows.iter().any(|row| row.simulated.is_some()) {
+        summary += " Seeds: how many the simulation alone takes, and the rule that it sees broken; empty where it was not asked.";
+    }
     let lines = rows.iter().map(|row| {
         let Mutant { name, rule, file, .. } = &row.mutant;
-        vec![name.clone(), rule.clone(), format!("`{file}`"), row.verdict().replace('|', "\\|")]
+        let cell = |text: String| text.replace('|', "\\|");
+        vec![name.clone(), rule.clone(), format!("`{file}`"), cell(row.verdict()), cell(row.seeds())]
     });
-    format!("{summary}\n\n{}", table(&["mutant", "rule", "where", "found by"], lines))
+    format!("{summary}\n\n{}", table(&["mutant", "rule", "where", "found by", "seeds"], lines))
 }
 
 fn commit() -> Option<String> {
@@ -195,3 +268,61 @@ fn commit() -> Option<String> {
 const FOLDER: &str = "target/mutants";
 /// The exit code where a mutant survives.
 const SURVIVES: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(seeds_max: u64, found: Option<Failure>) -> Row {
+        let mutant = Mutant {
+            name: "known".to_owned(),
+            rule: String::new(),
+            file: String::new(),
+            from: String::new(),
+            to: String::new(),
+            suites: vec!["rules".to_owned(), SIMULATION.to_owned()],
+            survives: None,
+        };
+        let simulated = (seeds_max > 0).then_some(Simulated { commit: None, seeds_max, found });
+        Row { mutant, commit: None, passed: Vec::new(), found: None, seconds: 0, simulated }
+    }
+
+    #[test]
+    fn seeds_are_shown_where_the_simulation_was_asked() {
+        let violation = Failure { said: "order: b".to_owned(), seeds: Some(4), ..Failure::default() };
+        let stuck = Failure { said: "does not end".to_owned(), ..Failure::default() };
+        assert_eq!(row(0, None).seeds(), "");
+        assert_eq!(row(500, None).seeds(), "more than 500");
+        assert_eq!(row(500, Some(violation)).seeds(), "4: order");
+        assert_eq!(row(500, Some(stuck)).seeds(), "does not end");
+    }
+
+    #[test]
+    fn what_is_known_is_not_tried_again() {
+        let mut mutant = row(0, None).mutant;
+        let wants = |mutant: &Mutant, simulate, only: &[&str], known: Option<&Row>| {
+            let arguments = MutantsArguments {
+                only: only.iter().map(|name| (*name).to_owned()).collect(),
+                seeds: 1,
+                simulate,
+                anew: false,
+                list: PathBuf::new(),
+                out: PathBuf::new(),
+            };
+            arguments.wants(mutant, known)
+        };
+        let (tried, simulated) = (row(0, None), row(500, None));
+        for (known, suites, simulation) in
+            [(None, true, false), (Some(&tried), false, true), (Some(&simulated), false, false)]
+        {
+            let all = [false, true].map(|simulate| wants(&mutant, simulate, &[], known));
+            assert_eq!(all, [suites, simulation], "{known:?}");
+            for simulate in [false, true] {
+                assert!(wants(&mutant, simulate, &["known"], known));
+                assert!(!wants(&mutant, simulate, &["another"], known));
+            }
+        }
+        mutant.suites.pop();
+        assert!(!wants(&mutant, true, &[], Some(&tried)), "the simulation cannot find it");
+    }
+}

@@ -36,12 +36,12 @@ pub(super) enum Ended {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Failure {
     /// The tests, as far as they were waited for. None where the suite did not come to an end.
-    tests: Vec<String>,
+    pub(super) tests: Vec<String>,
     /// The first line of what the first of them said.
-    said: String,
+    pub(super) said: String,
     /// How many seeds of the simulation it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    seeds: Option<u64>,
+    pub(super) seeds: Option<u64>,
 }
 
 impl Suite {

@@ -706,3 +706,6 @@ const REQUEST_BYTES_MAX: usize = 4 << 20;
 const MARKERS_PER_REQUEST_MAX: u32 = 10_000;
 /// How long the broker may wait for its replicas (Java: `request.timeout.ms` of the producer).
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests;

@@ -244,3 +244,32 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 const MARKER_PATIENCE: Duration = Duration::from_secs(20);
 const MARKER_INTERVAL: Duration = Duration::from_millis(3);
+
+#[cfg(test)]
+mod tests {
+    use kmirror_client::{ClientConfig, Topics};
+    use kmirror_embedded::EmbeddedCluster;
+
+    use super::*;
+
+    /// What an earlier owner has begun ends when its ids are taken over, and takes an offset: an end that was read before would be too low,
+    /// and the hole too long.
+    #[tokio::test]
+    async fn what_an_earlier_owner_had_begun_is_below_the_log_end_that_is_read() {
+        let cluster = EmbeddedCluster::builder().start().await.expect("starts");
+        cluster.create_topic("orders", 1, &[]).expect("created");
+        let config = ClientConfig::new("west", [cluster.bootstrap_servers()]);
+        let client = Client::connect(config).await.expect("connects");
+        client.refresh_metadata(Topics::Named(vec!["orders".into()])).await.expect("read");
+        let target = TopicPartition::new("orders", 0);
+        let earlier =
+            TransactionalIds::take_over(client.clone(), 7, target.clone()).await.expect("taken over");
+        let (id, producer) = earlier.ids.first().expect("has ids");
+        let partitions = std::slice::from_ref(&target);
+        client.add_partitions_to_txn(id, *producer, partitions, CALL_TIMEOUT).await.expect("begun");
+        let mut filler = TransactionFiller::default();
+        filler.look((PartitionKey(0), 1), client, 7, target);
+        let Some(Filled::Ends { ends, .. }) = filler.next().await else { panic!("asked for the ends") };
+        assert_eq!(ends, Ok((1, 1)), "the marker of the aborted transaction");
+    }
+}

@@ -8,6 +8,8 @@
 //! `cleanup.policy=delete`, and gets its own policy by [`set_cleanup_policy`] once its heads are cut off.
 
 mod batches;
+#[cfg(test)]
+mod forgotten;
 mod state;
 #[cfg(test)]
 mod tests;

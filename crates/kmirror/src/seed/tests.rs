@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use kmirror_client::{Client, ClientConfig, Isolation, NewTopic, OffsetSpec, TopicPartition, Topics, clock};
+use kmirror_client::{
+    Client, ClientConfig, Isolation, NewTopic, OffsetSpec, Retry, TopicPartition, Topics, clock,
+};
 use kmirror_codec::{BatchBuilder, Compression, NewRecord, Stamp, Workspace, stamp};
 use kmirror_testkit::{
     KafkaCluster, KafkaClusterBuilder, KafkaRelease, PrintedRecord, real_kafka, unique_topic,
@@ -113,10 +115,18 @@ impl Target {
             Stamp { producer_id: ProducerIds::of_flow("east").data, producer_epoch: 0, base_sequence };
         let target = TopicPartition::new(Arc::clone(topic), partition);
         let header = stamp(&batch, &identity);
-        self.client
-            .produce_once(&target, header, batch.payload(), Duration::from_secs(5), None)
-            .await
-            .unwrap()
+        let mut attempts = 0..50;
+        loop {
+            let timeout = Duration::from_secs(5);
+            match self.client.produce_once(&target, header, batch.payload(), timeout, None).await {
+                Ok(base_offset) => return base_offset,
+                // The broker that leads a new topic may hear of it a little later than the controller says so.
+                Err(error) if error.retry() == Retry::RefreshMetadata && attempts.next().is_some() => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     fn records(&self, topic: &str) -> Vec<PrintedRecord> {

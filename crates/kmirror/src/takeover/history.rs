@@ -110,3 +110,36 @@ impl TakeOver {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::moved::{append, cluster, record, take_over};
+    use super::*;
+    use crate::state::record::EpochStart;
+
+    #[tokio::test]
+    async fn only_what_is_recorded_of_this_very_source_vouches_for_it() {
+        let source = cluster().await;
+        let take_over = take_over(&source).await;
+        append(&source, take_over.ids.data);
+        let mut whole = record(&take_over);
+        whole.source.topic_id = take_over.target_topic_id;
+        whole.leader_epochs = vec![EpochStart { epoch: 0, start_offset: 0 }];
+        let nameless = record(&take_over).source;
+        let nameless = PartitionRecord { source: nameless, ..whole.clone() };
+        let without_epochs = PartitionRecord { leader_epochs: Vec::new(), ..whole.clone() };
+        for (what, record, is_recorded, copied, vouches) in [
+            ("all of it", &whole, true, 1, true),
+            ("it is assumed", &whole, false, 1, false),
+            ("no topic id", &nameless, true, 1, false),
+            ("no leader epochs", &without_epochs, true, 1, false),
+            ("the epoch ends before what was copied", &whole, true, 2, false),
+        ] {
+            match take_over.vouch(record, is_recorded, copied).await {
+                Ok(()) => assert!(vouches, "{what}"),
+                Err(TakeOverFailure::Park(parked)) => assert!(!vouches, "{what}: {parked}"),
+                Err(other) => panic!("{what}: {other:?}"),
+            }
+        }
+    }
+}

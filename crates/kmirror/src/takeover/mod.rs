@@ -8,6 +8,8 @@ pub(crate) mod forgotten;
 mod head;
 mod history;
 pub(crate) mod judge;
+#[cfg(test)]
+mod moved;
 mod predecessor;
 pub(crate) mod read;
 mod read_tail;

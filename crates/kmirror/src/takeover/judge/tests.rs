@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::OnDiverged;
+use crate::lineage::Run;
 use crate::state::record::EpochStart;
 
 #[test]
@@ -54,6 +55,18 @@ fn a_target_behind_or_equal_is_resumed() {
     }
     let shifted = Situation { recorded: recorded(50, 500), target_end: 600, ..situation() };
     assert_eq!(shifted.judge(), Ok(resume(record(50, 500), true, 150)));
+}
+
+/// What was displaced is lost, and comes to stand as what is left does.
+#[test]
+fn a_target_that_lost_its_end_is_resumed_as_what_is_left_of_it_stands() {
+    let mut displaced = record(0, 0);
+    displaced.lineage.begin(Run { source: 400, target: 403 }).unwrap();
+    let recorded = Recorded::Record(Box::new(displaced.clone()));
+    let left = |target_end| Situation { recorded: recorded.clone(), target_end, ..situation() }.judge();
+    assert_eq!(left(402), Ok(resume(record(0, 0), true, 402)));
+    assert_eq!(left(403), Ok(resume(displaced.clone(), true, 400)));
+    assert_eq!(left(500), Ok(resume(displaced.clone(), true, 497)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kmirror::MirrorHandle;
 use kmirror_codec::Batch;
-use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind, NewBatch, NewRecord};
+use kmirror_embedded::{ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, NewBatch, NewRecord, Profile};
 
 use super::{TOPIC, World, stop};
 
@@ -69,6 +69,27 @@ async fn a_batch_behind_the_end_is_not_of_the_tail() {
     let second = world.second_between_end_and_tail().await;
     world.write_alone(&first, "key 3", Some("later")).await;
     world.clean_target();
+    world.ends_exact(first, second).await;
+}
+
+/// What was appended behind the end that was read replaces all that the flow had written before it, and a cleaner removes that. A first
+/// sequence is the source offset of its record, and without what was there the log looks as if nothing had been written: behind a hole that
+/// many records further on the broker would take the same record again.
+#[tokio::test]
+async fn records_whose_traces_a_cleaner_removed_are_not_doubled() {
+    let mut world = World::compacted().await;
+    // Nobody tells the sequence there.
+    world.target = EmbeddedCluster::builder().brokers(1).profile(Profile::Kafka2_1).start().await.unwrap();
+    world.write("key", Some("first"));
+    world.write_hole();
+    let first = world.start();
+    world.caught_up(&first).await;
+    let second = world.second_between_end_and_tail().await;
+    for value in ["second", "third"] {
+        world.write_alone(&first, "key", Some(value)).await;
+    }
+    world.clean_target();
+    assert_eq!(World::records(&world.target).len(), 1, "nothing is left of what was before");
     world.ends_exact(first, second).await;
 }
 
