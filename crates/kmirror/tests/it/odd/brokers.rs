@@ -154,6 +154,23 @@ async fn a_target_that_takes_no_records_is_named() {
     world.is_exact();
 }
 
+/// A record that the source has no more was cleaned, unless the source's leader epochs show that it lost its end.
+#[tokio::test]
+async fn a_source_that_lost_its_end_is_not_taken_for_a_cleaned_one() {
+    let world = World::compacted().await;
+    for key in ["first", "a", "b", "lost"] {
+        world.write(key, Some("before"));
+    }
+    world.once().await;
+    // The hole [1, 3) would explain a record that was displaced to 3.
+    world.source.truncate(TOPIC, 0, 3).unwrap();
+    world.write("a", Some("after"));
+    world.write("b", Some("after"));
+    world.source.clean(TOPIC, 0, 5).unwrap();
+    let parked = world.parks().await;
+    assert_eq!(parked.reason, kmirror::ParkReason::SourceTruncated, "{parked}");
+}
+
 /// An owner records a run, and dies; the target has lost meanwhile what the run was recorded for, and the next owner had read the state
 /// before. The log shows that the run is wrong.
 #[tokio::test]
