@@ -75,9 +75,8 @@ impl Look<'_> {
         let is_changed = rules.follow && self.flow.creates_topics;
         let is_created = pair.target_partitions.is_none() && self.flow.creates_topics;
         for found in preserved::destroyers(of_source, of_target) {
-            let is_excluded = rules.exclude.iter().any(|key| key == found.key);
-            let (severity, advice) = match is_excluded {
-                true => (Severity::Warning, "take the key out of topic_configs.exclude, or set it yourself"),
+            let (severity, advice) = match found.is_excluded(rules) {
+                true => (Severity::Warning, preserved::ADVICE_WHERE_EXCLUDED),
                 false if is_changed || is_created => continue,
                 false => {
                     (Severity::Error, "set it on the target topic; until then its partitions are Rejected")
