@@ -3,6 +3,7 @@
 mod answers;
 mod brokers;
 mod cleaners;
+mod expiration;
 mod forgotten;
 mod groups;
 mod runs;
