@@ -193,6 +193,33 @@ impl Client {
         let request = m::IncrementalAlterConfigsRequest::default()
             .with_resources(resources.collect())
             .with_validate_only(validate_only);
+        let altered = self.alter_configs(request).await?;
+        let names = topics.iter().map(|(topic, _)| topic.clone());
+        Ok(in_order(self, m::IncrementalAlterConfigsRequest::NAME, names, altered))
+    }
+
+    /// Changes single configurations of all brokers while they run (KIP-226), and leaves the others as they are.
+    ///
+    /// # Errors
+    /// [`ClientError::Unsupported`] on brokers before 2.3. Those of any call, and those of the broker.
+    pub async fn alter_default_broker_config(&self, changes: &[ConfigChange]) -> Result<(), ClientError> {
+        let resource = alter_wire::AlterConfigsResource::default()
+            .with_resource_type(BROKER)
+            .with_resource_name(to_wire(""))
+            .with_configs(changes.iter().map(ConfigChange::to_wire).collect());
+        let request = m::IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        self.alter_configs(request).await?.remove("").unwrap_or_else(|| {
+            let (cluster, api): (Arc<str>, _) =
+                (self.alias().into(), m::IncrementalAlterConfigsRequest::NAME);
+            Err(ClientError::invalid_response(&cluster, api, "nothing about the brokers"))
+        })
+    }
+
+    /// By the name of each resource.
+    async fn alter_configs(
+        &self,
+        request: m::IncrementalAlterConfigsRequest,
+    ) -> Result<HashMap<String, Result<(), ClientError>>, ClientError> {
         let api = m::IncrementalAlterConfigsRequest::NAME;
         let response = self.call_any(request).await.map_err(|error| match error {
             ClientError::Unsupported { api, broker, .. } => {
@@ -206,8 +233,7 @@ impl Client {
             let checked = ClientError::check(resource.error_code, api, &name, message);
             (name, checked)
         });
-        let names = topics.iter().map(|(topic, _)| topic.clone());
-        Ok(in_order(self, api, names, results.collect()))
+        Ok(results.collect())
     }
 
     /// All configurations of topics, also those that are defaults.
@@ -235,6 +261,18 @@ impl Client {
             let problem = format!("nothing about broker {broker}");
             let api = m::DescribeConfigsRequest::NAME;
             Err(ClientError::invalid_response(connection.shared_address(), api, problem))
+        })
+    }
+
+    /// What is set on all brokers while they run (KIP-226), and nothing else.
+    ///
+    /// # Errors
+    /// Those of any call, and those of the broker.
+    pub async fn describe_default_broker_config(&self) -> Result<Vec<ConfigEntry>, ClientError> {
+        let response = self.call_any(describe_configs(BROKER, [""])).await?;
+        configs(response).remove("").unwrap_or_else(|| {
+            let (cluster, api): (Arc<str>, _) = (self.alias().into(), m::DescribeConfigsRequest::NAME);
+            Err(ClientError::invalid_response(&cluster, api, "nothing about the brokers"))
         })
     }
 }

@@ -460,6 +460,20 @@ impl EmbeddedCluster {
         self.with_partition(topic, partition, |partition| partition.log.producers.expire())
     }
 
+    /// What is set on all brokers while they run, by `kafka-configs --entity-default` for instance.
+    pub fn broker_config(&self, key: &str) -> Option<String> {
+        self.shared.lock().broker_configs.get(key).cloned()
+    }
+
+    /// Sets a configuration of all brokers while they run, or takes it back: `producer.id.expiration.ms` alone.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Refused`].
+    pub fn alter_broker_config(&self, key: &str, value: Option<&str>) -> Result<(), EmbeddedError> {
+        let altered = self.shared.lock().alter_broker_config(key, value);
+        altered.map_err(|(error, message)| EmbeddedError::Refused { error, message })
+    }
+
     /// Adds a broker, at a port of its own choosing; its id. It leads what is created from now on, and what is moved to it.
     ///
     /// # Errors

@@ -52,6 +52,11 @@ impl Profile {
         }
     }
 
+    /// Whether `producer.id.expiration.ms` can be changed while brokers run (since 3.5).
+    pub(crate) fn has_dynamic_producer_expiration(self) -> bool {
+        matches!(self, Profile::Kafka3_9 | Profile::Kafka4_3)
+    }
+
     /// Configurations of topics that this release has and 4.0 has not any more.
     pub(crate) fn old_topic_configs(self) -> &'static [&'static str] {
         match self {

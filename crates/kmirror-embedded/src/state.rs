@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) transactions: Transactions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) expiry: ProducerExpiry,
+    /// What is set on all brokers while they run (KIP-226).
+    pub(crate) broker_configs: BTreeMap<String, String>,
     /// What the brokers' configuration says of topics, by the names that topics have for it, where that is not Kafka's default.
     pub(crate) topic_defaults: BTreeMap<String, String>,
     /// Where time and chance come from.
@@ -112,6 +114,7 @@ impl State {
             sessions: Sessions::default(),
             faults: Faults::default(),
             expiry: ProducerExpiry::default(),
+            broker_configs: BTreeMap::new(),
             topic_defaults: BTreeMap::new(),
             machine: Machine::default(),
             advanced: Duration::ZERO,
@@ -153,7 +156,8 @@ impl State {
 
     /// Lets partitions forget producers where a check is due (`LogManager`, `producer.id.expiration.check.interval.ms`).
     pub(crate) fn expire_producers(&mut self, now_ms: i64) {
-        let ProducerExpiry { age_ms, interval_ms, checked_ms } = self.expiry;
+        let ProducerExpiry { interval_ms, checked_ms, .. } = self.expiry;
+        let age_ms = self.producer_expiration_ms();
         if checked_ms == 0 {
             self.expiry.checked_ms = now_ms; // the first one comes an interval after the start
         } else if now_ms.saturating_sub(checked_ms) >= interval_ms {
@@ -162,6 +166,32 @@ impl State {
             partitions
                 .for_each(|partition| partition.log.producers.expire_until(now_ms.saturating_sub(age_ms)));
         }
+    }
+
+    /// After which time partitions forget a producer: as it was set while brokers run, or as they began.
+    pub(crate) fn producer_expiration_ms(&self) -> i64 {
+        let set = self.broker_configs.get(PRODUCER_EXPIRATION).and_then(|value| value.parse().ok());
+        set.unwrap_or(self.expiry.age_ms)
+    }
+
+    /// Sets a configuration of all brokers while they run, or takes it back (`DynamicBrokerConfig`).
+    pub(crate) fn alter_broker_config(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), (ResponseError, String)> {
+        let refused = |message: String| Err((ResponseError::InvalidConfig, message));
+        if key != PRODUCER_EXPIRATION || !self.profile.has_dynamic_producer_expiration() {
+            return refused(format!("Cannot update these configs dynamically: Set({key})"));
+        }
+        match value {
+            Some(value) if value.parse::<i32>().is_ok_and(|ms| ms >= 1) => {
+                self.broker_configs.insert(key.to_owned(), value.to_owned());
+            }
+            Some(value) => return refused(format!("Invalid value {value} for configuration {key}")),
+            None => drop(self.broker_configs.remove(key)),
+        }
+        Ok(())
     }
 
     /// A numeric configuration of a topic, or its default.
@@ -435,6 +465,9 @@ pub(crate) fn alter_config(
     }
     Ok(())
 }
+
+/// After which time partitions forget a producer, by the timestamp of its newest record.
+pub(crate) const PRODUCER_EXPIRATION: &str = "producer.id.expiration.ms";
 
 /// Known, kept and shown, without a meaning here.
 const OTHER_CONFIGS: [&str; 20] = [

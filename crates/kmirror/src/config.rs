@@ -403,6 +403,10 @@ pub struct Flow {
     /// The most offsets of an expired head that are filled per partition, so that the target's log begins where the source's
     /// does. Default: 1 000 000 000, a few minutes' work.
     pub head_fill_offsets_max: i64,
+    /// Whether the target's brokers are made to remember producers for 24.8 days, as long as they can (`producer.id.expiration.ms`), while
+    /// the flow copies what was there when it started. Old records are then copied as fast as young ones. It is a setting of the whole
+    /// cluster; what it was before is recorded in the state topic, and put back. Default: no.
+    pub raises_producer_expiry: bool,
     /// Who decides where the target's logs begin. Default: the target's own retention. Control markers carry the target's clock, so
     /// on back-filled history retention by time keeps segments with markers longer than the source does.
     pub retention: Retention,
@@ -465,6 +469,7 @@ impl Flow {
             isolation: Isolation::default(),
             policies: Policies::default(),
             head_fill_offsets_max: 1_000_000_000,
+            raises_producer_expiry: false,
             retention: Retention::default(),
             commit_group: None,
             creates_topics: true,

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use kmirror_client::Deadline;
+
 use crate::append::state::TakeOverCause;
 use crate::error::Error;
 use crate::fetch::fetcher::Returned;
@@ -88,6 +90,8 @@ pub(crate) enum FlowEvent {
     LimitRead { key: PartitionKey, generation: Generation, rules: Option<TopicRules>, parked: Parked },
     /// A look at both clusters for the topics that were selected then is over: here is what is new.
     Looked { selected: TopicMatcher, looked: Result<Looked, Error> },
+    /// The target's brokers remember producers for longer on the flow's behalf, which may be relied on until then; or no more.
+    Raised(Option<Deadline>),
     /// A connection to a source broker broke: its partitions may have another leader by now.
     SourceBrokerLost,
     /// The clock says that it is time to look at the metadata.

@@ -29,6 +29,7 @@ mod commit_group;
 mod config;
 mod error;
 mod event;
+mod expiration;
 mod fetch;
 mod flow;
 mod groups;

@@ -216,6 +216,7 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     if let Some(offsets) = raw.head_fill_max {
         flow.head_fill_offsets_max = offsets.0;
     }
+    flow.raises_producer_expiry = raw.raise_producer_expiry;
     flow.retention = match raw.retention {
         raw::RetentionWord::Own => Retention::Own,
         raw::RetentionWord::Follow => Retention::Follow,

@@ -79,6 +79,8 @@ pub(crate) struct RawFlow {
     /// The most offsets of an expired head that are filled per partition.
     pub(crate) head_fill_max: Option<Count>,
     #[serde(default)]
+    pub(crate) raise_producer_expiry: bool,
+    #[serde(default)]
     pub(crate) retention: RetentionWord,
     /// The group on the source to which positions are committed.
     pub(crate) commit_group: Option<Text>,

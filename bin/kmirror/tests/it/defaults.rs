@@ -94,9 +94,18 @@ fn what_is_excluded_is_the_operators(stage: &Stage) {
     let scene = Scene::between(&source, &target, "excluded", "topic_configs: { exclude: [cleanup.policy] }");
     target.create_topic(scene.neighbour(), 1, &[("cleanup.policy", "delete")]);
     scene.write_with(|workload| workload.records(50).keys(5));
+    let consequence = "cleanup.policy=compact on the target, where the copy needs delete: all but the last record of each key is removed";
     let check = scene.kmirror().run(&["check"]).stdout();
-    assert!(check.contains("all but the last record of each key is removed"), "{check}");
+    assert!(check.contains(consequence), "{check}");
+    // `plan` says the same, of the topic that would be created and of the one that is there.
+    let advice = "take the key out of topic_configs.exclude, or set it yourself";
+    let note = format!("{}: {consequence}; {advice}", scene.topic);
+    let is_noted = || scene.kmirror().run(&["plan"]).with_code(0).stderr().contains(&note);
+    assert!(is_noted(), "before the topic is there");
     scene.kmirror().copy();
+    assert!(is_noted(), "once it is there");
+    let neighbour = format!("{}: cleanup.policy", scene.neighbour());
+    assert!(!scene.kmirror().run(&["plan"]).stderr().contains(&neighbour), "nothing happens to that one");
     assert!(!Rc::clone(&target).has_config(&scene.topic, "cleanup.policy", "delete"));
     assert_eq!(scene.target_end(), 50);
 }

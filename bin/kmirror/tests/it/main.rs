@@ -14,6 +14,7 @@ mod control_plane;
 mod copies;
 mod defaults;
 mod demo;
+mod expiration;
 mod follows;
 mod freezes;
 mod heads;

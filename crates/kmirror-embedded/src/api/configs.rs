@@ -1,5 +1,7 @@
 //! DescribeConfigs and IncrementalAlterConfigs (`ConfigHelper`, `ConfigurationControlManager`).
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -14,7 +16,7 @@ use kafka_protocol::messages::{
 
 use super::{Context, text};
 use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
-use crate::state::{DEFAULT_CONFIGS, alter_config};
+use crate::state::{DEFAULT_CONFIGS, PRODUCER_EXPIRATION, alter_config};
 
 pub(super) fn describe(
     request: DescribeConfigsRequest,
@@ -35,6 +37,9 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
     if !may {
         return result.with_error_code(unauthorized(resource.resource_type).code());
     }
+    if resource.resource_type == BROKER && resource.resource_name.is_empty() {
+        return result.with_configs(set_on_all_brokers(&context.state.broker_configs));
+    }
     let of_brokers = &context.state.topic_defaults;
     let set = match resource.resource_type {
         TOPIC => match context.state.topics.get(resource.resource_name.as_str()) {
@@ -45,7 +50,7 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
                     .with_error_message(Some(text("This server does not host this topic-partition.")));
             }
         },
-        BROKER => std::collections::BTreeMap::new(),
+        BROKER => BTreeMap::new(),
         _ => return result.with_error_code(ResponseError::InvalidRequest.code()),
     };
     let is_wanted = |name: &str| {
@@ -53,8 +58,11 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
     };
     let defaults = DEFAULT_CONFIGS.iter().filter(|(name, _)| !set.contains_key(*name));
     let is_broker = resource.resource_type == BROKER;
-    let expiration_ms = context.state.expiry.age_ms.to_string();
-    let of_broker = [("producer.id.expiration.ms", expiration_ms.as_str(), STATIC_BROKER)];
+    let expiration_ms = context.state.producer_expiration_ms().to_string();
+    let is_set = context.state.broker_configs.contains_key(PRODUCER_EXPIRATION);
+    let source = if is_set { DYNAMIC_DEFAULT_BROKER } else { STATIC_BROKER };
+    let of_broker = [(PRODUCER_EXPIRATION, expiration_ms.as_str(), source)];
+    let is_dynamic = context.state.profile.has_dynamic_producer_expiration();
     let entries = defaults
         .map(|(name, value)| {
             let (value, source) = match of_brokers.get(*name) {
@@ -71,8 +79,20 @@ fn describe_one(resource: DescribeConfigsResource, context: &mut Context<'_>) ->
                 .with_name(text(name))
                 .with_value(Some(text(value)))
                 .with_config_source(source)
+                .with_read_only(name == PRODUCER_EXPIRATION && !is_dynamic)
         });
     result.with_configs(entries.collect())
+}
+
+/// What is set on the whole cluster, and nothing else (`DynamicBrokerConfig.currentDynamicDefaultConfigs`).
+fn set_on_all_brokers(configs: &BTreeMap<String, String>) -> Vec<DescribeConfigsResourceResult> {
+    let entries = configs.iter().map(|(name, value)| {
+        DescribeConfigsResourceResult::default()
+            .with_name(text(name))
+            .with_value(Some(text(value)))
+            .with_config_source(DYNAMIC_DEFAULT_BROKER)
+    });
+    entries.collect()
 }
 
 pub(super) fn alter(
@@ -92,8 +112,15 @@ fn alter_one(
     let response = AlterConfigsResourceResponse::default()
         .with_resource_type(resource.resource_type)
         .with_resource_name(resource.resource_name.clone());
-    if !context.may_topic(Operation::AlterConfigs, &resource.resource_name) {
+    let may = match resource.resource_type {
+        BROKER => context.may(Operation::AlterConfigs, ResourceType::Cluster, CLUSTER_NAME),
+        _ => context.may_topic(Operation::AlterConfigs, &resource.resource_name),
+    };
+    if !may {
         return response.with_error_code(unauthorized(resource.resource_type).code());
+    }
+    if resource.resource_type == BROKER {
+        return alter_brokers(&resource, response, validate_only, context);
     }
     let profile = context.state.profile;
     let topic = context.state.topics.get_mut(resource.resource_name.as_str());
@@ -120,6 +147,32 @@ fn alter_one(
         topic.configs = altered.configs;
     }
     response
+}
+
+/// Only all brokers at once.
+fn alter_brokers(
+    resource: &AlterConfigsResource,
+    response: AlterConfigsResourceResponse,
+    validate_only: bool,
+    context: &mut Context<'_>,
+) -> AlterConfigsResourceResponse {
+    if !resource.resource_name.is_empty() {
+        return response.with_error_code(ResponseError::InvalidRequest.code());
+    }
+    let before = context.state.broker_configs.clone();
+    let altered = resource.configs.iter().try_for_each(|config| {
+        let value = config.value.as_ref().filter(|_| config.config_operation == SET);
+        context.state.alter_broker_config(&config.name, value.map(|value| value.as_str()))
+    });
+    if altered.is_err() || validate_only {
+        context.state.broker_configs = before;
+    }
+    match altered {
+        Ok(()) => response,
+        Err((error, message)) => {
+            response.with_error_code(error.code()).with_error_message(Some(text(message)))
+        }
+    }
 }
 
 /// What a broker calls a configuration of topics (`ServerTopicConfigSynonyms`).
@@ -150,6 +203,7 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 /// `DescribeConfigsResponse.ConfigSource`.
 const DYNAMIC_TOPIC: i8 = 1;
+const DYNAMIC_DEFAULT_BROKER: i8 = 3;
 const STATIC_BROKER: i8 = 4;
 const DEFAULT: i8 = 5;
 /// `AlterConfigOp.OpType`.

@@ -35,6 +35,8 @@ pub(crate) enum AppenderEvent {
     Add(Box<AppendPartition>),
     /// A partition that is not to be appended to any more.
     Remove(PartitionKey),
+    /// The target's brokers remember producers for longer until then; or no more.
+    Raised(Option<Deadline>),
     /// The next items of a partition.
     Items { key: PartitionKey, generation: Generation, items: Vec<Item> },
 }
@@ -190,6 +192,10 @@ impl Appender {
             AppenderEvent::Remove(key) => {
                 self.transactions.forget(key);
                 self.partitions.remove(&key);
+            }
+            AppenderEvent::Raised(lease) => {
+                let now = Now::read();
+                self.partitions.values_mut().for_each(|partition| partition.state.on_raised(now, lease));
             }
             AppenderEvent::Items { key, generation, items } => {
                 let counters = Arc::clone(&self.context.counters);

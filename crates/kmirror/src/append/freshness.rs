@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use kmirror_client::{ConfigEntry, Deadline, Moment};
 
+use crate::expiration::judge::RAISED;
+
 /// What is known of a target log's end, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Freshness {
@@ -20,6 +22,8 @@ pub(crate) struct Freshness {
     last_timestamp: Option<i64>,
     /// How long the target remembers a producer (`producer.id.expiration.ms`).
     producer_expiration: Duration,
+    /// Until when it remembers one for as long as it can, because we have made it.
+    raised: Option<Deadline>,
     /// How old the sight of the log's end may be where the broker may have forgotten us.
     patience: Duration,
 }
@@ -28,12 +32,25 @@ impl Freshness {
     /// The log was seen at `seen_at`, by a request that was sent then.
     pub(crate) fn new(seen_at: Moment) -> Freshness {
         let producer_expiration = PRODUCER_EXPIRATION_DEFAULT;
-        Freshness { seen_at, last_timestamp: None, producer_expiration, patience: FORGOTTEN_AGE_MAX }
+        let patience = FORGOTTEN_AGE_MAX;
+        Freshness { seen_at, last_timestamp: None, producer_expiration, raised: None, patience }
     }
 
     /// Lets the broker remember producers for so long.
     pub(crate) fn remembering(self, producer_expiration: Duration) -> Freshness {
         Freshness { producer_expiration, ..self }
+    }
+
+    /// It remembers producers for longer until the lease is over, if it has done so since our last append: as a lease that went on
+    /// without a break says, or since there was none (`is_untouched`).
+    pub(crate) fn on_raised(&mut self, now: Moment, lease: Option<Deadline>, is_untouched: bool) {
+        let goes_on = self.raised.is_some_and(|raised| !raised.is_over(now));
+        self.raised = lease.filter(|_| goes_on || is_untouched);
+    }
+
+    /// Whether we have appended anything.
+    pub(crate) fn has_appended(&self) -> bool {
+        self.last_timestamp.is_some()
     }
 
     /// Whether the log's end was seen so recently that something may be written behind it.
@@ -44,13 +61,28 @@ impl Freshness {
     /// Until when something may be written.
     pub(crate) fn deadline(&self, now: Moment) -> Deadline {
         let age_max = if self.is_remembered(now) { REMEMBERED_AGE_MAX } else { self.patience };
-        Deadline::new(self.seen_at, age_max)
+        let deadline = Deadline::new(self.seen_at, age_max);
+        match self.raised {
+            // Nothing is written behind the end of the lease that rests on it.
+            Some(raised) if !raised.is_over(now) && !self.is_young(now, self.producer_expiration) => {
+                deadline.min(raised, now)
+            }
+            _ => deadline,
+        }
     }
 
     /// Whether the broker cannot have forgotten our last batch: its newest record is younger than a quarter of the time after which
     /// a producer is forgotten. The rest is for clocks that differ.
     pub(crate) fn is_remembered(&self, now: Moment) -> bool {
-        let quarter = i64::try_from(self.producer_expiration.as_millis() / 4).unwrap_or(i64::MAX);
+        let expiration = match self.raised {
+            Some(raised) if !raised.is_over(now) => RAISED.max(self.producer_expiration),
+            _ => self.producer_expiration,
+        };
+        self.is_young(now, expiration)
+    }
+
+    fn is_young(&self, now: Moment, producer_expiration: Duration) -> bool {
+        let quarter = i64::try_from(producer_expiration.as_millis() / 4).unwrap_or(i64::MAX);
         self.last_timestamp.is_some_and(|timestamp| timestamp.saturating_add(quarter) > now.wall_ms())
     }
 
@@ -140,6 +172,40 @@ mod tests {
         let mut raised = Freshness::new(moment(0)).remembering(24 * DAY);
         raised.appended(moment(0), of_age(2 * DAY));
         assert!(raised.is_remembered(moment(0)));
+    }
+
+    #[test]
+    fn a_raised_expiration_counts_as_long_as_its_lease() {
+        let lease = |seconds| Some(Deadline::new(moment(seconds), Duration::from_secs(4)));
+        let mut freshness = Freshness::new(moment(100));
+        freshness.on_raised(moment(100), lease(100), true);
+        freshness.appended(moment(100), of_age(2 * DAY));
+        assert!(freshness.is_remembered(moment(103)) && !freshness.is_remembered(moment(104)));
+        assert!(freshness.holds(moment(103)), "longer than what may be forgotten");
+        assert!(!freshness.holds(moment(104)), "and no longer than the lease");
+        assert!(
+            freshness.deadline(moment(101)).is_over(moment(104)),
+            "what is on its way to the socket neither"
+        );
+        freshness.on_raised(moment(103), lease(103), false);
+        assert!(freshness.is_remembered(moment(106)), "it goes on");
+        freshness.on_raised(moment(107), lease(107), false);
+        assert!(!freshness.is_remembered(moment(107)), "it may have been put back, and raised again");
+        freshness.on_raised(moment(108), lease(108), false);
+        assert!(!freshness.is_remembered(moment(108)), "for good");
+        let mut young = Freshness::new(moment(100));
+        young.on_raised(moment(100), lease(100), true);
+        young.appended(moment(100), of_age(Duration::ZERO));
+        assert!(young.holds(moment(109)), "what is remembered anyway needs no lease");
+        let mut old = Freshness::new(moment(100));
+        old.appended(moment(100), of_age(2 * DAY));
+        old.on_raised(moment(100), lease(100), false);
+        assert!(!old.is_remembered(moment(100)), "it may have been forgotten before");
+        let mut ended = Freshness::new(moment(100));
+        ended.on_raised(moment(100), lease(100), true);
+        ended.appended(moment(100), of_age(2 * DAY));
+        ended.on_raised(moment(101), None, false);
+        assert!(!ended.is_remembered(moment(101)), "it is put back soon");
     }
 
     #[test]

@@ -281,6 +281,13 @@ impl AppendState {
         self
     }
 
+    /// The target's brokers remember producers for longer until the lease is over; `None`: no more. What was appended before they did, or
+    /// after a lease was over, they may have forgotten meanwhile: then it does not help before the next take-over.
+    pub(crate) fn on_raised(&mut self, now: Now, lease: Option<Deadline>) {
+        let is_untouched = self.sent == 0 && !self.freshness.has_appended();
+        self.freshness.on_raised(now.moment, lease, is_untouched);
+    }
+
     /// Keeps one batch in flight, where the source has a cleaner: two owners may have read a different number of records at the same
     /// offsets, the one before it was cleaned. Then an append of the other one may be taken for a repeat of the first batch in flight, and the
     /// second one would be the next by its sequence and stand behind records that follow it on the source. Alone, a batch is refused or

@@ -13,6 +13,7 @@ use super::permissions::missing;
 use super::rights::Resource;
 use crate::append::freshness::producer_expiration;
 use crate::error::Error;
+use crate::expiration::judge::{RAISED, RAISED_MS};
 use crate::identity;
 use crate::plan::{PlanStep, partitions};
 use crate::topics::{self, TopicPair, compacted, configs, preserved};
@@ -75,9 +76,8 @@ impl Look<'_> {
         let is_changed = rules.follow && self.flow.creates_topics;
         let is_created = pair.target_partitions.is_none() && self.flow.creates_topics;
         for found in preserved::destroyers(of_source, of_target) {
-            let is_excluded = rules.exclude.iter().any(|key| key == found.key);
-            let (severity, advice) = match is_excluded {
-                true => (Severity::Warning, "take the key out of topic_configs.exclude, or set it yourself"),
+            let (severity, advice) = match found.is_excluded(rules) {
+                true => (Severity::Warning, preserved::ADVICE_WHERE_EXCLUDED),
                 false if is_changed || is_created => continue,
                 false => {
                     (Severity::Error, "set it on the target topic; until then its partitions are Rejected")
@@ -107,7 +107,10 @@ impl Look<'_> {
                 old = Some(pair);
             }
         }
-        let Some(pair) = old.filter(|_| expiration.as_millis() < PRODUCER_EXPIRATION_MS_MAX.into()) else {
+        let is_dynamic =
+            broker.iter().any(|entry| entry.name == "producer.id.expiration.ms" && !entry.read_only);
+        let is_raised = expiration >= RAISED || (is_dynamic && self.flow.raises_producer_expiry);
+        let Some(pair) = old.filter(|_| !is_raised) else {
             return;
         };
         let key = match broker.iter().any(|entry| entry.name == "producer.id.expiration.ms") {
@@ -126,10 +129,11 @@ impl Look<'_> {
                 expiration.as_millis(),
                 pair.source
             ),
-            advice: "raise it for the time of the backfill, at most to 2147483647 (24 days)".to_owned(),
+            advice: "raise it for the time of the backfill, at most to 2147483647 (24 days), or let kmirror do so (raise_producer_expiry)"
+                .to_owned(),
             command: Some(format!(
                 "kafka-configs --bootstrap-server {servers} --alter --entity-type brokers --entity-default --add-config \
-                 {key}={PRODUCER_EXPIRATION_MS_MAX}"
+                 {key}={RAISED_MS}"
             )),
         });
     }
@@ -227,7 +231,5 @@ async fn described(
     Ok(described.filter_map(|(topic, entries)| Some((topic, entries.ok()?))).collect())
 }
 
-/// What brokers take: an int of milliseconds.
-const PRODUCER_EXPIRATION_MS_MAX: u32 = 2_147_483_647;
 /// As many are looked at.
 const PARTITIONS_MAX: usize = 200;

@@ -182,6 +182,14 @@ impl Look<'_> {
                 );
             }
         }
+        if self.flow.raises_producer_expiry {
+            let changed = missing(
+                self.target.allowed_on_cluster().await?,
+                &[AclOperation::DescribeConfigs, AclOperation::AlterConfigs],
+            );
+            let reason = "producer.id.expiration.ms is not raised without it (raise_producer_expiry)";
+            self.on_target.add(Severity::Warning, Resource::Cluster, "", changed, reason);
+        }
         if self.flow.acls != Acls::None {
             let reason = "access control lists are not copied without it (acls)";
             let seen = missing(self.source.allowed_on_cluster().await?, &[AclOperation::Describe]);

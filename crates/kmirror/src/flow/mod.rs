@@ -152,7 +152,8 @@ impl Published {
         }
     }
 
-    fn is_caught_up(&self) -> bool {
+    /// Whether it has reached its goal, or the source's end where it has none.
+    pub(crate) fn is_caught_up(&self) -> bool {
         let end = self.goal.unwrap_or_else(|| self.gauge.source_end.load(Ordering::Relaxed));
         end >= 0 && self.gauge.position() >= end && !self.gauge.has_open_head()
     }

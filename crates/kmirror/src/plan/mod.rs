@@ -61,12 +61,16 @@ impl Plan {
             |pair: &&crate::topics::TopicPair| flow.creates_topics || pair.target_partitions.is_some();
         let pairs: Vec<_> = found.pairs.iter().filter(is_copied).collect();
         let configs = topics::configs(flow, source, target, &pairs, &mut self.notes).await;
+        let destroyed = topics::destroyed(flow, source, target, &pairs, &mut self.notes).await;
         let mut note = |what: &str, error: &dyn std::fmt::Display| {
             self.notes.push(format!("{}: {what}: {error}", flow.name()));
         };
         match configs {
             Ok(configs) => self.configs.extend(configs),
             Err(error) => note("configurations do not follow", &error),
+        }
+        if let Err(error) = destroyed {
+            note("what follows from excluded configurations is not known", &error);
         }
         match acls::of_flow(flow, selected, source, target, &pairs).await {
             Ok(acls) => self.acls.extend(acls),

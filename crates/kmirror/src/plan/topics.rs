@@ -1,15 +1,16 @@
 //! What a flow would do with topics and their configurations.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError, KafkaError, NewTopic};
+use kmirror_client::{Client, ClientError, ConfigEntry, KafkaError, NewTopic};
 
 use crate::config::Flow;
 use crate::error::Error;
 use crate::mm2;
 use crate::topics::configs::ConfigStep;
-use crate::topics::{self, TopicPair, compacted, follower};
+use crate::topics::{self, TopicPair, compacted, follower, preserved};
 
 /// What would be done with one topic of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +207,51 @@ fn created(flow: &Flow, source_topic: Option<String>, topic: NewTopic, reason: &
         },
         reason: reason.to_owned(),
     }
+}
+
+/// What becomes of copies whose topic keeps a configuration that would destroy them, because the operator has excluded it: in `check`'s
+/// words.
+pub(super) async fn destroyed(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    pairs: &[&TopicPair],
+    notes: &mut Vec<String>,
+) -> Result<(), ClientError> {
+    if !preserved::excludes_any(&flow.topic_configs) {
+        return Ok(());
+    }
+    let on_source = described(source, pairs.iter().map(|pair| &pair.source)).await?;
+    let there = pairs.iter().filter(|pair| pair.target_partitions.is_some());
+    let on_target = described(target, there.map(|pair| &pair.target)).await?;
+    // Of a topic that is not there: what it gets where the key is left to the brokers.
+    let defaults = topics::broker_defaults(target).await.unwrap_or_default();
+    for pair in pairs {
+        let Some(of_source) = on_source.get(&pair.source) else { continue };
+        let of_target = match pair.target_partitions {
+            Some(_) => on_target.get(&pair.target).map(Vec::as_slice).unwrap_or_default(),
+            None => &defaults,
+        };
+        let found = preserved::destroyers(of_source, of_target).into_iter();
+        notes.extend(found.filter(|found| found.is_excluded(&flow.topic_configs)).map(|found| {
+            format!("{}: {}: {found}; {}", flow.name(), pair.target, preserved::ADVICE_WHERE_EXCLUDED)
+        }));
+    }
+    Ok(())
+}
+
+/// The configurations of topics, as far as they may be read.
+async fn described(
+    client: &Client,
+    topics: impl Iterator<Item = &Arc<str>>,
+) -> Result<HashMap<Arc<str>, Vec<ConfigEntry>>, ClientError> {
+    let topics: Vec<_> = topics.cloned().collect();
+    let mut entries = HashMap::new();
+    for topics in topics.chunks(follower::TOPICS_PER_REQUEST) {
+        let described = client.describe_topic_configs(topics).await?.into_iter();
+        entries.extend(described.filter_map(|(topic, entries)| Some((topic, entries.ok()?))));
+    }
+    Ok(entries)
 }
 
 /// Plans the configurations of topics that are on both sides.

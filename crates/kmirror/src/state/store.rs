@@ -13,6 +13,7 @@ use super::record::{PartitionRecord, RecordError};
 use super::topic::{Change, RECORDS_PER_BATCH_MAX, Reading, StateError, StateTopic, Subject, WriteError};
 use super::whole::Whole;
 use crate::error::Error;
+use crate::expiration::claim::{Claim, Claims};
 
 /// What the state topic says of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -44,6 +45,11 @@ enum Request {
     Whole {
         partition: TopicPartition,
         answer: oneshot::Sender<Result<Option<Whole>, StateError>>,
+    },
+    /// For which flows the target's brokers remember producers for longer. `fresh`: as the topic says now.
+    Claims {
+        fresh: bool,
+        answer: oneshot::Sender<Result<Claims, StateError>>,
     },
     Put(Put),
 }
@@ -106,6 +112,13 @@ impl StateStore {
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
+    /// For which flows the target's brokers remember producers for longer. `fresh`: as far as anybody has written it down by now.
+    pub(crate) async fn claims(&self, fresh: bool) -> Result<Claims, StateError> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.requests.send(Request::Claims { fresh, answer });
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
     /// Records something in place of `before`; if the topic holds something else by then, that stays. What it returns ends when all
     /// in-sync replicas have it; records of a partition are written in the order of the calls.
     pub(crate) fn put(
@@ -145,33 +158,42 @@ struct Store {
     topic: StateTopic,
     records: HashMap<TopicPartition, Recorded>,
     wholes: HashMap<TopicPartition, Whole>,
+    claims: Claims,
 }
 
 impl Store {
     fn new(topic: StateTopic) -> Store {
-        Store { topic, records: HashMap::new(), wholes: HashMap::new() }
+        Store { topic, records: HashMap::new(), wholes: HashMap::new(), claims: Claims::new() }
     }
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
         let mut requests = Vec::new();
         while inbox.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
             // Whoever asked before others wrote may as well see what they wrote.
-            let (mut puts, mut reads, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut puts, mut reads, mut wholes, mut claims) =
+                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for request in requests.drain(..) {
                 match request {
                     Request::Get { partition, fresh, answer } => reads.push((partition, fresh, answer)),
                     Request::Whole { partition, answer } => wholes.push((partition, answer)),
+                    Request::Claims { fresh, answer } => claims.push((fresh, answer)),
                     Request::Put(put) => puts.push(put),
                 }
             }
             while !puts.is_empty() {
                 puts = self.write_some(puts).await;
             }
-            let is_asked = !wholes.is_empty() || reads.iter().any(|(_, fresh, _)| *fresh);
+            let is_asked = !wholes.is_empty()
+                || claims.iter().any(|(fresh, _)| *fresh)
+                || reads.iter().any(|(_, fresh, _)| *fresh);
             let is_fresh = if is_asked { self.refresh().await } else { Ok(()) };
             for (partition, answer) in wholes {
                 let known = self.wholes.get(&partition).copied();
                 let _ = answer.send(is_fresh.clone().map(|()| known));
+            }
+            for (fresh, answer) in claims {
+                let known = self.claims.clone();
+                let _ = answer.send(if fresh { is_fresh.clone().map(|()| known) } else { Ok(known) });
             }
             for (partition, fresh, answer) in reads {
                 let known = self.records.get(&partition).cloned().unwrap_or_default();
@@ -219,6 +241,7 @@ impl Store {
             );
             self.records.clear();
             self.wholes.clear();
+            self.claims.clear();
         }
         reading.changes.into_iter().for_each(|change| self.take_in(change));
     }
@@ -231,6 +254,13 @@ impl Store {
                     Some(whole) => self.wholes.insert(partition, whole),
                     // What is not understood is not known.
                     None => self.wholes.remove(&partition),
+                };
+                return;
+            }
+            Subject::Claim(scope) => {
+                match value.as_deref().and_then(Claim::from_json) {
+                    Some(claim) => self.claims.insert(scope, claim),
+                    None => self.claims.remove(&scope),
                 };
                 return;
             }

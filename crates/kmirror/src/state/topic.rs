@@ -15,6 +15,7 @@ use kmirror_codec::{
 use super::record::{self, PartitionRecord};
 use super::whole;
 use crate::append::sequence::Sequence;
+use crate::expiration::claim;
 use crate::fetch::show::{Look, ShowError, Shown};
 use crate::identity::STATE_PRODUCER_ID;
 use crate::takeover::ends;
@@ -53,19 +54,23 @@ impl<C> Default for Reading<C> {
 /// A latest value: `None` where it was deleted.
 pub(crate) type Change = (Subject, Option<Bytes>);
 
-/// What a value says of a partition.
+/// What a value is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// What it is a copy of: a [`PartitionRecord`].
     Record(TopicPartition),
     /// When it was whole: a [`Whole`](super::whole::Whole).
     Whole(TopicPartition),
+    /// For which flow the target's brokers remember producers for longer, by its scope: a
+    /// [`Claim`](crate::expiration::claim::Claim).
+    Claim(String),
 }
 
 impl Subject {
     fn of(key: &[u8]) -> Option<Subject> {
         let record = record::partition_of(key).map(Subject::Record);
-        record.or_else(|| whole::partition_of(key).map(Subject::Whole))
+        let whole = || whole::partition_of(key).map(Subject::Whole);
+        record.or_else(whole).or_else(|| claim::scope_of_key(key).map(Subject::Claim))
     }
 }
 
@@ -97,7 +102,7 @@ impl StateTopic {
         &self.partition.topic
     }
 
-    /// What was written of partitions since the last time, oldest first.
+    /// What was written since the last time of what a store knows, oldest first.
     pub(crate) async fn read(&mut self) -> Result<Reading<Change>, StateError> {
         let Reading { is_anew, changes } = self.read_keys().await?;
         let of_partition = |(key, value): KeyChange| Some((Subject::of(&key)?, value));

@@ -203,7 +203,7 @@ pub(crate) async fn missing<'a>(
 }
 
 /// What applies to a topic of a cluster that has nothing set itself; `None` where its brokers do not tell.
-async fn broker_defaults(client: &Client) -> Option<Vec<ConfigEntry>> {
+pub(crate) async fn broker_defaults(client: &Client) -> Option<Vec<ConfigEntry>> {
     let broker = client.metadata().brokers.keys().next().copied()?;
     let described = client.describe_broker_config(broker).await.ok()?;
     Some(preserved::defaults_of(&described)).filter(|defaults| !defaults.is_empty())

@@ -92,7 +92,7 @@ fn left(
     let by_key: BTreeMap<&str, &Option<Refusal>> =
         refused.iter().map(|(step, refusal)| (step.key.as_str(), refusal)).collect();
     let destroyers = preserved::destroyers(of_source, of_target).into_iter();
-    let mut left = destroyers.filter(|found| !rules.exclude.iter().any(|key| key == found.key));
+    let mut left = destroyers.filter(|found| !found.is_excluded(rules));
     let (found, refusal) = left.find_map(|found| by_key.get(found.key).map(|refusal| (found, *refusal)))?;
     let Destroyer { key, has, needs, consequence } = found;
     let problem = format!("{key}={has} on the target topic: {consequence}, and nothing would tell");

@@ -82,6 +82,13 @@ pub(crate) fn destroyers(source: &[ConfigEntry], target: &[ConfigEntry]) -> Vec<
     found
 }
 
+impl Destroyer {
+    /// Whether the operator has said that the key is the operator's: then what follows is only told.
+    pub(crate) fn is_excluded(&self, rules: &TopicConfigs) -> bool {
+        rules.exclude.iter().any(|key| key == self.key)
+    }
+}
+
 impl fmt::Display for Destroyer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -94,7 +101,16 @@ impl fmt::Display for Destroyer {
 
 /// The steps of a topic's changes that keep its copy from being destroyed.
 pub(crate) fn protects(step: &ConfigStep) -> bool {
-    OF_SOURCE.contains(&step.key.as_str()) || FIXED.iter().any(|(key, _)| *key == step.key)
+    is_needed(&step.key)
+}
+
+/// Whether the operator has excluded anything that a copy needs.
+pub(crate) fn excludes_any(rules: &TopicConfigs) -> bool {
+    rules.exclude.iter().any(|key| is_needed(key))
+}
+
+fn is_needed(key: &str) -> bool {
+    OF_SOURCE.contains(&key) || FIXED.iter().any(|(fixed, _)| *fixed == key)
 }
 
 /// What a topic gets that has nothing set itself, from the configuration of a broker, under the names that topics have for it.
@@ -139,6 +155,9 @@ pub(super) fn value_of<'a>(entries: &'a [ConfigEntry], key: &str) -> Option<&'a 
     entries.iter().find(|entry| entry.name == key)?.value.as_deref()
 }
 
+/// What helps against one whose key is excluded.
+pub(crate) const ADVICE_WHERE_EXCLUDED: &str =
+    "take the key out of topic_configs.exclude, or set it yourself";
 /// As on the source.
 const OF_SOURCE: [&str; 4] = ["cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"];
 /// Whatever it is on the source: timestamps are kept, and none is refused that the source has taken (`LogValidator`). Which of the

@@ -78,6 +78,14 @@ impl Cluster for Embedded {
         self.cluster.add_partitions(topic, partitions as usize).unwrap();
     }
 
+    fn broker_config(&self, key: &str) -> Option<String> {
+        self.cluster.broker_config(key)
+    }
+
+    fn alter_brokers(&self, key: &str, value: &str) {
+        self.cluster.alter_broker_config(key, Some(value)).unwrap();
+    }
+
     fn alter_topic(&self, topic: &str, configs: &[(&str, &str)]) {
         self.cluster.alter_topic(topic, configs).unwrap();
     }

@@ -72,6 +72,22 @@ impl Cluster for Kafka {
         self.endpoint.add_partitions(topic, partitions).unwrap();
     }
 
+    fn broker_config(&self, key: &str) -> Option<String> {
+        let entity = ["--entity-type", "brokers", "--entity-default"];
+        let described = self.endpoint.tool(&[&["configs", "--describe"], &entity[..]].concat());
+        let described = described.unwrap().success().unwrap().stdout;
+        let set = described.split_whitespace().find_map(|word| word.strip_prefix(&format!("{key}=")));
+        set.map(str::to_owned)
+    }
+
+    fn alter_brokers(&self, key: &str, value: &str) {
+        let entity = ["--entity-type", "brokers", "--entity-default"];
+        let setting = format!("{key}={value}");
+        let altered =
+            self.endpoint.tool(&[&["configs", "--alter", "--add-config", &setting], &entity[..]].concat());
+        altered.unwrap().success().unwrap();
+    }
+
     fn alter_topic(&self, topic: &str, configs: &[(&str, &str)]) {
         self.endpoint.alter_topic(topic, configs).unwrap();
     }

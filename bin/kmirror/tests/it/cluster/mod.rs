@@ -13,6 +13,10 @@ pub(crate) use kafka::Kafka;
 pub(crate) trait Cluster {
     fn bootstrap_servers(&self) -> String;
 
+    /// What is set on all brokers while they run.
+    fn broker_config(&self, key: &str) -> Option<String>;
+    fn alter_brokers(&self, key: &str, value: &str);
+
     fn create_topic(&self, topic: &str, partitions: u32, configs: &[(&str, &str)]);
     fn delete_topic(&self, topic: &str);
     fn add_partitions(&self, topic: &str, partitions: u32);

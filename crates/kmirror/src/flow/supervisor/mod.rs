@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kmirror_client::clock;
+use kmirror_client::{Deadline, clock};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -27,6 +27,8 @@ use crate::append::freshness::{PRODUCER_EXPIRATION_DEFAULT, producer_expiration}
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::event::{FlowEvent, PartitionKey};
+use crate::expiration::judge::RAISED;
+use crate::expiration::keeper::ExpirationKeeper;
 use crate::fetch::fetcher::FetcherEvent;
 use crate::flow::beside::Beside;
 use crate::flow::discovery::Discovery;
@@ -72,6 +74,9 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         looked = supervisor.discovery.clone().first() => looked?,
     };
     let start = supervisor.context.flow.start;
+    let keeper = ExpirationKeeper::new(&supervisor.context, &supervisor.state, &supervisor.events);
+    let (keeper, raised) = keeper.start().await;
+    supervisor.raised = raised;
     supervisor.read_producer_expiration().await;
     supervisor.tell_awaited(looked.awaited);
     supervisor.start(looked.found, start);
@@ -102,8 +107,9 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
             Some(event) = inbox.recv() => supervisor.on_event(event).await,
         }
     }
+    keeper.stop();
     supervisor.shut_down(inbox).await;
-    beside.finish().await;
+    tokio::join!(beside.finish(), keeper.finish());
     Ok(())
 }
 
@@ -131,6 +137,8 @@ struct Supervisor {
     state: StateStore,
     /// How long the target's brokers remember a producer.
     producer_expiration: Duration,
+    /// Until when they remember one for longer, as far as that is known.
+    raised: Option<Deadline>,
     /// Where what copied these topics before has stood.
     predecessor: Positions,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
@@ -180,6 +188,7 @@ impl Supervisor {
             looping: HashSet::new(),
             state,
             producer_expiration: PRODUCER_EXPIRATION_DEFAULT,
+            raised: None,
             predecessor,
             events,
             fetchers: BTreeMap::new(),
@@ -199,6 +208,9 @@ impl Supervisor {
             Ok(entries) => {
                 self.producer_expiration =
                     producer_expiration(&entries).unwrap_or(PRODUCER_EXPIRATION_DEFAULT);
+                if self.producer_expiration == RAISED {
+                    self.producer_expiration = self.remembered_before_raised().await;
+                }
             }
             Err(error) if error.is_authorization() => {
                 info!(
@@ -210,6 +222,24 @@ impl Supervisor {
                 let assumed = PRODUCER_EXPIRATION_DEFAULT;
                 info!(flow = self.context.flow.name(), %error, ?assumed, "how long the target remembers producers is not known");
             }
+        }
+    }
+
+    /// What a flow has raised is put back, and counts as long as somebody holds a lease of it. What somebody else has set counts.
+    async fn remembered_before_raised(&self) -> Duration {
+        match self.state.claims(true).await {
+            Ok(claims) => claims.values().map(|claim| claim.remembered_before).min().unwrap_or(RAISED),
+            Err(_) => PRODUCER_EXPIRATION_DEFAULT,
+        }
+    }
+
+    async fn on_raised(&mut self, lease: Option<Deadline>) {
+        if lease == self.raised {
+            return;
+        }
+        self.raised = lease;
+        for appender in self.appenders.values() {
+            let _ = appender.send(AppenderEvent::Raised(lease)).await;
         }
     }
 
@@ -240,6 +270,7 @@ impl Supervisor {
             FlowEvent::LimitRead { key, generation, rules, parked } => {
                 self.on_limit_read(key, generation, rules, parked);
             }
+            FlowEvent::Raised(lease) => self.on_raised(lease).await,
             FlowEvent::SourceBrokerLost => self.look(),
             FlowEvent::Refresh => self.look_when_due(),
             FlowEvent::Reconsidered { key, generation, rules, parked } => {

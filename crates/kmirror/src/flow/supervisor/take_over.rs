@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::Supervisor;
 use crate::append::appender::{AppendPartition, AppenderEvent};
+use crate::append::now::Now;
 use crate::append::state::AppendState;
 use crate::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
 use crate::fetch::fetcher::{FetchPartition, FetcherEvent, Returned};
@@ -186,6 +187,7 @@ impl Supervisor {
         let merged_bytes_max = if entry.merges { entry.rules.batches.batch_bytes_max } else { 0 };
         let append = AppendState::new(data_producer_id, taken.append).merging(merged_bytes_max, budget);
         let mut append = append.remembered_for(producer_expiration);
+        append.on_raised(Now::read(), self.raised);
         if entry.compare_rules.source_is_compacted {
             append = append.one_at_a_time();
         }

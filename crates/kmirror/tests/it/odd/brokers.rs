@@ -226,3 +226,46 @@ async fn records_that_a_late_request_doubled_are_named() {
     assert_eq!(parked.reason, kmirror::ParkReason::TargetDiverged, "{parked}");
     assert!(parked.message.contains("doubled by a late request: from target offset 10 on"), "{parked}");
 }
+
+/// A marker that is on its way when another partition's request loses the connection is the owner's own: its next take-over must not read
+/// where the log ends before the marker has arrived there, or it fills the hole once more.
+#[tokio::test]
+async fn a_marker_on_its_way_is_waited_for_when_the_connection_is_lost() {
+    const NEIGHBOUR: &str = "payments";
+    let mut world = World::new(&[]).await;
+    world.source.create_topic(NEIGHBOUR, 1, &[]).unwrap();
+    world.flow = world.flow.topics([NEIGHBOUR]);
+    let write_transaction = || {
+        let committed = (Some(&b"t"[..]), Some(&b"committed"[..]));
+        world.source.write_transaction(TOPIC, 0, Codec::None, &[committed], true).unwrap();
+    };
+    let target_end = || world.target.log(TOPIC, 0).map(|log| log.end);
+    let write_to_neighbour = || {
+        world.source.write(NEIGHBOUR, 0, Codec::None, &[(Some(b"key"), Some(b"value"))]).unwrap();
+    };
+    // The first hole asks how holes can be filled, and the first records are preceded by what is recorded of their partitions.
+    write_transaction();
+    write_to_neighbour();
+    let handle = world.start();
+    world.until_end(&handle, TOPIC, 2).await;
+    world.until_end(&handle, NEIGHBOUR, 1).await;
+    world.target.inject(Fault::new(FaultKind::Delay(Duration::from_secs(3))).of(ApiKey::WriteTxnMarkers));
+    write_transaction();
+    world.until_end(&handle, TOPIC, 3).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.target.inject(Fault::new(FaultKind::HangUpBefore).of(ApiKey::Produce));
+    write_to_neighbour();
+    assert_eq!(target_end().unwrap(), 3, "the marker is still on its way");
+    let is_taken_over = |partition: &PartitionStatus| {
+        partition.source_topic == TOPIC && partition.state == PartitionState::Starting
+    };
+    world.until_one(&handle, "taken over", is_taken_over).await;
+    world.until_end(&handle, TOPIC, 4).await;
+    world.until_end(&handle, NEIGHBOUR, 2).await;
+    world.write_numbered(0..1);
+    world.until_end(&handle, TOPIC, 5).await;
+    stop(handle).await;
+    assert_eq!(target_end().unwrap(), 5, "no hole is longer than the source's");
+    world.is_exact();
+    world.proves_exact().await;
+}

@@ -3,6 +3,7 @@
 mod answers;
 mod brokers;
 mod cleaners;
+mod expiration;
 mod forgotten;
 mod groups;
 mod runs;
@@ -109,6 +110,26 @@ impl World {
                 panic!("parked before it was {what}: {parked}");
             }
             assert!(tokio::time::Instant::now() < deadline, "not {what}: {partition:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until all source offsets of the topic below `end` are on the target.
+    async fn until_end(&self, handle: &MirrorHandle, topic: &str, end: i64) {
+        let is_there =
+            |partition: &PartitionStatus| partition.source_topic == topic && partition.position >= end;
+        self.until_one(handle, &format!("{topic} at {end}"), is_there).await;
+    }
+
+    /// Waits until one of several partitions is as wanted.
+    async fn until_one(&self, handle: &MirrorHandle, what: &str, wanted: impl Fn(&PartitionStatus) -> bool) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let partitions = handle.status().remove(0).partitions;
+            if partitions.iter().any(&wanted) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "not {what}: {partitions:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
