@@ -34,7 +34,9 @@ impl Supervisor {
         match fault {
             fault if asks_leader => {
                 debug!(partition = %entry.source, %fault, "a replica says so: the leader is asked");
-                self.start_fetching(key).await;
+                // What was read behind a fault is gone: going on from there would make a hole of it.
+                self.release(key).await;
+                self.take_over(key);
             }
             FetchFault::ReadFrom(replica) => {
                 let Some(pipe) = read_by else { return };

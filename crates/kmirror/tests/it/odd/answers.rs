@@ -75,6 +75,22 @@ async fn readers_that_are_sent_to_a_replica_go_there() {
     }
 }
 
+/// What was read of a replica is damaged in a batch that must be written anew: the leader is read from there on, not from behind it.
+#[tokio::test]
+async fn a_batch_that_is_damaged_on_a_replica_is_no_hole() {
+    let world = World::with_brokers(3, &[("cleanup.policy", "compact")]).await;
+    let records = [("a", "old"), ("b", "first"), ("a", "new")];
+    let records = records.map(|(key, value)| (Some(key.as_bytes()), Some(value.as_bytes())));
+    world.source.write(TOPIC, 0, Codec::None, &records).unwrap();
+    world.source.clean(TOPIC, 0, 3).unwrap();
+    world.source.damage(TOPIC, 0).unwrap();
+    world.write("c", Some("whole"));
+    world.source.send_readers_to(Some(2));
+    let parked = world.parks().await;
+    assert_eq!(parked.reason, kmirror::ParkReason::CorruptBatch, "{parked}");
+    assert_eq!(world.target.log(TOPIC, 0).unwrap().end, 0, "nothing was made of it");
+}
+
 /// A compacted topic whose last records were cleaned away ends in offsets without any batch.
 #[tokio::test]
 async fn what_a_cleaner_left_bare_is_a_hole() {
