@@ -166,6 +166,12 @@ impl Cluster {
         assert_eq!(offsets(&two), [(0, None, 3), (1, None, 2)]);
         let repeated = self.produce(topic, &[(0, 3, 1)]).await;
         assert_eq!(offsets(&repeated), [(0, None, 3)]);
+        // What is appended has no time where the topic keeps the producer's, and a repeat that of the batch which is there.
+        assert!(
+            one.iter().chain(&two).all(|produced| produced.log_append_time.is_none()),
+            "{one:?}, {two:?}"
+        );
+        assert_eq!(repeated[0].log_append_time, Some(TIMESTAMP + 3));
         let skipped = self.produce(topic, &[(0, 9, 1)]).await;
         assert_eq!(skipped[0].error, Some(KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER));
 

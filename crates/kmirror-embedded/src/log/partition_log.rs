@@ -135,9 +135,10 @@ impl PartitionLog {
             let judged = self.producers.judge(&header);
             match judged.map_err(|error| self.out_of_order(error, &header))? {
                 Sequenced::Next => {}
-                Sequenced::Repeat { base_offset } => {
+                Sequenced::Repeat { base_offset, timestamp } => {
                     let next_offset = base_offset + i64::from(header.records_count);
-                    return Ok(AppendedAt { base_offset, next_offset, append_time });
+                    // `UnifiedLog.append` sets the time of the batch that it has, whoever's it is.
+                    return Ok(AppendedAt { base_offset, next_offset, append_time: timestamp });
                 }
             }
         }

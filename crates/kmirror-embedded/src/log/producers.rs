@@ -42,6 +42,7 @@ struct KnownBatch {
     first_sequence: i32,
     last_sequence: i32,
     base_offset: i64,
+    timestamp: i64,
 }
 
 /// What a batch is to its producer's state.
@@ -49,8 +50,8 @@ struct KnownBatch {
 pub(crate) enum Sequenced {
     /// The next one, or the first that is known.
     Next,
-    /// A repeat of one that is at this offset.
-    Repeat { base_offset: i64 },
+    /// A repeat of one that is at this offset, and whose newest record has this timestamp.
+    Repeat { base_offset: i64, timestamp: i64 },
 }
 
 impl Producers {
@@ -87,7 +88,7 @@ impl Producers {
             (known.first_sequence, known.last_sequence) == (header.base_sequence, header.last_sequence())
         };
         if let Some(known) = producer.batches.iter().find(same).filter(|_| is_same_epoch) {
-            return Ok(Sequenced::Repeat { base_offset: known.base_offset });
+            return Ok(Sequenced::Repeat { base_offset: known.base_offset, timestamp: known.timestamp });
         }
         self.judge_verified(header, producer.batches.is_empty())?;
         let expected = match producer.batches.back() {
@@ -138,6 +139,7 @@ impl Producers {
             first_sequence: header.base_sequence,
             last_sequence: header.last_sequence(),
             base_offset: header.base_offset,
+            timestamp: header.max_timestamp,
         });
         if producer.batches.len() > BATCHES_KEPT {
             producer.batches.pop_front();
@@ -227,7 +229,7 @@ mod tests {
         }
         assert_eq!(
             append(&mut producers, 712, 2, 99),
-            Ok(Sequenced::Repeat { base_offset: 12 }),
+            Ok(Sequenced::Repeat { base_offset: 12, timestamp: 0 }),
             "the fifth last"
         );
         let refused = Err(ResponseError::OutOfOrderSequenceNumber);

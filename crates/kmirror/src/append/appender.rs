@@ -21,6 +21,7 @@ use super::filler::{self, FillBy, Filled, TransactionFiller};
 use super::now::Now;
 use super::ready::ReadyQueue;
 use super::refusal;
+use super::repeat::{Appended, ReadBack, Reader};
 use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
 use crate::event::{AppendEnd, FlowEvent, Generation, KeyMap, PartitionKey};
 use crate::flow::Pipe;
@@ -80,6 +81,7 @@ pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<Appender
         fill_by: None,
         probe: None,
         transactions: TransactionFiller::default(),
+        reader: Reader::default(),
     };
     appender.run(inbox).await;
 }
@@ -103,6 +105,7 @@ struct Appender {
     fill_by: Option<FillBy>,
     probe: Option<Call<Result<FillBy, ClientError>>>,
     transactions: TransactionFiller,
+    reader: Reader,
 }
 
 enum Link {
@@ -172,6 +175,7 @@ impl Appender {
                 answer = called(&mut self.checks) => self.on_checks(answer).await,
                 probed = called(&mut self.probe) => self.on_probed(probed).await,
                 Some(filled) = self.transactions.next() => self.on_filled(filled).await,
+                Some(read) = self.reader.next() => self.on_read_back(read).await,
                 () = written(busy) => {}
                 () = sleep_until(wake) => self.on_timer(),
                 event = inbox.recv(), if open => match event {
@@ -309,7 +313,9 @@ impl Appender {
                 Some(ProducedPartition { error: Some(error), message, .. }) => {
                     Err(refusal::of_data(error, message.as_deref()))
                 }
-                Some(answer) => Ok(answer.base_offset),
+                Some(ProducedPartition { base_offset, log_append_time, .. }) => {
+                    Ok(Appended { base_offset, log_append_time })
+                }
             };
             if let Some(hint) = hint {
                 self.context.client.leader_hint(&sent.target, &hint);
@@ -369,6 +375,10 @@ impl Appender {
                 }
                 Some(Control::ReadEnd) => self.log_ends_wanted.push((key, generation)),
                 Some(Control::CheckEnd) => self.checks_wanted.push((key, generation)),
+                Some(Control::ReadBack { first, end }) => {
+                    let (client, target) = (self.context.client.clone(), partition.target.clone());
+                    self.reader.read((key, generation), client, target, [first, end]);
+                }
                 Some(Control::MakeUp) => leaving.push(key),
                 None => {}
             }
@@ -572,6 +582,15 @@ impl Appender {
             };
             self.after(key, outcome).await;
         }
+    }
+
+    async fn on_read_back(&mut self, ReadBack { key, generation, log }: ReadBack) {
+        let Some(partition) = self.partition(key, generation) else { return };
+        let outcome = match log {
+            Ok(log) => partition.state.on_read_back(&log),
+            Err(cause) => Outcome::TakeOver(TakeOverCause::LeaderUnknown(cause)),
+        };
+        self.after(key, outcome).await;
     }
 
     fn on_timer(&mut self) {

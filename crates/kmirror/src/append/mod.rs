@@ -6,6 +6,7 @@ pub(crate) mod freshness;
 pub(crate) mod now;
 mod ready;
 pub(crate) mod refusal;
+pub(crate) mod repeat;
 pub(crate) mod sequence;
 pub(crate) mod state;
 

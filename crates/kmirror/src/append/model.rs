@@ -16,6 +16,7 @@ use kmirror_codec::{
 use super::exhaustive::broker::{Entry, Source, records};
 use super::exhaustive::owner::{Found, compare};
 use super::now::Now;
+use super::repeat::Appended;
 use super::sequence::Sequence;
 use super::state::{AppendStart, AppendState, Control, Outcome, Outgoing, Refusal, TakeOverCause};
 use crate::budget::Budget;
@@ -149,6 +150,7 @@ enum Request {
     Markers { count: u32, token: i32 },
     ReadEnd,
     CheckEnd,
+    ReadBack { first: i64, end: i64 },
 }
 
 impl Request {
@@ -162,11 +164,13 @@ type Sent = (Moment, Request);
 
 #[derive(Clone, Debug)]
 enum Answer {
-    Data(Result<i64, Refusal>),
+    /// The base offset, and whether it is that of an earlier one.
+    Data(Result<(i64, bool), Refusal>),
     Markers(Result<(), Refusal>),
     /// High watermark and log end offset.
     End(i64, i64),
     Checked(i64),
+    ReadBack(Vec<Batch>),
 }
 
 impl Log {
@@ -194,7 +198,7 @@ impl Log {
     fn execute(&mut self, request: &Request) -> (Answer, i64) {
         match request {
             Request::Data { base_sequence, records } => match self.append(*base_sequence, records) {
-                Ok(base_offset) => (Answer::Data(Ok(base_offset)), base_offset + records.len() as i64),
+                Ok(appended) => (Answer::Data(Ok(appended)), appended.0 + records.len() as i64),
                 Err(refusal) => (Answer::Data(Err(refusal)), 0),
             },
             Request::Markers { token, .. } if *token < self.token() => {
@@ -206,10 +210,11 @@ impl Log {
             }
             Request::ReadEnd => (Answer::End(self.high_watermark, self.end()), 0),
             Request::CheckEnd => (Answer::Checked(self.end()), 0),
+            Request::ReadBack { .. } => unreachable!("the world knows where its offsets begin"),
         }
     }
 
-    fn append(&mut self, base_sequence: i32, records: &[i64]) -> Result<i64, Refusal> {
+    fn append(&mut self, base_sequence: i32, records: &[i64]) -> Result<(i64, bool), Refusal> {
         let last_sequence = Sequence::after(base_sequence, records.len() as i32 - 1).value();
         let is_remembered = |(_, _, base_offset): &&(i32, i32, i64)| *base_offset >= self.remembered_from;
         let known: Vec<_> = self.batches.iter().filter(is_remembered).copied().collect();
@@ -217,7 +222,7 @@ impl Log {
         let repeat =
             remembered.iter().find(|(first, last, _)| (*first, *last) == (base_sequence, last_sequence));
         if let Some((_, _, base_offset)) = repeat {
-            return Ok(*base_offset);
+            return Ok((*base_offset, true));
         }
         let is_next =
             known.last().is_none_or(|(_, last, _)| Sequence::after(*last, 1).value() == base_sequence);
@@ -229,7 +234,7 @@ impl Log {
         let records = records.iter().zip(sequences);
         self.entries.extend(records.map(|(source, sequence)| Entry::Record { source: *source, sequence }));
         self.batches.push((base_sequence, last_sequence, base_offset));
-        Ok(base_offset)
+        Ok((base_offset, false))
     }
 
     /// Another replica becomes the leader, which has the log up to `end`: the rest is gone.
@@ -412,7 +417,9 @@ impl World {
         let item = if has_records {
             Item::Batch { batch: batch(first, end), held: None, merged: 0 }
         } else {
-            Item::Gap { first, end, reason: GapReason::Control }
+            // Behind one that others may see otherwise a batch is doubted.
+            let reason = if self.seed.is_multiple_of(2) { GapReason::Control } else { GapReason::Cleaned };
+            Item::Gap { first, end, reason }
         };
         state.push(item).expect("contiguous");
     }
@@ -469,6 +476,9 @@ impl World {
             }
             Some(Control::ReadEnd) => owner.requests.push_back((sent_at, Request::ReadEnd)),
             Some(Control::CheckEnd) => owner.requests.push_back((sent_at, Request::CheckEnd)),
+            Some(Control::ReadBack { first, end }) => {
+                owner.requests.push_back((sent_at, Request::ReadBack { first, end }));
+            }
             Some(Control::MakeUp) => self.forget(index, true),
             None => {}
         }
@@ -519,7 +529,21 @@ impl World {
                 assert!(hole, "seed {}: {count} markers at {end} are too many", self.seed);
             }
         }
+        if let Request::ReadBack { first, end } = request {
+            return (Answer::ReadBack(self.read([*first, *end])), 0);
+        }
         self.log.execute(request)
+    }
+
+    /// What a fetch shows of these target offsets.
+    fn read(&self, [first, end]: [i64; 2]) -> Vec<Batch> {
+        let target = self.origin + START;
+        let visible = &self.log.entries[..self.log.high_watermark as usize];
+        let batch = |offset: i64| match visible.get((offset - target) as usize)? {
+            Entry::Record { source, .. } => Some(batch_of(offset, std::iter::once(source + self.origin))),
+            Entry::Marker { .. } => None,
+        };
+        (first..end).filter_map(batch).collect()
     }
 
     fn deliver(&mut self, index: usize) {
@@ -533,13 +557,18 @@ impl World {
         let target = self.origin + START;
         let outcome = match answer {
             Answer::Data(produced) => {
-                state.on_produced(self.now, sent_at, produced.map(|base_offset| base_offset + target))
+                let appended = |(base_offset, is_repeat): (i64, bool)| Appended {
+                    base_offset: base_offset + target,
+                    log_append_time: is_repeat.then_some(0),
+                };
+                state.on_produced(self.now, sent_at, produced.map(appended))
             }
             Answer::Markers(written) => state.on_markers(written),
             Answer::End(high_watermark, end) => {
                 state.on_log_end(self.now, high_watermark + target, end + target)
             }
             Answer::Checked(end) => state.on_end_checked(self.now, end + target),
+            Answer::ReadBack(log) => state.on_read_back(&log),
         };
         let acknowledged = state.acknowledged() - self.origin;
         match outcome {
@@ -646,9 +675,14 @@ impl World {
 
 /// A batch whose records carry their own source offsets.
 fn batch(first: i64, end: i64) -> Batch {
+    batch_of(first, first..end)
+}
+
+/// A batch at `first` of the records with these source offsets.
+fn batch_of(first: i64, sources: impl Iterator<Item = i64>) -> Batch {
     let mut builder = BatchBuilder::new(first);
-    for offset in first..end {
-        let value = offset.to_be_bytes();
+    for (offset, source) in (first..).zip(sources) {
+        let value = source.to_be_bytes();
         let record = NewRecord { offset, timestamp: 1_000, key: None, value: Some(&value), headers: &[] };
         builder.push(&record).expect("fits");
     }

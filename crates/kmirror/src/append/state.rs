@@ -13,6 +13,7 @@ use kmirror_codec::{BATCH_HEADER_BYTES, Batch, Merge, Stamp, stamp};
 
 use super::freshness::Freshness;
 use super::now::Now;
+use super::repeat::{self, Appended, Trust};
 use super::sequence::Sequence;
 use crate::budget::Budget;
 use crate::item::{Held, Item};
@@ -69,6 +70,7 @@ pub(crate) struct AppendState {
     /// Whether a marker with our token is in the log: it fences every earlier owner.
     fenced: bool,
     fill: Fill,
+    trust: Trust,
     freshness: Freshness,
     /// Whether the log's end was asked for because it was seen too long ago: only while nothing is in flight and no hole is filled.
     is_checking: bool,
@@ -145,6 +147,8 @@ enum Queued {
     Gap {
         first: i64,
         end: i64,
+        /// Whether another owner may see another hole there.
+        may_differ: bool,
     },
 }
 
@@ -159,7 +163,7 @@ pub(crate) struct Outgoing {
     pub(crate) deadline: Deadline,
 }
 
-/// What filling a hole asks of the appender.
+/// What must be done before the next batch is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
     /// Append `count` control markers with this token as their coordinator epoch, before the deadline or never.
@@ -168,6 +172,8 @@ pub(crate) enum Control {
     ReadEnd,
     /// Read the log end offset alone: it was seen too long ago.
     CheckEnd,
+    /// Read these offsets of the target: what lies there may be another batch than the one that was answered.
+    ReadBack { first: i64, end: i64 },
     /// Take the partition over: the hole that comes next makes up for one that came out too long. This state is finished.
     MakeUp,
 }
@@ -198,6 +204,11 @@ pub(crate) enum TakeOverCause {
         expected: i64,
         /// The one that the target reported.
         found: i64,
+    },
+    /// A batch was answered as appended, and where it should be others lie: it was taken for the repeat of another owner's.
+    Mistaken {
+        /// The target offset at which it should be.
+        offset: i64,
     },
     /// The broker refused our marker's token (TRANSACTION_COORDINATOR_FENCED): a later owner has appended.
     Fenced {
@@ -258,6 +269,7 @@ impl AppendState {
             token: start.token,
             fenced: false,
             fill: Fill::Idle,
+            trust: Trust::Doubted,
             freshness: Freshness::new(start.seen_at),
             is_checking: false,
             asked_at: start.seen_at,
@@ -322,7 +334,7 @@ impl AppendState {
                     sequence: None,
                 });
             }
-            Item::Gap { first, end, .. } => self.push_gap(first, end),
+            Item::Gap { first, end, reason } => self.push_gap(first, end, repeat::may_differ(reason)),
         }
         Ok(())
     }
@@ -386,9 +398,12 @@ impl AppendState {
         *weight_bytes <= TINY_BYTES_MAX
     }
 
-    /// What filling the hole at the front needs now. Each demand is made once; its answer comes by `on_markers` or
-    /// `on_log_end`.
+    /// What the front of the queue needs now. Each demand is made once; its answer comes by `on_markers`, `on_log_end`, `on_end_checked` or
+    /// `on_read_back`.
     pub(crate) fn next_control(&mut self, now: Now) -> Option<Control> {
+        if let Some(control) = self.read_back() {
+            return Some(control);
+        }
         if self.must_check(now) {
             self.is_checking = true;
             self.asked_at = now.moment;
@@ -433,12 +448,12 @@ impl AppendState {
         Some(Control::ReadEnd)
     }
 
-    /// The answer to the oldest batch in flight, which was sent at `sent_at`: its base offset, or why it was refused.
+    /// The answer to the oldest batch in flight, which was sent at `sent_at`: where it lies, or why it was refused.
     pub(crate) fn on_produced(
         &mut self,
         now: Now,
         sent_at: Moment,
-        produced: Result<i64, Refusal>,
+        produced: Result<Appended, Refusal>,
     ) -> Outcome {
         if self.failure.is_some() {
             // What came after a failed append fails too, or was appended after one that only looked failed; either way
@@ -447,7 +462,11 @@ impl AppendState {
             return self.settle(now);
         }
         let failure = match produced {
-            Ok(base_offset) => match self.displacement(base_offset) {
+            Ok(appended) => match self.displacement(appended.base_offset) {
+                None if self.is_doubtful(&appended) => {
+                    self.trust = Trust::ToRead(sent_at);
+                    return Outcome::Going;
+                }
                 None => return self.acknowledge(sent_at),
                 Some(cause) => Failure::TakeOver(cause),
             },
@@ -504,6 +523,36 @@ impl AppendState {
         let Some(Queued::Batch { batch, .. }) = self.queue.front() else { return None };
         let expected = batch.header().base_offset + self.delta;
         (base_offset != expected).then_some(TakeOverCause::Displaced { expected, found: base_offset })
+    }
+
+    /// Whether an answer at the expected offset may be that of another owner's batch.
+    fn is_doubtful(&self, appended: &Appended) -> bool {
+        let Some(Queued::Batch { batch, .. }) = self.queue.front() else { return false };
+        self.trust == Trust::Doubted && repeat::may_be_repeat(batch, appended)
+    }
+
+    fn read_back(&mut self) -> Option<Control> {
+        let (Trust::ToRead(sent_at), Some(Queued::Batch { batch, .. })) = (self.trust, self.queue.front())
+        else {
+            return None;
+        };
+        let (first, end) =
+            (batch.header().base_offset + self.delta, batch.header().next_offset() + self.delta);
+        self.trust = Trust::Reading(sent_at);
+        Some(Control::ReadBack { first, end })
+    }
+
+    /// The answer to `Control::ReadBack`.
+    pub(crate) fn on_read_back(&mut self, log: &[Batch]) -> Outcome {
+        let (Trust::Reading(sent_at), Some(Queued::Batch { batch, .. })) = (self.trust, self.queue.front())
+        else {
+            return Outcome::Going;
+        };
+        if !repeat::is_in(log, batch, self.delta) {
+            let offset = batch.header().base_offset + self.delta;
+            return Outcome::TakeOver(TakeOverCause::Mistaken { offset });
+        }
+        self.acknowledge(sent_at)
     }
 
     /// The answer to `Control::WriteMarkers`. A refused or unanswered marker may have been appended, so it is never
@@ -572,8 +621,7 @@ impl AppendState {
             self.fill = Fill::Fence;
             return Outcome::Going;
         }
-        let Some(Queued::Gap { first, end }) = self.queue.front() else { return Outcome::Going };
-        let (first, end) = (*first, *end);
+        let Some(&Queued::Gap { first, end, .. }) = self.queue.front() else { return Outcome::Going };
         if log_end <= first || log_end > end {
             let (expected, found) = (end + self.delta, log_end + self.delta);
             return Outcome::TakeOver(TakeOverCause::Displaced { expected, found });
@@ -600,9 +648,10 @@ impl AppendState {
     }
 
     /// How many batches may be in flight. One where the broker may forget us in between: if it refuses the first for a passing reason
-    /// it would take the second for a first one, in the first one's place.
+    /// it would take the second for a first one, in the first one's place. And one that may have to be read back goes alone.
     fn window(&self, now: Moment) -> usize {
-        if self.freshness.is_remembered(now) { self.window } else { 1 }
+        let is_wide = self.trust == Trust::Trusted && self.freshness.is_remembered(now);
+        if is_wide { self.window } else { 1 }
     }
 
     /// The answer to `Control::CheckEnd`: the log ends where our last append ended, or somebody else has gone on. What is appended and
@@ -632,14 +681,15 @@ impl AppendState {
     }
 
     /// Neighbouring gaps are one hole: it is filled in one go whatever its causes.
-    fn push_gap(&mut self, first: i64, end: i64) {
+    fn push_gap(&mut self, first: i64, end: i64, may_differ: bool) {
         let filling_the_last = self.queue.len() == 1 && self.fill != Fill::Idle;
-        if let Some(Queued::Gap { end: last_end, .. }) = self.queue.back_mut()
+        if let Some(Queued::Gap { end: last_end, may_differ: last_may_differ, .. }) = self.queue.back_mut()
             && !filling_the_last
         {
             *last_end = end;
+            *last_may_differ |= may_differ;
         } else {
-            self.queue.push_back(Queued::Gap { first, end });
+            self.queue.push_back(Queued::Gap { first, end, may_differ });
         }
     }
 
@@ -647,7 +697,7 @@ impl AppendState {
         if self.fill != Fill::Idle || self.sent > 0 || self.failure.is_some() || self.is_checking {
             return;
         }
-        if let Some(Queued::Gap { first, end }) = self.queue.front() {
+        if let Some(Queued::Gap { first, end, .. }) = self.queue.front() {
             // The take-over has looked at a hole at its own position already.
             let makes_up = self.surplus > 0 && *first > self.began_at && end - first >= self.surplus;
             self.fill = if makes_up {
@@ -676,7 +726,9 @@ impl AppendState {
     }
 
     fn finish_fill(&mut self) -> Outcome {
-        self.queue.pop_front();
+        if let Some(Queued::Gap { may_differ: true, .. }) = self.queue.pop_front() {
+            self.trust = Trust::Doubted;
+        }
         self.fill = Fill::Idle;
         Outcome::Acknowledged { records: 0, bytes: 0 }
     }
@@ -690,6 +742,7 @@ impl AppendState {
         self.acknowledged = header.next_offset();
         self.freshness.appended(sent_at, header.max_timestamp);
         self.window = self.window_max;
+        self.trust = Trust::Trusted;
         self.attempt = 0;
         Outcome::Acknowledged { records: header.records_count as u64, bytes: weight_bytes as u64 }
     }

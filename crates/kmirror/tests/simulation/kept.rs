@@ -37,6 +37,7 @@ fn kept() -> Vec<(&'static str, &'static str, Schedule)> {
         ("a run that begins within a batch verifies as different", "", displaced_batch()),
         ("what was read before a cleaner came is taken for what follows it", "", cleaned_in_flight()),
         ("a run is recorded for what the target has lost by then", "", late_record()),
+        ("what is answered as the repeat of another owner's batch is lost", "", mistaken_repeat()),
         ("what was in flight when producers were forgotten parks", "ExpireProducers", forgotten_producer()),
     ]
 }
@@ -244,6 +245,26 @@ fn forgotten_producer() -> Schedule {
             (170, LoseBatches { side: Target, partition: 1, broker: 2, batches: 3 }),
         ],
     )
+}
+
+fn mistaken_repeat() -> Schedule {
+    let steps = [
+        (6, Write { partition: 2, seed: 7_945_116_839_111_881_271 }),
+        (38, Write { partition: 3, seed: 1_975_728_075_596_483_953 }),
+        (40, Add),
+        (70, Write { partition: 2, seed: 9_486_881_413_287_626_014 }),
+        (72, Write { partition: 0, seed: 15_266_756_170_317_166_136 }),
+        (75, Write { partition: 2, seed: 1_106_718_046_894_809_406 }),
+        (77, Write { partition: 3, seed: 9_312_371_617_059_073_602 }),
+        (121, Write { partition: 3, seed: 11_660_145_783_734_778_912 }),
+        (121, Cut { mirror: 1, side: Target, late_ms: Some(500) }),
+        (144, Write { partition: 3, seed: 6_905_154_290_706_938_436 }),
+        (145, Write { partition: 3, seed: 3_682_930_686_062_553_496 }),
+        (180, Clean { side: Source, left: 5 }),
+        (219, Cut { mirror: 0, side: Target, late_ms: Some(0) }),
+        (318, Freeze { mirror: 1, ms: 20 }),
+    ];
+    Schedule { record_age: TWO_DAYS, ..of(132_447, 2, 5_000, steps) }
 }
 
 fn of(

@@ -17,7 +17,8 @@ pub(in crate::append) struct Source {
 impl Source {
     /// `#` is a record, `.` an offset without one.
     pub(in crate::append) fn of(picture: &str) -> Source {
-        let batches = (0..).zip(picture.chars()).map(|(offset, what)| (what == '#').then(|| batch(offset)));
+        let batches =
+            (0..).zip(picture.chars()).map(|(offset, what)| (what == '#').then(|| batch(offset, offset)));
         Source { batches: batches.collect() }
     }
 
@@ -65,10 +66,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// A batch of one record. Its timestamp is its offset, so that its header says which one it is.
-fn batch(offset: i64) -> Batch {
+/// A batch of one record. Its timestamp is its source offset, so that its header says which one it is.
+fn batch(offset: i64, timestamp: i64) -> Batch {
     let mut builder = BatchBuilder::new(offset);
-    let record = NewRecord { offset, timestamp: offset, key: None, value: None, headers: &[] };
+    let record = NewRecord { offset, timestamp, key: None, value: None, headers: &[] };
     builder.push(&record).expect("fits");
     builder.build(Compression::None, &mut Workspace::default()).expect("builds")
 }
@@ -153,6 +154,16 @@ impl Broker {
 
     pub(super) fn remembers_anything(&self) -> bool {
         !self.remembered().is_empty()
+    }
+
+    /// What a fetch shows at this offset.
+    pub(super) fn read(&self, offset: i64) -> Vec<Batch> {
+        match self.log.get(offset as usize) {
+            Some(Entry::Record { source, .. }) if self.cleaned & (1 << offset) == 0 => {
+                vec![batch(offset, *source)]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Appends one record, if its sequence is the next one. Its offset, or that of the first copy if it is a repeat.

@@ -10,6 +10,7 @@ use kmirror_codec::BatchHeader;
 use super::broker::{Entry, Source, Tenure, records};
 use super::{Omit, Rules};
 use crate::append::now::Now;
+use crate::append::repeat::Appended;
 use crate::append::sequence::Sequence;
 use crate::append::state::{AppendState, Control};
 use crate::lineage::Lineage;
@@ -105,6 +106,7 @@ pub(super) enum Answer {
     Appended {
         base_offset: i64,
         visible_at: i64,
+        is_repeat: bool,
     },
     Written {
         visible_at: i64,
@@ -189,7 +191,8 @@ impl Appending {
         let source = header.base_timestamp;
         let expected = source + self.lineage.last().delta();
         if rules.omit == Some(Omit::WaitForAppends) && self.is_alone(source, rules) {
-            self.state.on_produced(long_ago(rules), rules.now.moment, Ok(expected));
+            let appended = Appended { base_offset: expected, log_append_time: None };
+            self.state.on_produced(long_ago(rules), rules.now.moment, Ok(appended));
         }
         Some(Request::Data { source, sequence: header.base_sequence, expected })
     }
@@ -216,6 +219,7 @@ impl Appending {
                 None
             }
             Control::CheckEnd => Some(Request::CheckEnd),
+            Control::ReadBack { .. } => unreachable!("it is answered where the repeat was"),
             Control::WriteMarkers { count, token, .. } => {
                 let is_first = self.sent_markers == 0;
                 let hole = (rules.source.hole_end(position) - position) as u32;

@@ -10,6 +10,7 @@ use super::owner::{
     long_ago,
 };
 use super::{Omit, Rules};
+use crate::append::repeat::Appended;
 use crate::append::sequence::Sequence;
 use crate::append::state::{AppendStart, AppendState, Outcome, Refusal, TakeOverCause};
 
@@ -473,7 +474,8 @@ impl World {
                 if self.broker.end() > end {
                     self.check_appended(*source, *expected, last, rules)?;
                 }
-                Ok(Answer::Appended { base_offset, visible_at: base_offset + 1 })
+                let is_repeat = self.broker.end() == end;
+                Ok(Answer::Appended { base_offset, visible_at: base_offset + 1, is_repeat })
             }
             Request::Markers { token, .. } if *token < self.broker.token() => Ok(Answer::Fenced),
             Request::Markers { count, token, tenure, in_place } => {
@@ -547,20 +549,32 @@ impl World {
             }
             (Phase::Appending(appending), Request::Data { source, expected, .. }, answer) => {
                 let produced = match answer {
-                    Answer::Appended { .. } if rules.omit == Some(Omit::AcknowledgedOffsets) => Ok(expected),
-                    Answer::Appended { base_offset, .. } => Ok(base_offset),
+                    Answer::Appended { base_offset, is_repeat, .. } => {
+                        let believes = rules.omit == Some(Omit::AcknowledgedOffsets);
+                        let base_offset = if believes { expected } else { base_offset };
+                        Ok(Appended { base_offset, log_append_time: is_repeat.then_some(source) })
+                    }
                     Answer::Again => Err(Refusal::Again(String::new())),
                     _ => Err(Refusal::TakeOver(TakeOverCause::OutOfOrder)),
                 };
                 match produced {
                     // It was taken for acknowledged when it was sent.
                     produced if source < appending.state.acknowledged() => {
-                        if produced != Ok(expected) {
+                        if produced.ok().is_none_or(|appended| appended.base_offset != expected) {
                             self.forget(index);
                         }
                         Outcome::Going
                     }
-                    produced => appending.state.on_produced(now, now.moment, produced),
+                    produced => {
+                        let outcome = appending.state.on_produced(now, now.moment, produced);
+                        if appending.state.must_read() {
+                            // Replicated records do not change: nothing is lost if they are read at once.
+                            let _ = appending.state.next_control(due(rules));
+                            appending.state.on_read_back(&self.broker.read(expected))
+                        } else {
+                            outcome
+                        }
+                    }
                 }
             }
             (Phase::Appending(appending), Request::Markers { token, .. }, answer) => {

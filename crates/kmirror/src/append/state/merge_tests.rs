@@ -17,7 +17,7 @@ fn tiny_batches_that_wait_leave_as_one() {
     waiting.gap(105, 106);
     assert_eq!(waiting.send(), [(101, 4)], "up to the hole");
     let weight_bytes = weight_bytes + TestBatch::dense(104, 105).build().bytes().len();
-    let acknowledged = waiting.state.on_produced(waiting.now, waiting.now.moment, Ok(101));
+    let acknowledged = waiting.state.on_produced(waiting.now, waiting.now.moment, Ok(Appended::at(101)));
     assert_eq!(acknowledged, Outcome::Acknowledged { records: 4, bytes: weight_bytes as u64 });
     assert_eq!(waiting.state.acknowledged(), 105);
 }
@@ -168,7 +168,7 @@ impl Waiting {
     }
 
     fn acknowledge(&mut self, base_offset: i64) {
-        let outcome = self.state.on_produced(self.now, self.now.moment, Ok(base_offset));
+        let outcome = self.state.on_produced(self.now, self.now.moment, Ok(Appended::at(base_offset)));
         assert!(matches!(outcome, Outcome::Acknowledged { .. }), "{outcome:?}");
     }
 }

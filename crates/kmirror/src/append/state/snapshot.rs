@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::{AppendState, Failure, Fill, Now, Queued};
+use super::{AppendState, Failure, Fill, Now, Queued, Trust};
 
 /// Pauses are left out: in the model everything is due at any time.
 impl Hash for AppendState {
@@ -12,7 +12,7 @@ impl Hash for AppendState {
                 Queued::Batch { batch, sequence, .. } => {
                     (0, batch.header().base_offset, sequence.map(|sequence| sequence.value())).hash(hasher);
                 }
-                Queued::Gap { first, end } => (1, first, end).hash(hasher),
+                Queued::Gap { first, end, .. } => (1, first, end).hash(hasher),
             }
         }
         (self.sent, self.answered, self.next_item, self.acknowledged, self.delta).hash(hasher);
@@ -29,6 +29,12 @@ impl Hash for AppendState {
             Fill::MakeUp => 7.hash(hasher),
             Fill::Leaving => 8.hash(hasher),
         }
+        match self.trust {
+            Trust::Doubted => 0.hash(hasher),
+            Trust::Trusted => 1.hash(hasher),
+            Trust::ToRead(_) => 2.hash(hasher),
+            Trust::Reading(_) => 3.hash(hasher),
+        }
         (self.is_checking, self.freshness.is_doubted()).hash(hasher);
         match &self.failure {
             None => 0.hash(hasher),
@@ -44,9 +50,15 @@ impl AppendState {
         self.token
     }
 
+    /// Whether what was answered must be read before anything else is asked for.
+    pub(in crate::append) fn must_read(&self) -> bool {
+        matches!(self.trust, Trust::ToRead(_))
+    }
+
     /// Lets more than one batch be in flight before the first success.
     pub(in crate::append) fn widen_window(&mut self) {
         self.window = super::IN_FLIGHT_MAX;
+        self.trust = Trust::Trusted;
         self.freshness.appended(Now::of_test().moment, i64::MAX);
     }
 }

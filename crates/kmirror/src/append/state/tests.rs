@@ -3,7 +3,7 @@
 use kmirror_codec::{BatchHeader, GapReason};
 
 use super::*;
-use crate::test_support::TestBatch;
+use crate::test_support::{TestBatch, TestRecord};
 
 #[test]
 fn one_batch_until_the_first_acknowledgement_then_five() {
@@ -222,7 +222,9 @@ fn long_holes_take_several_requests() {
                 script.state.on_markers(Ok(()));
             }
             Control::ReadEnd => drop(script.log_end(end)),
-            Control::MakeUp | Control::CheckEnd => panic!("there is no need for {control:?}"),
+            Control::MakeUp | Control::CheckEnd | Control::ReadBack { .. } => {
+                panic!("there is no need for {control:?}")
+            }
         }
     }
     assert_eq!(counts, [1, 10_000, 10_000, 4_999]);
@@ -411,6 +413,70 @@ fn what_was_seen_too_long_ago_is_looked_at_before_the_next_batch() {
 }
 
 #[test]
+fn a_repeat_behind_a_hole_that_others_may_see_otherwise_is_read_back() {
+    for (reason, is_read) in [
+        (GapReason::Cleaned, true),
+        (GapReason::Expired, true),
+        (GapReason::Control, false),
+        (GapReason::Aborted, false),
+    ] {
+        let mut script = Script::going(0);
+        script.state.push(Item::Gap { first: 102, end: 103, reason }).expect("the next");
+        script.fence_at(102);
+        script.push_batch(103, 105);
+        script.push_batch(105, 107);
+        assert_eq!(script.send_all().len(), if is_read { 1 } else { 2 }, "{reason:?}: it goes alone");
+        let outcome = script.repeated(103);
+        if !is_read {
+            assert!(matches!(outcome, Outcome::Acknowledged { .. }), "{reason:?}");
+            continue;
+        }
+        assert_eq!(outcome, Outcome::Going);
+        assert_eq!(script.state.acknowledged(), 103, "it is not known yet");
+        assert_eq!(script.send_all(), [0; 0]);
+        assert_eq!(script.control(), Some(Control::ReadBack { first: 103, end: 105 }));
+        assert_eq!(script.control(), None, "it is asked once");
+        let ours = [TestBatch::dense(103, 105).build()];
+        assert_eq!(
+            script.state.clone().on_read_back(&ours),
+            Outcome::Acknowledged { records: 2, bytes: weight(&ours) }
+        );
+        for log in [vec![], vec![TestBatch::dense(103, 104).build()]] {
+            let mistaken = Outcome::TakeOver(TakeOverCause::Mistaken { offset: 103 });
+            assert_eq!(script.state.clone().on_read_back(&log), mistaken, "{log:?}");
+        }
+        script.state.on_read_back(&ours);
+        assert_eq!(script.send_all().len(), 1, "right behind data that was read nothing is doubted");
+        assert!(matches!(script.repeated(105), Outcome::Acknowledged { .. }));
+    }
+}
+
+#[test]
+fn the_first_batch_of_an_owner_is_read_back_where_it_is_a_repeat() {
+    let mut script = Script::new(100, None);
+    script.push_batch(100, 102);
+    script.send_all();
+    assert_eq!(script.repeated(100), Outcome::Going);
+    assert_eq!(script.control(), Some(Control::ReadBack { first: 100, end: 102 }));
+}
+
+/// A batch without timestamps: the time of the answer is that of no batch, and does not tell one from the other.
+#[test]
+fn an_answer_without_a_time_tells_nothing_of_a_batch_without_timestamps() {
+    let mut script = Script::new(100, None);
+    let record = TestRecord::plain(100).at(-1);
+    let batch = TestBatch::of([record]).build();
+    script.state.push(Item::Batch { batch, held: None, merged: 0 }).expect("the next");
+    script.send_all();
+    assert_eq!(script.produced(Ok(100)), Outcome::Going);
+    assert_eq!(script.control(), Some(Control::ReadBack { first: 100, end: 101 }));
+}
+
+fn weight(batches: &[Batch]) -> u64 {
+    batches.iter().map(|batch| batch.bytes().len() as u64).sum()
+}
+
+#[test]
 fn an_answer_is_as_old_as_its_request() {
     let mut script = Script::going(2);
     let sent_at = script.now.moment;
@@ -418,7 +484,7 @@ fn an_answer_is_as_old_as_its_request() {
     script.now += Duration::from_secs(60);
     assert_eq!(script.control(), None, "the answers will tell");
     for base_offset in [102, 104] {
-        script.state.on_produced(script.now, sent_at, Ok(base_offset));
+        script.state.on_produced(script.now, sent_at, Ok(Appended::at(base_offset)));
     }
     script.push_batch(106, 108);
     assert_eq!(script.send_all(), [0; 0], "the process was frozen, and the answers lay in its socket");
@@ -570,7 +636,13 @@ impl Script {
     }
 
     fn produced(&mut self, produced: Result<i64, Refusal>) -> Outcome {
-        self.state.on_produced(self.now, self.now.moment, produced)
+        self.state.on_produced(self.now, self.now.moment, produced.map(Appended::at))
+    }
+
+    /// The broker answers that it has a batch like the front's already.
+    fn repeated(&mut self, base_offset: i64) -> Outcome {
+        let appended = Appended { base_offset, log_append_time: Some(0) };
+        self.state.on_produced(self.now, self.now.moment, Ok(appended))
     }
 
     fn writes_markers(&mut self, expected: u32) {
@@ -617,7 +689,9 @@ impl Script {
                     self.state.on_markers(Ok(()));
                 }
                 Control::ReadEnd => drop(self.log_end(log_end)),
-                Control::MakeUp | Control::CheckEnd => panic!("there is no need for {control:?}"),
+                Control::MakeUp | Control::CheckEnd | Control::ReadBack { .. } => {
+                    panic!("there is no need for {control:?}")
+                }
             }
         }
         assert_eq!(self.state.acknowledged(), end);

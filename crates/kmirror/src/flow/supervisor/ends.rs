@@ -209,6 +209,13 @@ impl Supervisor {
                 }
                 self.take_over(key);
             }
+            TakeOverCause::Mistaken { offset } => {
+                if let Some(entry) = self.table.get(key) {
+                    warn!(partition = %entry.target, offset, "the target has another owner's records where ours were answered to be");
+                    entry.reads_state = true;
+                }
+                self.take_over(key);
+            }
             TakeOverCause::CanMakeUp => {
                 if let Some(entry) = self.table.get(key) {
                     entry.reads_state = true;
