@@ -1,7 +1,7 @@
 //! How the partitions of a mirror are, in words and numbers whose names stay what they are: the running process answers with it, and
 //! `kmirror status` prints it.
 
-use kmirror::{FlowStatus, PartitionLag, PartitionState, PartitionStatus};
+use kmirror::{DueDeletion, FlowStatus, PartitionLag, PartitionState, PartitionStatus};
 use serde::{Deserialize, Serialize};
 
 /// Everything that is shown.
@@ -35,6 +35,17 @@ pub(crate) struct FlowRow {
     partitions: usize,
     parked: usize,
     lag: u64,
+    #[serde(default)]
+    deletions: Vec<DeletionRow>,
+}
+
+/// A topic of the target that is to be deleted, since its source was.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct DeletionRow {
+    source_topic: String,
+    target_topic: String,
+    due_ms: i64,
+    is_held: bool,
 }
 
 /// A partition.
@@ -84,6 +95,16 @@ fn flow_row(flow: &FlowStatus) -> FlowRow {
         partitions: flow.partitions.len(),
         parked: flow.parked().count(),
         lag: flow.lag(),
+        deletions: flow.deletions.iter().map(deletion_row).collect(),
+    }
+}
+
+fn deletion_row(deletion: &DueDeletion) -> DeletionRow {
+    DeletionRow {
+        source_topic: deletion.source_topic.clone(),
+        target_topic: deletion.target_topic.clone(),
+        due_ms: deletion.due_ms,
+        is_held: deletion.is_held,
     }
 }
 

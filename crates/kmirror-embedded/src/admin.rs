@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use crate::changes::Change;
 use crate::cluster::{EmbeddedCluster, EmbeddedError};
 use crate::log::PartitionLog;
 use crate::state::{DEFAULT_CONFIGS, alter_config};
 
 impl EmbeddedCluster {
+    /// What clients have changed so far beside records, oldest first: topics, entries of access control lists, offsets of groups. At most the last
+    /// 10,000 requests.
+    pub fn changes(&self) -> Vec<Change> {
+        self.shared.lock().changes.all()
+    }
+
     /// How many partitions a topic has; 0 where there is none of this name.
     pub fn partitions(&self, topic: &str) -> usize {
         self.shared.lock().topics.get(topic).map_or(0, |topic| topic.partitions.len())

@@ -46,6 +46,7 @@
 mod admin;
 mod api;
 mod canned;
+mod changes;
 mod cluster;
 mod coordinator;
 mod fault;
@@ -63,6 +64,7 @@ mod verification;
 mod watched;
 mod write;
 
+pub use changes::Change;
 pub use cluster::{ClusterBuilder, EmbeddedCluster, EmbeddedError, LogView};
 pub use fault::{Fault, FaultKind};
 pub use groups::GroupView;

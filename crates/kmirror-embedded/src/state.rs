@@ -7,6 +7,7 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
 
+use crate::changes::Changes;
 use crate::coordinator::Placement;
 use crate::coordinator::groups::Groups;
 use crate::coordinator::transactions::{ProducerIds, Transactions};
@@ -50,6 +51,7 @@ pub(crate) struct State {
     /// Who may connect; everybody, if there is nobody here.
     pub(crate) users: Users,
     pub(crate) authorizer: Authorizer,
+    pub(crate) changes: Changes,
 }
 
 /// When partitions forget producers.
@@ -123,6 +125,7 @@ impl State {
             canned: BTreeMap::new(),
             users: Users::default(),
             authorizer: Authorizer::default(),
+            changes: Changes::default(),
         }
     }
 

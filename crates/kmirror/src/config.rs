@@ -203,6 +203,8 @@ pub enum OnDeleted {
     Delete {
         /// How long after.
         after: Duration,
+        /// Also where more than half of the flow's topics are gone within that time, and an hour: else that may be an accident.
+        even_all: bool,
     },
 }
 

@@ -147,6 +147,18 @@ pub enum Error {
         /// Whether it is for want of a permission.
         unauthorized: bool,
     },
+    /// The topic of this name must not be written to.
+    #[error(
+        "cluster {alias:?}: {topic} cannot be the state topic: {reason}; or name another one (state_topic)"
+    )]
+    StateTopicTaken {
+        /// The target cluster.
+        alias: String,
+        /// The topic.
+        topic: String,
+        /// Why not.
+        reason: String,
+    },
     /// A partition could not be read.
     #[error("cluster {alias:?}: {partition} cannot be read at offset {offset}: {reason}")]
     Read {

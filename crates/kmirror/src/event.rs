@@ -10,10 +10,12 @@ use crate::append::state::TakeOverCause;
 use crate::error::Error;
 use crate::fetch::fetcher::Returned;
 use crate::fetch::state::FetchFault;
+use crate::flow::deletions::Fate;
 use crate::flow::discovery::Looked;
 use crate::park::Parked;
 use crate::selection::TopicMatcher;
 use crate::state::record::{EpochStart, PartitionRecord};
+use crate::state::topic_record::TopicRecord;
 use crate::takeover::TakenOver;
 use crate::topics::TopicRules;
 
@@ -60,6 +62,14 @@ pub(crate) enum FlowEvent {
     },
     /// The head of a partition is filled and cut off, or not.
     HeadFilled { key: PartitionKey, generation: Generation, filled: Result<(), TakeOverFailure> },
+    /// A topic that was there before the flow knew of it is the flow's now, and what came of it; or why that is not known yet.
+    Settled { topic: Arc<str>, settled: Result<Box<Settled>, TakeOverFailure> },
+    /// The copy of a topic that is gone is to be deleted, as it is recorded; or why not.
+    DeletionIntended { source: String, target: Arc<str>, intended: Result<Box<TopicRecord>, Fate> },
+    /// It is recorded that a topic is not to be deleted any more, or it could not be.
+    DeletionWithdrawn { target: Arc<str>, withdrawn: Result<(), Fate> },
+    /// What became of an intended deletion.
+    DeletionEnded { target: Arc<str>, record: Box<TopicRecord>, fate: Fate },
     /// The heads of a topic are filled, and it is compacted again: its rules are these.
     PolicyRestored { topic: Arc<str>, restored: Result<TopicRules, TakeOverFailure> },
     /// The source's log goes on under other leader epochs. What was read of them is not handed on before they are recorded.
@@ -96,6 +106,16 @@ pub(crate) enum FlowEvent {
     SourceBrokerLost,
     /// The clock says that it is time to look at the metadata.
     Refresh,
+}
+
+/// A topic that is the flow's from now on.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) rules: TopicRules,
+    /// How many partitions it has by now.
+    pub(crate) partitions: i32,
+    /// Why nothing may be copied to it.
+    pub(crate) parked: Option<Parked>,
 }
 
 /// Why an appender is finished with a partition.

@@ -80,7 +80,7 @@ pub use plan::{
 pub use reload::{FlowChange, Reloaded};
 pub use selection::{GroupSelection, TopicSelection};
 pub use state::lineages::PartitionLineage;
-pub use status::{FlowStatus, GapOffsets, PartitionState, PartitionStatus};
+pub use status::{DueDeletion, FlowStatus, GapOffsets, PartitionState, PartitionStatus};
 pub use topics::configs::ConfigStep;
 pub use topics::report::{OnTarget, TopicReport};
 pub use topics::rule::TopicRule;

@@ -37,6 +37,19 @@ impl ParkReason {
     }
 }
 
+impl ParkReason {
+    /// Whether one of the two topics is not what it was, or never was: then nothing of the target's topic is changed any more.
+    pub(crate) fn is_of_identity(self) -> bool {
+        matches!(
+            self,
+            ParkReason::TargetDiverged
+                | ParkReason::TargetRecreated
+                | ParkReason::SourceRecreated
+                | ParkReason::SourceDeleted
+        )
+    }
+}
+
 impl fmt::Display for ParkReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, formatter)

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, Isolation, ListedOffset, OffsetSpec, TopicPartition};
+use kmirror_client::{Client, Isolation, ListedOffset, OffsetSpec, TopicPartition, Topics};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -85,7 +85,7 @@ impl LogStartFollower {
     }
 
     async fn follow(&mut self) {
-        let copied: Vec<Copied> = self.shared.published().iter().filter_map(Copied::of).collect();
+        let copied = self.copied();
         let sources = copied.iter().map(|copied| copied.source.clone());
         let source_starts = log_starts(&self.source, sources.collect()).await;
         let targets = copied.iter().map(|copied| copied.target.clone());
@@ -106,9 +106,23 @@ impl LogStartFollower {
                 Decision::Guard { below } => self.guard(copied.target, bounds, below),
             }
         }
-        if !moves.is_empty() {
-            self.delete(&moves).await;
+        if moves.is_empty() {
+            return;
         }
+        // Where a source topic was created again meanwhile it is not the copied one's log that begins there.
+        for client in [&self.source, &self.target] {
+            if client.refresh_metadata(Topics::All).await.is_err() {
+                return;
+            }
+        }
+        let still: HashSet<_> = self.copied().into_iter().map(|copied| copied.target).collect();
+        moves.retain(|(target, _)| still.contains(target));
+        self.delete(&moves).await;
+    }
+
+    fn copied(&self) -> Vec<Copied> {
+        let owned = self.shared.owned(&self.source.metadata(), &self.target.metadata());
+        owned.iter().filter_map(Copied::of).collect()
     }
 
     fn guard(&mut self, partition: TopicPartition, bounds: Bounds, below: i64) {

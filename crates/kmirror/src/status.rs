@@ -90,6 +90,22 @@ pub struct FlowStatus {
     pub forgotten_offsets: u64,
     /// Every partition, by topic and number.
     pub partitions: Vec<PartitionStatus>,
+    /// Target topics that are to be deleted, since their sources were.
+    pub deletions: Vec<DueDeletion>,
+}
+
+/// A topic of the target that is to be deleted (`on_deleted: { delete_after: … }`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DueDeletion {
+    /// The source topic, which is gone.
+    pub source_topic: String,
+    /// The topic on the target.
+    pub target_topic: String,
+    /// Not before, in milliseconds since the epoch.
+    pub due_ms: i64,
+    /// Whether it is kept back, for more than half of the flow's topics are gone.
+    pub is_held: bool,
 }
 
 impl FlowStatus {
@@ -239,6 +255,10 @@ impl PartitionGauge {
 
     pub(crate) fn lineage(&self) -> Option<Lineage> {
         self.lineage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn source_end(&self) -> i64 {
+        self.source_end.load(Ordering::Relaxed)
     }
 
     pub(crate) fn position(&self) -> i64 {

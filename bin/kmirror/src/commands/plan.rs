@@ -125,17 +125,20 @@ fn topic_json(plan: &TopicPlan) -> Value {
         TopicStep::Create { partitions, .. } => ("create", None, *partitions),
         TopicStep::AddPartitions { from, to } => ("add_partitions", Some(*from), *to),
         TopicStep::Await { from, to } => ("await", *from, *to),
+        TopicStep::Delete { .. } => ("delete", None, 0),
         _ => ("other", None, 0),
     };
     let (factor, configs) = match &plan.step {
         TopicStep::Create { replication_factor, configs, .. } => (*replication_factor, configs.as_slice()),
         _ => (None, &[][..]),
     };
+    let due_ms = if let TopicStep::Delete { due_ms } = plan.step { Some(due_ms) } else { None };
     json!({
         "flow": plan.flow,
         "source_topic": plan.source_topic,
         "target_topic": plan.target_topic,
         "step": step,
+        "due_ms": due_ms,
         "partitions_from": from,
         "partitions_to": to,
         "replication_factor": factor,

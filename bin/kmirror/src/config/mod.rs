@@ -346,7 +346,9 @@ fn policies(raw: &RawFlow) -> Policies {
     policies.on_deleted = match raw.on_deleted {
         raw::OnDeletedSection::Word(raw::OnDeletedWord::Ignore) => OnDeleted::Ignore,
         raw::OnDeletedSection::Word(raw::OnDeletedWord::Park) => OnDeleted::Park,
-        raw::OnDeletedSection::Delete { delete_after } => OnDeleted::Delete { after: delete_after.0 },
+        raw::OnDeletedSection::Delete(raw::DeleteSection { delete_after, even_all }) => {
+            OnDeleted::Delete { after: delete_after.0, even_all }
+        }
     };
     policies.on_group_reset = match raw.on_group_reset {
         raw::OnGroupResetWord::Follow => OnGroupReset::Follow,

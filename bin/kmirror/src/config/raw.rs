@@ -141,10 +141,13 @@ pub(crate) enum DefaultsFromWord {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "on_deleted: expected `ignore`, `park` or `{ delete_after: 1h }`")]
+#[serde(
+    untagged,
+    expecting = "on_deleted: expected `ignore`, `park`, `{ delete_after: 1h }` or `{ delete_after: 1h, even_all: true }`"
+)]
 pub(crate) enum OnDeletedSection {
     Word(OnDeletedWord),
-    Delete { delete_after: Interval },
+    Delete(DeleteSection),
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -152,6 +155,14 @@ pub(crate) enum OnDeletedSection {
 pub(crate) enum OnDeletedWord {
     Ignore,
     Park,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeleteSection {
+    pub(crate) delete_after: Interval,
+    #[serde(default)]
+    pub(crate) even_all: bool,
 }
 
 impl Default for OnDeletedSection {

@@ -7,8 +7,8 @@ use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_protocol::messages::delete_acls_response::{DeleteAclsFilterResult, DeleteAclsMatchingAcl};
 use kafka_protocol::messages::describe_acls_response::{AclDescription, DescribeAclsResource};
 use kafka_protocol::messages::{
-    CreateAclsRequest, CreateAclsResponse, DeleteAclsRequest, DeleteAclsResponse, DescribeAclsRequest,
-    DescribeAclsResponse,
+    ApiKey, CreateAclsRequest, CreateAclsResponse, DeleteAclsRequest, DeleteAclsResponse,
+    DescribeAclsRequest, DescribeAclsResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -78,6 +78,7 @@ pub(super) fn create(request: CreateAclsRequest, context: &mut Context<'_>) -> C
         }
     });
     let results = request.creations.into_iter().map(|creation| {
+        context.state.changes.note(ApiKey::CreateAcls, &creation.resource_name);
         let created = allowed.clone().and_then(|()| entry(&creation, version));
         match created {
             Ok(acl) => {
@@ -95,6 +96,8 @@ pub(super) fn create(request: CreateAclsRequest, context: &mut Context<'_>) -> C
 pub(super) fn delete(request: DeleteAclsRequest, context: &mut Context<'_>) -> DeleteAclsResponse {
     let allowed = check(context, Operation::Alter);
     let results = request.filters.into_iter().map(|wanted| {
+        let name = wanted.resource_name_filter.as_ref().map_or("", |name| name.as_str());
+        context.state.changes.note(ApiKey::DeleteAcls, name);
         let filter = allowed.clone().and_then(|()| deleted(&wanted, context.version));
         match filter {
             Ok(filter) => {

@@ -4,13 +4,14 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
-use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+use kafka_protocol::messages::{ApiKey, DeleteRecordsRequest, DeleteRecordsResponse};
 
 use super::{Context, code};
 use crate::security::acl::Operation;
 
 pub(super) fn handle(request: DeleteRecordsRequest, context: &mut Context<'_>) -> DeleteRecordsResponse {
     let topics = request.topics.into_iter().map(|topic| {
+        context.state.changes.note(ApiKey::DeleteRecords, &topic.name);
         let partitions = topic.partitions.iter().map(|partition| {
             let deleted = delete(&topic.name, partition.partition_index, partition.offset, context);
             DeleteRecordsPartitionResult::default()

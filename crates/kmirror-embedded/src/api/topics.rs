@@ -8,7 +8,7 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    ApiKey, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
     DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
 };
 use uuid::Uuid;
@@ -29,6 +29,9 @@ fn create_one(topic: CreatableTopic, validate_only: bool, context: &mut Context<
         .iter()
         .filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())))
         .collect();
+    if !validate_only {
+        context.state.changes.note(ApiKey::CreateTopics, &name);
+    }
     let brokers = context.state.brokers.len();
     let partitions =
         if topic.num_partitions == -1 { 1 } else { usize::try_from(topic.num_partitions).unwrap_or(0) };
@@ -71,6 +74,9 @@ pub(super) fn delete(request: DeleteTopicsRequest, context: &mut Context<'_>) ->
             Some(name) => context.state.topics.contains_key(name.as_str()).then(|| name.to_string()),
             None => context.state.topic_name("", id),
         };
+        if let Some(name) = &found {
+            context.state.changes.note(ApiKey::DeleteTopics, name);
+        }
         let is_known = found.is_some();
         let found = found.filter(|name| context.may_topic(Operation::Delete, name));
         let is_forbidden = is_known && found.is_none();
@@ -104,6 +110,9 @@ pub(super) fn add_partitions(
     let validate_only = request.validate_only;
     let results = request.topics.into_iter().map(|topic| {
         let name = topic.name.to_string();
+        if !validate_only {
+            context.state.changes.note(ApiKey::CreatePartitions, &name);
+        }
         let before = context.state.topics.get(&name).map(|topic| topic.partitions.len());
         let wanted = usize::try_from(topic.count).unwrap_or(0);
         let result = CreatePartitionsTopicResult::default().with_name(topic.name);

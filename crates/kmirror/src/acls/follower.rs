@@ -64,7 +64,7 @@ impl AclFollower {
     }
 
     fn copied(&self) -> CopiedTopics {
-        let partitions = self.shared.published().into_iter();
+        let partitions = self.shared.owned(&self.source.metadata(), &self.target.metadata()).into_iter();
         partitions.map(|partition| (partition.source_topic, partition.target_topic)).collect()
     }
 

@@ -89,7 +89,7 @@ pub(crate) async fn of_flow(
     let recorded = match store::read(target, &flow.state_topic).await {
         // Which rights are missing is among the findings.
         Err(error) if error.is_unauthorized() => HashMap::new(),
-        recorded => recorded?,
+        recorded => recorded?.partitions,
     };
     let is_same_cluster = !source_end.cluster_id.is_empty() && source_end.cluster_id == target_end.cluster_id;
     let look = Look {

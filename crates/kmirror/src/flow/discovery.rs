@@ -8,9 +8,14 @@ use kmirror_client::{Client, ClusterMetadata, KafkaError, OffsetSpec, TopicId, T
 
 use crate::config::{Flow, Offsets, Start};
 use crate::error::Error;
-use crate::flow::Terms;
+use crate::flow::{Terms, owned};
 use crate::loops;
 use crate::park::Parked;
+use crate::state::record::SourceIdentity;
+use crate::state::store::{Known, StateStore};
+use crate::state::topic::StateError;
+use crate::state::topic_record::{self, TopicRecord};
+use crate::topics::compacted::RecordTopic;
 use crate::topics::{self, TopicPair, TopicRules};
 
 /// One look at both clusters. It runs beside the supervisor, which must not wait for a cluster.
@@ -22,6 +27,26 @@ pub(crate) struct Discovery {
     pub(crate) target: Client,
     /// Whether everything that the flow names must be there at the first look, and where it ends is asked for.
     pub(crate) once: bool,
+    pub(crate) source_cluster_id: String,
+    pub(crate) state: StateStore,
+}
+
+/// What the supervisor knows of a source topic.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownTopic {
+    pub(crate) partitions: i32,
+    pub(crate) source_topic_id: TopicId,
+    pub(crate) ownership: Ownership,
+}
+
+/// Whether a topic of the target is the flow's own.
+#[derive(Clone, Debug)]
+pub(crate) enum Ownership {
+    Owned,
+    /// It was there before, and it is being found out.
+    Unknown,
+    /// One of its partitions is parked for what it is, and so is what is new of it.
+    Disputed(Parked),
 }
 
 /// What a look has found.
@@ -53,6 +78,7 @@ pub(crate) struct FoundTopic {
     pub(crate) goals: HashMap<i32, i64>,
     /// Why nothing may be copied to it.
     pub(crate) parked: Option<Parked>,
+    pub(crate) ownership: Ownership,
 }
 
 impl Discovery {
@@ -61,13 +87,13 @@ impl Discovery {
         self.look(BTreeMap::new(), true).await
     }
 
-    /// A later look. `known`: partition counts of source topics as they were found before.
-    pub(crate) async fn again(self, known: BTreeMap<Arc<str>, i32>) -> Result<Looked, Error> {
+    /// A later look. `known`: source topics as they were found before.
+    pub(crate) async fn again(self, known: BTreeMap<Arc<str>, KnownTopic>) -> Result<Looked, Error> {
         self.look(known, false).await
     }
 
     /// Refreshes the metadata of both clusters, creates missing topics, and returns what is new.
-    async fn look(self, known: BTreeMap<Arc<str>, i32>, is_first: bool) -> Result<Looked, Error> {
+    async fn look(self, known: BTreeMap<Arc<str>, KnownTopic>, is_first: bool) -> Result<Looked, Error> {
         let source = refresh(&self.source).await?;
         let mut target = refresh(&self.target).await?;
         let mut pairs = topics::pair(&self.flow, &self.terms.selected.topics, &source, &target)?;
@@ -75,7 +101,7 @@ impl Discovery {
             self.check_complete(&source, &pairs)?;
         }
         let missed = self.missed(&known, &source).await?;
-        pairs.retain(|pair| known.get(&pair.source).copied().unwrap_or(0) < pair.partitions);
+        pairs.retain(|pair| known.get(&pair.source).is_none_or(|known| known.has_grown(pair, &source)));
         let looping = self.take_looping(&mut pairs);
         if let Some((topic, circle)) = looping.first_key_value().filter(|_| is_first) {
             let (topic, circle) = (topic.to_string(), circle.clone());
@@ -84,20 +110,24 @@ impl Discovery {
         if pairs.is_empty() {
             return Ok(Looked { missed, looping, ..Looked::default() });
         }
+        let mut owned = self.owned(&known, &pairs, &source, &target).await?;
         if self.flow.creates_topics {
-            let has_created = topics::create_missing(&self.flow, &self.source, &self.target, &pairs).await?;
-            let has_grown = topics::grow(&self.flow, &self.target, &pairs).await?;
-            if has_created || has_grown {
-                target = self.await_created(&pairs).await?;
+            let created = topics::create_missing(&self.flow, &self.source, &self.target, &pairs).await?;
+            let grown = pairs.iter().filter(|pair| owned.contains(&pair.target));
+            let has_grown = topics::grow(&self.flow, &self.target, grown).await?;
+            if !created.is_empty() || has_grown {
+                target = self.await_created(&pairs, &owned).await?;
                 for pair in &mut pairs {
                     pair.target_partitions = target.topic(&pair.target).map(topics::partition_count);
                 }
             }
+            self.record_created(&created, &pairs, &source, &target).await?;
+            owned.extend(created);
         }
         let missing = pairs.iter().filter(|pair| target.topic(&pair.target).is_none());
         let awaited: BTreeSet<_> = missing.map(|pair| Arc::clone(&pair.target)).collect();
         pairs.retain(|pair| !awaited.contains(&pair.target));
-        let mut parked = self.preserve(&pairs).await?;
+        let mut parked = self.preserve(&pairs, &owned).await?;
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
         let source_names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.source)).collect();
@@ -108,8 +138,14 @@ impl Discovery {
             .into_iter()
             .filter_map(|pair| {
                 let target_topic = target.topic(&pair.target)?;
+                let ownership = match known.get(&pair.source) {
+                    Some(known) => known.ownership.clone(),
+                    None if owned.contains(&pair.target) => Ownership::Owned,
+                    None => Ownership::Unknown,
+                };
                 Some(FoundTopic {
-                    first_partition: known.get(&pair.source).copied().unwrap_or(0),
+                    ownership,
+                    first_partition: known.get(&pair.source).map_or(0, |known| known.partitions),
                     source_topic_id: source.topic(&pair.source)?.id,
                     target_topic_id: target_topic.id,
                     rules: rules.get(&pair.target).copied()?,
@@ -124,10 +160,75 @@ impl Discovery {
         Ok(Looked { found, missed, awaited, looping })
     }
 
-    /// Sees to it that target topics keep what is copied to them.
-    async fn preserve(&self, pairs: &[TopicPair]) -> Result<HashMap<Arc<str>, Parked>, Error> {
+    /// The target topics that are recorded as the flow's, by their names there.
+    async fn owned(
+        &self,
+        known: &BTreeMap<Arc<str>, KnownTopic>,
+        pairs: &[TopicPair],
+        source: &ClusterMetadata,
+        target: &ClusterMetadata,
+    ) -> Result<BTreeSet<Arc<str>>, Error> {
+        let recorded = match pairs.iter().any(|pair| pair.target_partitions.is_some()) {
+            true => self.state.known().await.map_err(|error| self.state_failed(&error))?,
+            false => Known::default(),
+        };
+        let is_owned = |pair: &&TopicPair| match known.get(&pair.source) {
+            Some(known) => matches!(known.ownership, Ownership::Owned),
+            None => {
+                let identity = self.identity_of(pair, source);
+                let (partitions, topic_id) =
+                    (pair.target_partitions.unwrap_or(0), topic_id(target, &pair.target));
+                owned::is_recorded(&recorded, &pair.target, partitions, &identity, topic_id)
+            }
+        };
+        Ok(pairs.iter().filter(is_owned).map(|pair| Arc::clone(&pair.target)).collect())
+    }
+
+    fn identity_of(&self, pair: &TopicPair, source: &ClusterMetadata) -> SourceIdentity {
+        SourceIdentity {
+            cluster_id: self.source_cluster_id.clone(),
+            topic: pair.source.to_string(),
+            topic_id: topic_id(source, &pair.source),
+        }
+    }
+
+    /// Records topics that were created just now, before anything else is done with them.
+    async fn record_created(
+        &self,
+        created: &BTreeSet<Arc<str>>,
+        pairs: &[TopicPair],
+        source: &ClusterMetadata,
+        target: &ClusterMetadata,
+    ) -> Result<(), Error> {
+        let pairs = pairs.iter().filter(|pair| created.contains(&pair.target));
+        let records = pairs.map(|pair| {
+            let record = TopicRecord {
+                source: self.identity_of(pair, source),
+                target_topic_id: topic_id(target, &pair.target),
+                deletion: None,
+            };
+            (Arc::clone(&pair.target), Some(record))
+        });
+        record(&self.flow, &self.target, records.collect()).await
+    }
+
+    fn state_failed(&self, error: &StateError) -> Error {
+        Error::StateTopic {
+            alias: self.flow.target.clone(),
+            topic: self.flow.state_topic.clone(),
+            reason: error.to_string(),
+            unauthorized: matches!(error, StateError::Unauthorized(_)),
+        }
+    }
+
+    /// Sees to it that the flow's own topics keep what is copied to them.
+    async fn preserve(
+        &self,
+        pairs: &[TopicPair],
+        owned: &BTreeSet<Arc<str>>,
+    ) -> Result<HashMap<Arc<str>, Parked>, Error> {
         let names = |pair: &TopicPair| (Arc::clone(&pair.source), Arc::clone(&pair.target));
-        let names: Vec<_> = pairs.iter().map(names).collect();
+        let names: Vec<_> = pairs.iter().filter(|pair| owned.contains(&pair.target)).map(names).collect();
         topics::preserve::preserve(&self.flow, &self.source, &self.target, &names).await
     }
 
@@ -135,7 +236,7 @@ impl Discovery {
     /// question for the topic itself tells which it is.
     async fn missed(
         &self,
-        known: &BTreeMap<Arc<str>, i32>,
+        known: &BTreeMap<Arc<str>, KnownTopic>,
         source: &ClusterMetadata,
     ) -> Result<Vec<Arc<str>>, Error> {
         let absent: Vec<_> = known.keys().filter(|topic| source.topic(topic).is_none()).cloned().collect();
@@ -171,11 +272,17 @@ impl Discovery {
         Ok(())
     }
 
-    /// A topic takes a moment to be known to every broker after CreateTopics has answered.
-    async fn await_created(&self, pairs: &[TopicPair]) -> Result<Arc<ClusterMetadata>, Error> {
+    /// A topic takes a moment to be known to every broker after CreateTopics has answered. One that was there and is not the flow's stays as
+    /// it is.
+    async fn await_created(
+        &self,
+        pairs: &[TopicPair],
+        owned: &BTreeSet<Arc<str>>,
+    ) -> Result<Arc<ClusterMetadata>, Error> {
+        let is_changed = |pair: &&TopicPair| pair.target_partitions.is_none() || owned.contains(&pair.target);
         for _ in 0..CREATED_POLLS_MAX {
             let metadata = refresh(&self.target).await?;
-            if pairs.iter().all(|pair| has_leaders(&metadata, pair)) {
+            if pairs.iter().filter(is_changed).all(|pair| has_leaders(&metadata, pair)) {
                 return Ok(metadata);
             }
             tokio::time::sleep(CREATED_POLL_INTERVAL).await;
@@ -238,6 +345,42 @@ impl Discovery {
         }
         Ok(goals)
     }
+}
+
+impl KnownTopic {
+    /// Whether the topic has more partitions on the source than are known. Of one that is another topic by now, or of which it is being found
+    /// out whether the target's is the flow's, nothing new is begun.
+    fn has_grown(&self, pair: &TopicPair, source: &ClusterMetadata) -> bool {
+        self.partitions < pair.partitions
+            && self.source_topic_id == topic_id(source, &pair.source)
+            && !matches!(self.ownership, Ownership::Unknown)
+    }
+}
+
+/// Records whose copies topics of the target are; `None`: they are no more.
+///
+/// # Errors
+/// The state topic cannot be written.
+pub(crate) async fn record(
+    flow: &Flow,
+    target: &Client,
+    records: Vec<(Arc<str>, Option<TopicRecord>)>,
+) -> Result<(), Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut topic = RecordTopic::new(target, flow.state_topic.clone(), flow.state_replication_factor);
+    let records = records.into_iter();
+    let records: Vec<_> = records
+        .map(|(name, record)| {
+            (topic_record::key_of(&name).into_bytes(), record.map(|record| record.to_json()))
+        })
+        .collect();
+    topic.append(&records).await.map_err(|error| Error::cluster(&flow.target, error))
+}
+
+fn topic_id(metadata: &ClusterMetadata, topic: &str) -> TopicId {
+    metadata.topic(topic).map_or(TopicId::NONE, |topic| topic.id)
 }
 
 fn has_leaders(metadata: &ClusterMetadata, pair: &TopicPair) -> bool {

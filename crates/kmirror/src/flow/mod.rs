@@ -2,8 +2,10 @@
 //! moves and stops the tasks of the flow.
 
 pub(crate) mod beside;
+pub(crate) mod deletions;
 pub(crate) mod discovery;
 mod heads;
+pub(crate) mod owned;
 mod pipe;
 pub(crate) mod read_from;
 mod standby;
@@ -11,10 +13,11 @@ mod supervisor;
 mod table;
 pub(crate) mod whole;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
-use kmirror_client::{Client, TopicPartition};
+use kmirror_client::{Client, ClusterMetadata, TopicId, TopicPartition};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +26,7 @@ pub(crate) use self::supervisor::run;
 use crate::config::Flow;
 use crate::loops::Route;
 use crate::selection::{GroupMatcher, Selected};
-use crate::status::{FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
+use crate::status::{DueDeletion, FlowCounters, FlowStatus, PartitionGauge, PartitionState, PartitionStatus};
 
 /// What a flow's supervisor works with.
 #[derive(Clone)]
@@ -59,6 +62,16 @@ pub(crate) struct FlowShared {
     pub(crate) has_looked: AtomicBool,
     /// Grows when the supervisor discovers partitions; read when somebody looks.
     partitions: RwLock<Vec<Published>>,
+    /// The target topics that are recorded as the flow's.
+    owned: RwLock<BTreeMap<Arc<str>, OwnedTopic>>,
+    deletions: RwLock<Vec<DueDeletion>>,
+}
+
+/// Which topics these are, on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnedTopic {
+    pub(crate) source_topic_id: TopicId,
+    pub(crate) target_topic_id: TopicId,
 }
 
 /// A partition as its supervisor has made it known.
@@ -79,6 +92,8 @@ impl FlowShared {
             counters: Arc::default(),
             has_looked: AtomicBool::new(false),
             partitions: RwLock::default(),
+            owned: RwLock::default(),
+            deletions: RwLock::default(),
         })
     }
 
@@ -97,7 +112,75 @@ impl FlowShared {
         partitions.retain(|partition| stays(&partition.source_topic));
     }
 
-    /// The partitions that were made known so far.
+    /// A target topic is recorded as the flow's.
+    pub(crate) fn own(&self, target_topic: &Arc<str>, topic: OwnedTopic) {
+        let mut owned = self.owned.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        owned.insert(Arc::clone(target_topic), topic);
+    }
+
+    /// One of its partitions is a copy of another source topic from now on, by the flow's policy.
+    pub(crate) fn own_anew(&self, target_topic: &str, source_topic_id: TopicId) {
+        let mut owned = self.owned.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(topic) = owned.get_mut(target_topic) {
+            topic.source_topic_id = source_topic_id;
+        }
+    }
+
+    /// It is no more.
+    pub(crate) fn disown(&self, target_topic: &str) {
+        self.owned.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(target_topic);
+    }
+
+    /// Which topics a copy and its source are, where it is the flow's and no partition of it is parked for what it is; whatever became of the
+    /// source.
+    pub(crate) fn owned_topic(&self, target_topic: &str, target: &ClusterMetadata) -> Option<OwnedTopic> {
+        let owned = self.owned.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let owned = owned.get(target_topic).copied()?;
+        let is_same = target.topic(target_topic).is_some_and(|topic| topic.id == owned.target_topic_id);
+        let is_parked = |partition: &Published| match partition.gauge.state() {
+            PartitionState::Parked(parked) => parked.reason.is_of_identity(),
+            _ => false,
+        };
+        let is_disputed = self
+            .published()
+            .iter()
+            .any(|partition| &*partition.target_topic == target_topic && is_parked(partition));
+        (is_same && !is_disputed).then_some(owned)
+    }
+
+    pub(crate) fn publish_deletions(&self, deletions: Vec<DueDeletion>) {
+        *self.deletions.write().unwrap_or_else(std::sync::PoisonError::into_inner) = deletions;
+    }
+
+    /// The partitions of topics of the target that are the flow's own: recorded as its copies, the same topics still on both sides, and none of
+    /// their partitions parked for what it is. Nothing else is changed, granted on, moved or deleted by anybody. Who has read something of a
+    /// source topic by its name asks with metadata that is newer.
+    pub(crate) fn owned(&self, source: &ClusterMetadata, target: &ClusterMetadata) -> Vec<Published> {
+        let partitions = self.published();
+        let is_parked = |partition: &&Published| match partition.gauge.state() {
+            PartitionState::Parked(parked) => parked.reason.is_of_identity(),
+            _ => false,
+        };
+        let disputed: BTreeSet<_> = partitions
+            .iter()
+            .filter(is_parked)
+            .map(|partition| Arc::clone(&partition.target_topic))
+            .collect();
+        let owned = self.owned.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let id = |metadata: &ClusterMetadata, topic: &str| {
+            metadata.topic(topic).filter(|topic| topic.error.is_none()).map(|topic| topic.id)
+        };
+        let is_owned = |partition: &Published| {
+            owned.get(&partition.target_topic).is_some_and(|ids| {
+                id(source, &partition.source_topic) == Some(ids.source_topic_id)
+                    && id(target, &partition.target_topic) == Some(ids.target_topic_id)
+                    && !disputed.contains(&partition.target_topic)
+            })
+        };
+        partitions.into_iter().filter(is_owned).collect()
+    }
+
+    /// The partitions that were made known so far: for those who show them. Who changes anything asks for [`FlowShared::owned`].
     pub(crate) fn published(&self) -> Vec<Published> {
         self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -115,6 +198,7 @@ impl FlowShared {
             gap_offsets: self.counters.gap_offsets(),
             forgotten_offsets: self.counters.forgotten_offsets.load(Ordering::Relaxed),
             partitions: partitions.iter().map(Published::status).collect(),
+            deletions: self.deletions.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
         }
     }
 

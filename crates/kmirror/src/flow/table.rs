@@ -113,8 +113,8 @@ impl Entry {
 
 impl Table {
     /// How many partitions of each source topic are in the table.
-    pub(crate) fn partition_counts(&self) -> BTreeMap<Arc<str>, i32> {
-        self.partition_counts.clone()
+    pub(crate) fn partition_counts(&self) -> &BTreeMap<Arc<str>, i32> {
+        &self.partition_counts
     }
 
     /// Adds a partition. The partitions of a topic come in order.

@@ -138,7 +138,8 @@ impl GroupFollower {
     }
 
     fn copied(&self) -> BTreeMap<TopicPartition, Copied> {
-        let copied = self.shared.published().into_iter().filter_map(|partition| {
+        let owned = self.shared.owned(&self.source.metadata(), &self.target.metadata());
+        let copied = owned.into_iter().filter_map(|partition| {
             let position = partition.gauge.position();
             let lineage = partition.gauge.lineage()?;
             let source_end = partition.gauge.source_end.load(Ordering::Relaxed);

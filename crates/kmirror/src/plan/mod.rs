@@ -55,11 +55,17 @@ impl Plan {
     ) -> Result<(), Error> {
         let selected = &terms.selected;
         let found = partitions::of_flow(flow, &selected.topics, source, target).await?;
-        self.topics.extend(topics::of_flow(flow, source, target, &found.pairs, &mut self.notes).await?);
+        for (topic, why) in &found.untouched {
+            self.notes.push(format!("{}: {topic}: {why}", flow.name()));
+        }
+        self.topics.extend(topics::of_deletions(flow, &found.deletions));
+        let is_touched = |pair: &crate::topics::TopicPair| !found.untouched.contains_key(&pair.target);
+        let touched: Vec<_> = found.pairs.iter().filter(|pair| is_touched(pair)).cloned().collect();
+        self.topics.extend(topics::of_flow(flow, source, target, &touched, &mut self.notes).await?);
         // A topic that somebody else has to create is not copied yet.
         let is_copied =
             |pair: &&crate::topics::TopicPair| flow.creates_topics || pair.target_partitions.is_some();
-        let pairs: Vec<_> = found.pairs.iter().filter(is_copied).collect();
+        let pairs: Vec<_> = touched.iter().filter(is_copied).collect();
         let configs = topics::configs(flow, source, target, &pairs, &mut self.notes).await;
         let destroyed = topics::destroyed(flow, source, target, &pairs, &mut self.notes).await;
         let mut note = |what: &str, error: &dyn std::fmt::Display| {

@@ -1,18 +1,21 @@
 //! What a flow would do with each partition.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicId, TopicPartition, Topics};
 
-use crate::config::{Flow, Start};
+use crate::config::{Flow, OnDeleted, Start};
 use crate::error::Error;
+use crate::flow::owned;
 use crate::groups::{Arrived, Copied};
 use crate::park::Parked;
 use crate::predecessor::Positions;
 use crate::selection::TopicMatcher;
 use crate::state::record::SourceIdentity;
 use crate::state::store::{self, Recorded};
+use crate::state::topic_record::TopicRecord;
 use crate::takeover::ends;
 use crate::takeover::judge::{Situation, SourceBounds, Verdict};
 use crate::topics::{self, TopicPair};
@@ -139,6 +142,10 @@ pub(crate) struct Partitions {
     /// By partition of the source: where everything that is there now will be on the target, once it is copied. Where that is known
     /// already: not behind what a predecessor has copied.
     pub(crate) copied: HashMap<TopicPartition, Copied>,
+    /// Target topics of which nothing would be changed, and why: they are not known to be this flow's.
+    pub(crate) untouched: BTreeMap<Arc<str>, String>,
+    /// Target topics that are to be deleted, as it is recorded.
+    pub(crate) deletions: BTreeMap<Arc<str>, TopicRecord>,
 }
 
 /// Plans the partitions of a flow.
@@ -153,12 +160,32 @@ pub(crate) async fn of_flow(
     };
     let (source_metadata, target_metadata) = (refresh(source).await?, refresh(target).await?);
     let pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata)?;
-    let mut recorded = store::read(target, &flow.state_topic).await?;
+    let known = store::read(target, &flow.state_topic).await?;
+    let mut recorded = known.partitions.clone();
     let source_ends = Ends::of_source(flow, source, &pairs).await?;
     let target_ends = Ends::of_target(target, &pairs).await?;
     let predecessor = Positions::read(flow, source, target).await?;
     let cluster_id = source.cluster_id().unwrap_or_default();
-    let (mut plans, mut copied) = (Vec::new(), HashMap::new());
+    let (mut plans, mut copied, mut untouched) = (Vec::new(), HashMap::new(), BTreeMap::new());
+    for pair in &pairs {
+        let source = SourceIdentity {
+            cluster_id: cluster_id.to_string(),
+            topic: pair.source.to_string(),
+            topic_id: topic_id(&source_metadata, &pair.source),
+        };
+        let (has, target_topic_id) =
+            (pair.target_partitions.unwrap_or(0), topic_id(&target_metadata, &pair.target));
+        let is_empty = |number| {
+            let (start, end) = target_ends.range(&TopicPartition::new(pair.target.clone(), number));
+            start == end
+        };
+        // An empty topic holds nothing of anybody's: it is taken over.
+        if !(0..has).all(is_empty) && !owned::is_recorded(&known, &pair.target, has, &source, target_topic_id)
+        {
+            let why = "the target has it, and nothing says that it is this flow's: nothing of it is changed before what it holds was compared";
+            untouched.insert(Arc::clone(&pair.target), why.to_owned());
+        }
+    }
     for (pair, number) in pairs.iter().flat_map(|pair| (0..pair.partitions).map(move |number| (pair, number)))
     {
         let at_source = TopicPartition::new(pair.source.clone(), number);
@@ -207,9 +234,26 @@ pub(crate) async fn of_flow(
         if let (Some(source), true) = (plan.position(), is_awaited) {
             plan.step = PlanStep::Await { source };
         }
+        if let PlanStep::Park(parked) = &plan.step
+            && parked.reason.is_of_identity()
+        {
+            let why =
+                format!("partition {number} parks ({}): nothing of the topic is changed", parked.reason);
+            untouched.insert(Arc::clone(&pair.target), why);
+        }
         plans.push(plan);
     }
-    Ok(Partitions { pairs, plans, copied })
+    copied.retain(|_, copied: &mut Copied| !untouched.contains_key(&copied.target.topic));
+    let deletes = matches!(flow.policies.on_deleted, OnDeleted::Delete { .. });
+    let is_due = |record: &TopicRecord| {
+        let is_ours = record.source.cluster_id == cluster_id && matcher.matches(&record.source.topic);
+        deletes
+            && is_ours
+            && record.deletion.is_some()
+            && source_metadata.topic(&record.source.topic).is_none()
+    };
+    let deletions = known.topics.into_iter().filter(|(_, record)| is_due(record)).collect();
+    Ok(Partitions { pairs, plans, copied, untouched, deletions })
 }
 
 impl PlanStep {
@@ -265,9 +309,8 @@ impl Ends {
     }
 
     async fn of_target(client: &Client, pairs: &[TopicPair]) -> Result<Ends, Error> {
-        let partitions = partitions(pairs, |pair| {
-            (pair.target.as_ref(), pair.target_partitions.unwrap_or(0).min(pair.partitions))
-        });
+        let partitions =
+            partitions(pairs, |pair| (pair.target.as_ref(), pair.target_partitions.unwrap_or(0)));
         let uncommitted = Isolation::ReadUncommitted;
         Ok(Ends {
             start: list(client, &partitions, OffsetSpec::Earliest, uncommitted).await?,

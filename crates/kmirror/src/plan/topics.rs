@@ -1,6 +1,6 @@
 //! What a flow would do with topics and their configurations.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use kmirror_client::{Client, ClientError, ConfigEntry, KafkaError, NewTopic};
 use crate::config::Flow;
 use crate::error::Error;
 use crate::mm2;
+use crate::state::topic_record::TopicRecord;
 use crate::topics::configs::ConfigStep;
 use crate::topics::{self, TopicPair, compacted, follower, preserved};
 
@@ -48,6 +49,11 @@ pub enum TopicStep {
         /// How many it would have.
         to: i32,
     },
+    /// Delete it, for its source topic was.
+    Delete {
+        /// Not before, in milliseconds since the epoch.
+        due_ms: i64,
+    },
     /// Wait until somebody has done that.
     Await {
         /// How many it has; `None` where it does not exist.
@@ -82,6 +88,10 @@ impl fmt::Display for TopicStep {
                 configs.iter().try_for_each(|(key, value)| write!(formatter, ", {key}={value}"))
             }
             TopicStep::AddPartitions { from, to } => write!(formatter, "from {from} to {}", counted(*to)),
+            TopicStep::Delete { due_ms } => {
+                let seconds = due_ms.saturating_sub(compacted::now_ms()).max(0) / 1_000;
+                write!(formatter, "delete in {seconds} s")
+            }
             TopicStep::Await { from: None, to } => {
                 write!(formatter, "wait for somebody to create it with {}", counted(*to))
             }
@@ -142,6 +152,20 @@ pub(super) async fn of_flow(
     });
     plans.extend(differing);
     Ok(plans)
+}
+
+/// The topics that would be deleted.
+pub(super) fn of_deletions(flow: &Flow, deletions: &BTreeMap<Arc<str>, TopicRecord>) -> Vec<TopicPlan> {
+    let due =
+        deletions.iter().filter_map(|(target, record)| Some((target, record, record.deletion.as_ref()?)));
+    due.map(|(target, record, deletion)| TopicPlan {
+        flow: flow.name(),
+        source_topic: Some(record.source.topic.clone()),
+        target_topic: target.to_string(),
+        step: TopicStep::Delete { due_ms: deletion.due_ms },
+        reason: "the source topic was deleted (on_deleted), if the target's is then what it was".to_owned(),
+    })
+    .collect()
 }
 
 /// The topics that would be created, as the target would take them; the target is asked. `notes`: what it would not take.

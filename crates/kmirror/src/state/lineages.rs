@@ -55,7 +55,7 @@ pub(crate) struct Lineages {
 impl Lineages {
     /// Reads the state topic. The metadata of both clusters must be fresh.
     pub(crate) async fn read(flow: &Flow, source: &Client, target: &Client) -> Result<Lineages, Error> {
-        let recorded = store::read(target, &flow.state_topic).await?;
+        let recorded = store::read(target, &flow.state_topic).await?.partitions;
         Ok(Lineages { recorded, source: source.metadata(), target: target.metadata() })
     }
 

@@ -5,4 +5,13 @@ pub(crate) mod lineages;
 pub(crate) mod record;
 pub(crate) mod store;
 pub(crate) mod topic;
+pub(crate) mod topic_record;
 pub(crate) mod whole;
+
+/// Whether a record with this key is kmirror's.
+pub(crate) fn is_ours(key: &[u8]) -> bool {
+    KEY_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// What the keys of all kinds of records begin with.
+const KEY_PREFIXES: [&[u8]; 6] = [b"partition/", b"whole/", b"raised/", b"topic/", b"group/", b"acl/"];

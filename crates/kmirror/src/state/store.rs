@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::record::{PartitionRecord, RecordError};
 use super::topic::{Change, RECORDS_PER_BATCH_MAX, Reading, StateError, StateTopic, Subject, WriteError};
+use super::topic_record::{TopicRecord, TopicRecords};
 use super::whole::Whole;
 use crate::error::Error;
 use crate::expiration::claim::{Claim, Claims};
@@ -51,7 +52,18 @@ enum Request {
         fresh: bool,
         answer: oneshot::Sender<Result<Claims, StateError>>,
     },
+    /// What is known of topics, as the topic says now.
+    Known {
+        answer: oneshot::Sender<Result<Known, StateError>>,
+    },
     Put(Put),
+}
+
+/// Everything that tells whose copy a topic of the target is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) topics: TopicRecords,
+    pub(crate) partitions: HashMap<TopicPartition, Recorded>,
 }
 
 #[derive(Debug)]
@@ -89,6 +101,10 @@ impl StateStore {
             .refresh_patiently()
             .await
             .map_err(|error| failed(error.to_string(), matches!(error, StateError::Unauthorized(_))))?;
+        if let Some(reason) = store.topic.unfit().await {
+            let (alias, topic) = (alias.to_owned(), name.to_owned());
+            return Err(Error::StateTopicTaken { alias, topic, reason });
+        }
         #[expect(
             clippy::disallowed_methods,
             reason = "bounded by the partitions, each with a request or two"
@@ -119,6 +135,13 @@ impl StateStore {
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
+    /// Whose copies the target's topics are, as far as anybody has written it down by now.
+    pub(crate) async fn known(&self) -> Result<Known, StateError> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.requests.send(Request::Known { answer });
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
     /// Records something in place of `before`; if the topic holds something else by then, that stays. What it returns ends when all
     /// in-sync replicas have it; records of a partition are written in the order of the calls.
     pub(crate) fn put(
@@ -135,7 +158,7 @@ impl StateStore {
 }
 
 /// Reads what is recorded, and creates nothing: for those who only look.
-pub(crate) async fn read(target: &Client, name: &str) -> Result<HashMap<TopicPartition, Recorded>, Error> {
+pub(crate) async fn read(target: &Client, name: &str) -> Result<Known, Error> {
     let failed = |reason: String, unauthorized| Error::StateTopic {
         alias: target.alias().to_owned(),
         topic: name.to_owned(),
@@ -145,13 +168,13 @@ pub(crate) async fn read(target: &Client, name: &str) -> Result<HashMap<TopicPar
     let topic = StateTopic::open(target, name, None)
         .await
         .map_err(|error| failed(error.to_string(), error.is_authorization()))?;
-    let Some(topic) = topic else { return Ok(HashMap::new()) };
+    let Some(topic) = topic else { return Ok(Known::default()) };
     let mut store = Store::new(topic);
     store
         .refresh()
         .await
         .map_err(|error| failed(error.to_string(), matches!(error, StateError::Unauthorized(_))))?;
-    Ok(store.records)
+    Ok(Known { topics: store.topics, partitions: store.records })
 }
 
 struct Store {
@@ -159,24 +182,32 @@ struct Store {
     records: HashMap<TopicPartition, Recorded>,
     wholes: HashMap<TopicPartition, Whole>,
     claims: Claims,
+    topics: TopicRecords,
 }
 
 impl Store {
     fn new(topic: StateTopic) -> Store {
-        Store { topic, records: HashMap::new(), wholes: HashMap::new(), claims: Claims::new() }
+        Store {
+            topic,
+            records: HashMap::new(),
+            wholes: HashMap::new(),
+            claims: Claims::new(),
+            topics: TopicRecords::new(),
+        }
     }
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
         let mut requests = Vec::new();
         while inbox.recv_many(&mut requests, REQUESTS_MAX).await > 0 {
             // Whoever asked before others wrote may as well see what they wrote.
-            let (mut puts, mut reads, mut wholes, mut claims) =
-                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let (mut puts, mut reads, mut wholes, mut claims, mut knowns) =
+                (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for request in requests.drain(..) {
                 match request {
                     Request::Get { partition, fresh, answer } => reads.push((partition, fresh, answer)),
                     Request::Whole { partition, answer } => wholes.push((partition, answer)),
                     Request::Claims { fresh, answer } => claims.push((fresh, answer)),
+                    Request::Known { answer } => knowns.push(answer),
                     Request::Put(put) => puts.push(put),
                 }
             }
@@ -184,11 +215,16 @@ impl Store {
                 puts = self.write_some(puts).await;
             }
             let is_asked = !wholes.is_empty()
+                || !knowns.is_empty()
                 || claims.iter().any(|(fresh, _)| *fresh)
                 || reads.iter().any(|(_, fresh, _)| *fresh);
             let is_fresh = if is_asked { self.refresh().await } else { Ok(()) };
             for (partition, answer) in wholes {
                 let known = self.wholes.get(&partition).copied();
+                let _ = answer.send(is_fresh.clone().map(|()| known));
+            }
+            for answer in knowns {
+                let known = Known { topics: self.topics.clone(), partitions: self.records.clone() };
                 let _ = answer.send(is_fresh.clone().map(|()| known));
             }
             for (fresh, answer) in claims {
@@ -242,6 +278,7 @@ impl Store {
             self.records.clear();
             self.wholes.clear();
             self.claims.clear();
+            self.topics.clear();
         }
         reading.changes.into_iter().for_each(|change| self.take_in(change));
     }
@@ -254,6 +291,13 @@ impl Store {
                     Some(whole) => self.wholes.insert(partition, whole),
                     // What is not understood is not known.
                     None => self.wholes.remove(&partition),
+                };
+                return;
+            }
+            Subject::Topic(topic) => {
+                match value.as_deref().and_then(TopicRecord::from_json) {
+                    Some(record) => self.topics.insert(topic, record),
+                    None => self.topics.remove(&topic),
                 };
                 return;
             }

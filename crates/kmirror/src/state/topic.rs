@@ -13,7 +13,7 @@ use kmirror_codec::{
 };
 
 use super::record::{self, PartitionRecord};
-use super::whole;
+use super::{topic_record, whole};
 use crate::append::sequence::Sequence;
 use crate::expiration::claim;
 use crate::fetch::show::{Look, ShowError, Shown};
@@ -34,6 +34,9 @@ pub(crate) struct StateTopic {
     next_sequence: Option<Sequence>,
     /// When the request was sent that said where the topic ends.
     read_at: Option<Moment>,
+    /// Whether a record of kmirror's was read, and one of somebody else's.
+    holds_ours: bool,
+    holds_others: bool,
 }
 
 /// What a read of the topic has brought.
@@ -64,13 +67,16 @@ pub(crate) enum Subject {
     /// For which flow the target's brokers remember producers for longer, by its scope: a
     /// [`Claim`](crate::expiration::claim::Claim).
     Claim(String),
+    /// Whose copy a target topic is: a [`TopicRecord`](super::topic_record::TopicRecord).
+    Topic(Arc<str>),
 }
 
 impl Subject {
     fn of(key: &[u8]) -> Option<Subject> {
         let record = record::partition_of(key).map(Subject::Record);
         let whole = || whole::partition_of(key).map(Subject::Whole);
-        record.or_else(whole).or_else(|| claim::scope_of_key(key).map(Subject::Claim))
+        let topic = || topic_record::topic_of(key).map(Subject::Topic);
+        record.or_else(whole).or_else(topic).or_else(|| claim::scope_of_key(key).map(Subject::Claim))
     }
 }
 
@@ -95,11 +101,27 @@ impl StateTopic {
             position: 0,
             next_sequence: None,
             read_at: None,
+            holds_ours: false,
+            holds_others: false,
         }))
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.partition.topic
+    }
+
+    /// Why the topic, which was read, must not be written to, if that is so: it holds somebody else's records alone, or would lose what is recorded.
+    pub(crate) async fn unfit(&self) -> Option<String> {
+        if self.holds_others && !self.holds_ours {
+            return Some("it holds records that kmirror did not write: somebody else uses it".to_owned());
+        }
+        // Who may not read it will not be kept from copying for that.
+        let described =
+            self.client.describe_topic_configs(std::slice::from_ref(&self.partition.topic)).await.ok()?;
+        let entries = described.into_iter().next()?.1.ok()?;
+        let policy = entries.into_iter().find(|entry| entry.name == "cleanup.policy")?.value?;
+        let is_compacted = policy.split(',').all(|policy| policy.trim() == "compact");
+        (!is_compacted).then(|| format!("cleanup.policy={policy} is set on it, so that what is recorded there would expire: set compact"))
     }
 
     /// What was written since the last time of what a store knows, oldest first.
@@ -127,6 +149,11 @@ impl StateTopic {
                 "{} was created again while it was read",
                 self.name()
             )));
+        }
+        for (key, _) in &read.changes {
+            let is_ours = super::is_ours(key);
+            self.holds_ours |= is_ours;
+            self.holds_others |= !is_ours;
         }
         // Only now: what was read before an error is read again.
         (self.position, self.next_sequence) = (read.position, read.next_sequence);

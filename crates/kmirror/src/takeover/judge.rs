@@ -200,7 +200,9 @@ impl Situation {
         if self.target_end > first.target {
             return self.resume(record, true, true);
         }
-        if first.delta() == 0 && record.earlier.is_empty() && !record.lineage.is_continuing() {
+        // A shifted copy begins behind what is there: that is no head, though it be as long as one.
+        let has_head = self.offsets == Offsets::Exact || self.target_end < first.target;
+        if has_head && first.delta() == 0 && record.earlier.is_empty() && !record.lineage.is_continuing() {
             // Nothing was copied yet: what expired meanwhile belongs to the head.
             if self.bounds.log_start > first.source {
                 record.lineage = Lineage::beginning_at(self.bounds.log_start, self.bounds.log_start);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError, ConfigEntry};
+use kmirror_client::{Client, ClientError, ConfigEntry, Topics};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -58,7 +58,16 @@ impl ConfigFollower {
     async fn follow(&mut self) -> Result<(), ClientError> {
         let pairs: Vec<_> = self.settled_topics().into_iter().collect();
         for pairs in pairs.chunks(TOPICS_PER_REQUEST) {
-            for (topic, steps) in plan(&self.source, &self.target, pairs, &self.rules).await? {
+            let plan = plan(&self.source, &self.target, pairs, &self.rules).await?;
+            if plan.is_empty() {
+                continue;
+            }
+            // What was described is what it was taken for only if the topics are the same still: one may have been created again.
+            self.source.refresh_metadata(Topics::All).await?;
+            self.target.refresh_metadata(Topics::All).await?;
+            let settled = self.settled_topics();
+            let is_settled = |topic: &Arc<str>| settled.iter().any(|(_, settled)| settled == topic);
+            for (topic, steps) in plan.into_iter().filter(|(topic, _)| is_settled(topic)) {
                 self.apply(&topic, steps).await;
             }
         }
@@ -68,7 +77,7 @@ impl ConfigFollower {
     /// Topics that are copied. While the head of a log is filled, its topic has a policy that is not its own.
     fn settled_topics(&self) -> BTreeSet<(Arc<str>, Arc<str>)> {
         let (mut settled, mut unsettled) = (BTreeSet::new(), BTreeSet::new());
-        for partition in self.shared.published() {
+        for partition in self.shared.owned(&self.source.metadata(), &self.target.metadata()) {
             let is_settled =
                 !matches!(partition.gauge.state(), PartitionState::Starting | PartitionState::Seeding);
             let topics = if is_settled { &mut settled } else { &mut unsettled };

@@ -9,7 +9,7 @@ pub(crate) mod preserved;
 pub(crate) mod report;
 pub(crate) mod rule;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kmirror_client::{Client, ClientError, ClusterMetadata, ConfigEntry, NewTopic, TopicMetadata};
@@ -125,8 +125,12 @@ pub(crate) fn replication_factor(topic: &TopicMetadata) -> i16 {
 }
 
 /// Adds partitions to the target topics that have less than their sources. What cannot be done is told; such partitions park.
-pub(crate) async fn grow(flow: &Flow, target: &Client, pairs: &[TopicPair]) -> Result<bool, Error> {
-    let grown = pairs.iter().filter(|pair| pair.lacks_partitions());
+pub(crate) async fn grow<'a>(
+    flow: &Flow,
+    target: &Client,
+    pairs: impl IntoIterator<Item = &'a TopicPair>,
+) -> Result<bool, Error> {
+    let grown = pairs.into_iter().filter(|pair| pair.lacks_partitions());
     let totals: Vec<_> = grown.map(|pair| (Arc::clone(&pair.target), pair.partitions)).collect();
     if totals.is_empty() {
         return Ok(false);
@@ -150,30 +154,33 @@ pub(crate) async fn grow(flow: &Flow, target: &Client, pairs: &[TopicPair]) -> R
 /// What becomes of a partition that the target topic does not have.
 pub(crate) fn missing_partition(pair: &TopicPair, number: i32) -> Option<Parked> {
     let partitions = pair.target_partitions?;
-    (number >= partitions).then(|| {
-        Parked::new(
-            ParkReason::Rejected,
-            format!(
-                "the source topic has {} partitions, the target topic only {partitions}; add partitions to it",
-                pair.partitions
-            ),
-        )
-    })
+    (number >= partitions).then(|| lacks(pair.partitions, partitions))
 }
 
-/// Creates the target topics that do not exist.
+/// What becomes of the partitions that only the source topic has.
+pub(crate) fn lacks(of_source: i32, of_target: i32) -> Parked {
+    Parked::new(
+        ParkReason::Rejected,
+        format!(
+            "the source topic has {of_source} partitions, the target topic only {of_target}; add partitions to it"
+        ),
+    )
+}
+
+/// Creates the target topics that do not exist, and says which it has created; the others somebody else was faster to.
 pub(crate) async fn create_missing(
     flow: &Flow,
     source: &Client,
     target: &Client,
     pairs: &[TopicPair],
-) -> Result<bool, Error> {
-    let missing = missing(flow, source, target, pairs).await?;
-    let creates = !missing.is_empty();
-    for (_, topic) in missing {
-        create(flow, target, topic).await?;
+) -> Result<BTreeSet<Arc<str>>, Error> {
+    let mut created = BTreeSet::new();
+    for (pair, topic) in missing(flow, source, target, pairs).await? {
+        if create(flow, target, topic).await? {
+            created.insert(Arc::clone(&pair.target));
+        }
     }
-    Ok(creates)
+    Ok(created)
 }
 
 /// The target topics that do not exist, with the source's partition count and the configuration that is set on the source topic
@@ -250,19 +257,19 @@ fn rules_of(entries: &[ConfigEntry]) -> TopicRules {
     TopicRules { batches, is_compacted, is_retained_for_a_time: cleans_by("delete"), keeps_timestamps }
 }
 
-async fn create(flow: &Flow, target: &Client, topic: NewTopic) -> Result<(), Error> {
+async fn create(flow: &Flow, target: &Client, topic: NewTopic) -> Result<bool, Error> {
     let error = match create_one(target, topic.clone(), false).await {
         Ok(()) => {
             info!(flow = flow.name(), topic = %topic.name, partitions = topic.partitions, "created on the target");
-            return Ok(());
+            return Ok(true);
         }
         Err(error) => error,
     };
     match error.kafka_error() {
         // Somebody else was faster; what it looks like will be seen with the metadata.
-        Some(kmirror_client::KafkaError::TOPIC_ALREADY_EXISTS) => Ok(()),
+        Some(kmirror_client::KafkaError::TOPIC_ALREADY_EXISTS) => Ok(false),
         Some(kmirror_client::KafkaError::INVALID_CONFIG) if !topic.configs.is_empty() => {
-            create_with_known_configs(flow, target, topic).await
+            create_with_known_configs(flow, target, topic).await.map(|()| true)
         }
         _ => Err(not_created(flow, &topic.name, &error)),
     }

@@ -75,6 +75,10 @@ pub(crate) fn of_topic(flow: &Flow, matcher: &TopicMatcher, name: &str, topic: &
         return TopicRule::CameFromTarget(flow.target.clone());
     }
     let target = flow.naming.target_topic(&flow.source, name);
+    // The memory of this flow, or that of one the other way.
+    if [name, target.as_str()].contains(&flow.state_topic.as_str()) {
+        return TopicRule::WrittenByFlow;
+    }
     if flow.mm2_topics.heartbeats && flow.mm2_topics.are_heartbeats(&flow.source, &target) {
         return TopicRule::WrittenByFlow;
     }

@@ -2,30 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use kmirror_client::clock;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Supervisor;
 use crate::config::OnDeleted;
-use crate::event::PartitionKey;
+use crate::event::{FlowEvent, PartitionKey};
+use crate::flow::deletions::{Deleter, Fate, Left};
 use crate::park::{ParkReason, Parked};
+use crate::state::record::SourceIdentity;
+use crate::state::topic_record::TopicRecord;
+use crate::status::DueDeletion;
+use crate::topics::compacted::now_ms;
 
-/// What is known of topics that are not on the source any more.
+/// In how many looks in a row topics were not there: a broker that has just started may not know of one yet.
 #[derive(Debug, Default)]
 pub(super) struct GoneTopics {
-    /// In how many looks in a row each was not there: a broker that has just started may not know of it yet.
     missed: HashMap<Arc<str>, u32>,
-    deletions: Vec<Deletion>,
-}
-
-/// A target topic that is to be deleted unless its source is back before.
-#[derive(Debug)]
-struct Deletion {
-    source: Arc<str>,
-    target: Arc<str>,
-    due: Instant,
 }
 
 impl GoneTopics {
@@ -47,55 +41,23 @@ impl GoneTopics {
     /// Forgets all source topics but these.
     pub(super) fn retain(&mut self, stays: impl Fn(&str) -> bool) {
         self.missed.retain(|topic, _| stays(topic));
-        self.deletions.retain(|deletion| stays(&deletion.source));
-    }
-
-    /// The target topics whose time has come, unless `is_back` says that the source's is.
-    fn due(&mut self, now: Instant, is_back: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
-        self.deletions.retain(|deletion| !is_back(&deletion.source));
-        let (due, later) = self.deletions.drain(..).partition::<Vec<_>, _>(|deletion| deletion.due <= now);
-        self.deletions = later;
-        due.into_iter().map(|deletion| deletion.target).collect()
-    }
-}
-
-/// What becomes of target topics, where `gone` of `known` source topics are gone at once: more than half of them may be an accident,
-/// and nothing is deleted then.
-fn guarded(policy: OnDeleted, gone: usize, known: usize) -> OnDeleted {
-    match policy {
-        OnDeleted::Delete { .. } if gone > 1 && gone * 2 > known => OnDeleted::Ignore,
-        policy => policy,
     }
 }
 
 impl Supervisor {
     /// Takes in which topics a look has missed.
     pub(super) async fn on_missed(&mut self, missed: Vec<Arc<str>>) {
-        let known = self.table.partition_counts().len();
-        let gone = self.gone.confirmed(missed);
-        let configured = self.context.flow.policies.on_deleted;
-        let policy = guarded(configured, gone.len(), known);
-        if policy != configured {
-            warn!(
-                topics = gone.len(),
-                "more than half of the source's topics are gone at once, which may be an accident: the target keeps them. If that \
-                 is meant, delete them on the target yourself"
-            );
-        }
+        let policy = self.context.flow.policies.on_deleted;
         // A run that was to copy it has not, and says so.
         let policy = if self.context.once && policy == OnDeleted::Ignore { OnDeleted::Park } else { policy };
-        for topic in gone {
+        for topic in self.gone.confirmed(missed) {
             self.leave(&topic, policy).await;
         }
-        let source = self.context.source.metadata();
-        let is_back = |topic: &str| source.topic(topic).is_some_and(|topic| topic.error.is_none());
-        let due = self.gone.due(clock::now(), is_back);
-        if !due.is_empty() {
-            self.delete_on_target(due).await;
-        }
+        self.look_at_deletions();
     }
 
     async fn leave(&mut self, topic: &Arc<str>, policy: OnDeleted) {
+        let left = self.left(topic);
         let concerned = self.table.iter().filter(|(_, entry)| entry.source.topic == *topic);
         let keys: Vec<(PartitionKey, Arc<str>)> =
             concerned.map(|(key, entry)| (key, Arc::clone(&entry.target.topic))).collect();
@@ -113,43 +75,206 @@ impl Supervisor {
         }
         let Some((_, target)) = keys.into_iter().next() else { return };
         self.held.remove(&target);
-        match policy {
-            OnDeleted::Park => {}
-            OnDeleted::Ignore => info!(%topic, %target, "the source topic was deleted; the target's stays"),
-            OnDeleted::Delete { after } => {
-                info!(%topic, %target, ?after, "the source topic was deleted; the target's will be, unless it is back before");
-                self.gone.deletions.push(Deletion {
-                    source: Arc::clone(topic),
-                    target,
-                    due: clock::now() + after,
-                });
+        self.unowned.remove(&target);
+        match (policy, left) {
+            (OnDeleted::Park, _) => {}
+            (OnDeleted::Ignore, _) => {
+                info!(%topic, %target, "the source topic was deleted; the target's stays")
             }
+            (OnDeleted::Delete { .. }, Err(why)) => {
+                warn!(%topic, %target, why, "the source topic was deleted; the target's stays");
+            }
+            (OnDeleted::Delete { after, .. }, Ok(left)) => self.intend_deletion(left, after),
+        }
+        self.context.shared.disown(&target);
+    }
+
+    /// The copy of a topic that is gone, if it is this flow's and holds everything that the source was seen to have.
+    fn left(&self, topic: &Arc<str>) -> Result<Left, String> {
+        let entries: Vec<_> =
+            self.table.iter().map(|(_, entry)| entry).filter(|entry| entry.source.topic == *topic).collect();
+        let Some(first) = entries.first() else { return Err("nothing is known of it".to_owned()) };
+        let owned = self.context.shared.owned_topic(&first.target.topic, &self.context.target.metadata());
+        let Some(owned) = owned else {
+            return Err("it is not this flow's, or one of its partitions is parked".to_owned());
+        };
+        let mut ranges = Vec::new();
+        for entry in &entries {
+            let partition = entry.target.partition;
+            let (position, end) = (entry.gauge.position(), entry.gauge.source_end());
+            let record = entry.record.as_ref().filter(|record| !record.lineage.is_continuing());
+            let Some(record) = record.filter(|_| !entry.gauge.is_parked()) else {
+                return Err(format!(
+                    "what its partition {partition} holds is not known to be the source's alone"
+                ));
+            };
+            if position < 0 || position < end || entry.gauge.has_open_head() {
+                return Err(format!(
+                    "its partition {partition} was not copied to the end: {position} of {end}"
+                ));
+            }
+            let first = record.earlier.first().and_then(|earlier| earlier.runs.first()).copied();
+            let first = first.unwrap_or(record.lineage.first());
+            ranges.push([first.target, record.lineage.target_of(position)]);
+        }
+        Ok(Left {
+            source: SourceIdentity {
+                cluster_id: self.source_cluster_id.clone(),
+                topic: topic.to_string(),
+                topic_id: owned.source_topic_id,
+            },
+            target: Arc::clone(&first.target.topic),
+            target_topic_id: owned.target_topic_id,
+            ranges,
+        })
+    }
+
+    fn deleter(&self) -> Deleter {
+        Deleter {
+            flow: self.context.flow.clone(),
+            source: self.context.source.clone(),
+            target: self.context.target.clone(),
         }
     }
 
-    async fn delete_on_target(&mut self, topics: Vec<Arc<str>>) {
-        match self.context.target.delete_topics(&topics).await {
-            Ok(deleted) => {
-                for (topic, deleted) in deleted {
-                    match deleted {
-                        Ok(()) => info!(%topic, "deleted on the target, as on the source"),
-                        Err(error) => {
-                            warn!(%topic, %error, "cannot be deleted on the target; kmirror needs DELETE on the topic")
-                        }
-                    }
+    fn intend_deletion(&mut self, left: Left, after: Duration) {
+        let deleter = self.deleter();
+        self.errand(async move {
+            let (source, target) = (left.source.topic.clone(), Arc::clone(&left.target));
+            let mut intended = deleter.intend(left.clone(), now_ms(), after).await;
+            // It is all the flow knows of it: a cluster that does not answer now is asked again.
+            for _ in 0..INTEND_ATTEMPTS_MAX {
+                if !matches!(intended, Err(Fate::PutOff(_))) {
+                    break;
                 }
+                tokio::time::sleep(INTEND_PAUSE).await;
+                intended = deleter.intend(left.clone(), now_ms(), after).await;
             }
-            Err(error) => warn!(?topics, %error, "cannot be deleted on the target"),
+            FlowEvent::DeletionIntended { source, target, intended: intended.map(Box::new) }
+        });
+    }
+
+    pub(super) fn on_deletion_intended(
+        &mut self,
+        source: &str,
+        target: Arc<str>,
+        intended: Result<Box<TopicRecord>, Fate>,
+    ) {
+        match intended {
+            Ok(record) => {
+                info!(topic = source, %target, "the source topic was deleted; the target's will be, unless it is back before");
+                self.deletions.intend(target, *record);
+                self.publish_deletions();
+            }
+            Err(Fate::Withdrawn(why) | Fate::PutOff(why)) => {
+                warn!(topic = source, %target, why, "the source topic was deleted; the target's stays");
+            }
+            Err(Fate::Deleted) => {}
         }
+    }
+
+    /// What an earlier process of the flow has intended.
+    pub(super) async fn read_deletions(&mut self) {
+        let Ok(known) = self.state.known().await else { return };
+        let selected = &self.discovery.terms.selected.topics;
+        for (target, record) in known.topics {
+            let is_ours =
+                record.source.cluster_id == self.source_cluster_id && selected.matches(&record.source.topic);
+            if record.deletion.is_some() && is_ours {
+                info!(%target, topic = record.source.topic, "the target's topic is to be deleted, as its source was");
+                self.deletions.intend(target, record);
+            }
+        }
+        self.publish_deletions();
+    }
+
+    /// Withdraws the deletions of topics that are back, and carries out what is due.
+    fn look_at_deletions(&mut self) {
+        let metadata = self.context.source.metadata();
+        let is_back = |topic: &str| metadata.topic(topic).is_some_and(|topic| topic.error.is_none());
+        for (target, record) in self.deletions.of(is_back) {
+            info!(topic = record.source.topic, %target, "the source topic is back: the target's is not deleted");
+            self.withdraw_deletion(target, record);
+        }
+        let OnDeleted::Delete { after, even_all } = self.context.flow.policies.on_deleted else { return };
+        let due = self.deletions.due(now_ms(), after, self.table.partition_counts().len(), even_all);
+        for target in &due.held {
+            warn!(
+                %target, gone = due.gone, known = due.known,
+                "more than half of the source's topics are gone, which may be an accident: the target keeps them. If that is meant, delete \
+                 them on the target yourself, or set even_all beside delete_after"
+            );
+        }
+        for (target, record) in due.topics {
+            let deleter = self.deleter();
+            self.errand(async move {
+                let fate = deleter.carry_out(&target, &record).await;
+                FlowEvent::DeletionEnded { target, record: Box::new(record), fate }
+            });
+        }
+        self.publish_deletions();
+    }
+
+    /// It is intended until it is recorded that it is not.
+    fn withdraw_deletion(&mut self, target: Arc<str>, record: TopicRecord) {
+        self.deletions.is_worked_at(&target);
+        let deleter = self.deleter();
+        self.errand(async move {
+            let withdrawn = deleter.withdraw(&target, record).await;
+            FlowEvent::DeletionWithdrawn { target, withdrawn }
+        });
+    }
+
+    pub(super) fn on_deletion_withdrawn(&mut self, target: &str, withdrawn: Result<(), Fate>) {
+        match withdrawn {
+            Ok(()) => self.deletions.withdraw(target),
+            Err(fate) => {
+                debug!(
+                    target,
+                    ?fate,
+                    "that the topic is not to be deleted could not be recorded; it is tried again"
+                );
+                self.deletions.is_put_off(target);
+            }
+        }
+        self.publish_deletions();
+    }
+
+    pub(super) fn on_deletion_ended(&mut self, target: Arc<str>, record: TopicRecord, fate: Fate) {
+        match fate {
+            Fate::Deleted => {
+                info!(topic = %target, "deleted on the target, as on the source");
+                self.deletions.is_done(&target, now_ms());
+            }
+            Fate::Withdrawn(why) => {
+                warn!(topic = %target, why, "not deleted on the target: it is not what it was when its source was deleted");
+                self.withdraw_deletion(target, record);
+            }
+            Fate::PutOff(why) => {
+                debug!(topic = %target, why, "cannot be deleted on the target now; it is tried again");
+                self.deletions.is_put_off(&target);
+            }
+        }
+        self.publish_deletions();
+    }
+
+    fn publish_deletions(&self) {
+        let deletions = self.deletions.iter().map(|(target, record, is_held)| DueDeletion {
+            source_topic: record.source.topic.clone(),
+            target_topic: target.to_string(),
+            due_ms: record.deletion.as_ref().map_or(i64::MAX, |deletion| deletion.due_ms),
+            is_held,
+        });
+        self.context.shared.publish_deletions(deletions.collect());
     }
 }
 
 const LOOKS_MIN: u32 = 2;
+const INTEND_ATTEMPTS_MAX: u32 = 10;
+const INTEND_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -160,31 +285,5 @@ mod tests {
         assert_eq!(gone.confirmed(topics(&["b"])), topics(&["b"]));
         assert_eq!(gone.confirmed(topics(&["a"])), topics(&[]), "it was back in between");
         assert_eq!(gone.confirmed(topics(&["a"])), topics(&["a"]));
-    }
-
-    #[test]
-    fn more_than_half_of_the_topics_are_never_deleted_at_once() {
-        let delete = OnDeleted::Delete { after: Duration::from_secs(1) };
-        for (gone, known, policy) in [
-            (1, 1, delete),
-            (1, 2, delete),
-            (2, 4, delete),
-            (2, 3, OnDeleted::Ignore),
-            (5, 5, OnDeleted::Ignore),
-        ] {
-            assert_eq!(guarded(delete, gone, known), policy, "{gone} of {known}");
-            assert_eq!(guarded(OnDeleted::Park, gone, known), OnDeleted::Park);
-        }
-    }
-
-    #[test]
-    fn a_topic_that_is_back_is_not_deleted() {
-        let now = clock::now();
-        let deletion = |name: &str, due| Deletion { source: name.into(), target: name.into(), due };
-        let mut gone = GoneTopics::default();
-        let later = now + Duration::from_secs(60);
-        gone.deletions.extend([deletion("back", now), deletion("due", now), deletion("later", later)]);
-        assert_eq!(gone.due(now, |topic| topic == "back"), [Arc::from("due")]);
-        assert_eq!(gone.due(later, |_| false), [Arc::from("later")], "back is forgotten");
     }
 }

@@ -8,6 +8,7 @@ mod pumps;
 mod take_over;
 mod terms;
 mod topics;
+mod unowned;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::Future;
@@ -31,8 +32,10 @@ use crate::expiration::judge::RAISED;
 use crate::expiration::keeper::ExpirationKeeper;
 use crate::fetch::fetcher::FetcherEvent;
 use crate::flow::beside::Beside;
+use crate::flow::deletions::Deletions;
 use crate::flow::discovery::Discovery;
 use crate::flow::heads::HeldTopic;
+use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Table;
 use crate::flow::{FlowContext, Pipe};
 use crate::identity::ProducerIds;
@@ -78,6 +81,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     let (keeper, raised) = keeper.start().await;
     supervisor.raised = raised;
     supervisor.read_producer_expiration().await;
+    supervisor.read_deletions().await;
     supervisor.tell_awaited(looked.awaited);
     supervisor.start(looked.found, start);
     supervisor.context.shared.has_looked.store(true, Ordering::Relaxed);
@@ -127,9 +131,13 @@ struct Supervisor {
     /// Whether the last look failed.
     is_blind: bool,
     table: Table,
+    /// Topics that were there before the flow knew of them, by their name on the target.
+    unowned: HashMap<Arc<str>, UnownedTopic>,
     /// Compacted topics of which heads may have to be filled first, by their name on the target.
     held: HashMap<Arc<str>, HeldTopic>,
     gone: GoneTopics,
+    /// Topics of the target that are to be deleted.
+    deletions: Deletions,
     /// Target topics that somebody else has to create, which was told.
     awaited: BTreeSet<Arc<str>>,
     /// Source topics that would be copied for ever, which was told.
@@ -170,6 +178,8 @@ impl Supervisor {
             source: context.source.clone(),
             target: context.target.clone(),
             once: context.once,
+            source_cluster_id: cluster_id.clone(),
+            state: state.clone(),
         };
         Supervisor {
             ids: ProducerIds::of_flow(&cluster_id),
@@ -182,8 +192,10 @@ impl Supervisor {
             budget: Budget::new(context.flow.buffer_bytes_max),
             context,
             table: Table::default(),
+            unowned: HashMap::new(),
             held: HashMap::new(),
             gone: GoneTopics::default(),
+            deletions: Deletions::default(),
             awaited: BTreeSet::new(),
             looping: HashSet::new(),
             state,
@@ -252,6 +264,16 @@ impl Supervisor {
                 self.on_fetch_ended(key, generation, fault, returned).await;
             }
             FlowEvent::HeadFilled { key, generation, filled } => self.on_head_filled(key, generation, filled),
+            FlowEvent::DeletionIntended { source, target, intended } => {
+                self.on_deletion_intended(&source, target, intended);
+            }
+            FlowEvent::DeletionWithdrawn { target, withdrawn } => {
+                self.on_deletion_withdrawn(&target, withdrawn);
+            }
+            FlowEvent::DeletionEnded { target, record, fate } => {
+                self.on_deletion_ended(target, *record, fate);
+            }
+            FlowEvent::Settled { topic, settled } => self.on_settled(&topic, settled),
             FlowEvent::PolicyRestored { topic, restored } => self.on_policy_restored(&topic, restored),
             FlowEvent::EpochsBegan { key, generation, epochs } => {
                 self.on_epochs_began(key, generation, epochs);
@@ -295,12 +317,16 @@ impl Supervisor {
 
     fn park(&mut self, key: PartitionKey, parked: Parked) {
         let Some(entry) = self.table.get(key) else { return };
+        if entry.gauge.state() == PartitionState::Parked(parked.clone()) {
+            return;
+        }
         error!(partition = %entry.source, target = %entry.target, position = entry.gauge.position(), %parked, "parked");
         entry.parked_at = parked.reason.may_pass().then(clock::now);
-        entry.gauge.set_state(PartitionState::Parked(parked));
+        entry.gauge.set_state(PartitionState::Parked(parked.clone()));
         entry.returned = None;
         entry.merges = true;
         let topic = Arc::clone(&entry.target.topic);
+        self.on_unowned_parked(&topic, key, &parked);
         if let Some(held) = self.held.get_mut(&topic) {
             let done = held.parked(key);
             self.on_heads_done(&topic, done);

@@ -87,6 +87,11 @@ impl Supervisor {
         match taken {
             Ok(taken) => {
                 let Some(entry) = self.table.current(key, generation) else { return };
+                let topic = Arc::clone(&entry.target.topic);
+                if self.unowned.contains_key(&topic) {
+                    return self.on_unowned_taken(&topic, key);
+                }
+                self.context.shared.own_anew(&topic, entry.source_topic_id);
                 entry.gauge.set_lineage(taken.record.lineage.clone());
                 if taken.begins {
                     entry.gauge.set_begun_at(now_ms());
@@ -95,7 +100,6 @@ impl Supervisor {
                     self.tell_forgotten(key, forgotten);
                 }
                 let Some(entry) = self.table.current(key, generation) else { return };
-                let topic = Arc::clone(&entry.target.topic);
                 let policy = taken.record.cleanup_policy_after_seeding.clone();
                 entry.record = Some(taken.record.clone());
                 if policy.is_some() {

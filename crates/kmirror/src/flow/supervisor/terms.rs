@@ -23,6 +23,8 @@ impl Supervisor {
         for (key, _, target) in &left {
             self.release(*key).await;
             self.held.remove(target);
+            self.unowned.remove(target);
+            self.context.shared.disown(target);
         }
         let left: BTreeSet<Arc<str>> = left.into_iter().map(|(_, topic, _)| topic).collect();
         for topic in left {
@@ -31,6 +33,7 @@ impl Supervisor {
         }
         self.context.shared.retain(|topic| topics.matches(topic));
         self.gone.retain(|topic| topics.matches(topic));
+        self.deletions.retain(|topic| topics.matches(topic));
         self.look();
     }
 }

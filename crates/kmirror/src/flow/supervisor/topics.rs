@@ -8,16 +8,17 @@ use kmirror_client::{Client, TopicPartition, clock};
 use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
+use super::unowned::not_grown;
 use crate::config::{Flow, Start};
 use crate::error::Error;
 use crate::event::{FlowEvent, Generation, PartitionKey};
 use crate::fetch::fetcher::FetcherEvent;
-use crate::flow::Published;
-use crate::flow::discovery::{FoundTopic, Looked};
+use crate::flow::discovery::{FoundTopic, Looked, Ownership};
 use crate::flow::heads::HeldTopic;
 use crate::flow::read_from::ReadFrom;
 use crate::flow::standby::{Refusals, Standby};
 use crate::flow::table::Entry;
+use crate::flow::{OwnedTopic, Published};
 use crate::park::Parked;
 use crate::selection::TopicMatcher;
 use crate::status::{PartitionGauge, PartitionState};
@@ -34,6 +35,23 @@ impl Supervisor {
             }
             let numbers = topic.first_partition..topic.pair.partitions;
             let keys: Vec<_> = numbers.map(|number| (number, self.enter(&topic, number, start))).collect();
+            match &topic.ownership {
+                Ownership::Owned => {
+                    let (source_topic_id, target_topic_id) = (topic.source_topic_id, topic.target_topic_id);
+                    self.context
+                        .shared
+                        .own(&topic.pair.target, OwnedTopic { source_topic_id, target_topic_id });
+                }
+                Ownership::Unknown => {
+                    self.ask_whose(&topic, &keys);
+                    continue;
+                }
+                Ownership::Disputed(parked) => {
+                    let parked = not_grown(parked);
+                    keys.iter().for_each(|(_, key)| self.park(*key, parked.clone()));
+                    continue;
+                }
+            }
             if topic.may_need_heads {
                 let held = HeldTopic::new(keys.iter().map(|(_, key)| *key));
                 self.held.insert(Arc::clone(&topic.pair.target), held);
@@ -93,7 +111,7 @@ impl Supervisor {
             return;
         }
         self.looking_since = Some(clock::now());
-        let (discovery, known) = (self.discovery.clone(), self.table.partition_counts());
+        let (discovery, known) = (self.discovery.clone(), self.known_topics());
         let selected = discovery.terms.selected.topics.clone();
         self.errand(async move { FlowEvent::Looked { selected, looked: discovery.again(known).await } });
     }
@@ -147,6 +165,7 @@ impl Supervisor {
             }
         }
         self.recheck_topic_ids().await;
+        self.settle_unowned();
         self.reconsider_parked();
         let metadata = self.context.source.metadata();
         self.tell_taken_again();
@@ -240,6 +259,8 @@ impl Supervisor {
         let now = clock::now();
         let interval = self.context.flow.parked_retry_interval;
         let metadata = self.context.target.metadata();
+        let owned = self.context.shared.owned(&self.context.source.metadata(), &metadata);
+        let owned: BTreeSet<_> = owned.into_iter().map(|partition| partition.target_topic).collect();
         let due: Vec<_> = self
             .table
             .iter()
@@ -247,17 +268,17 @@ impl Supervisor {
             .filter(|(_, entry)| entry.parked_at.is_some_and(|at| now.duration_since(at) >= interval))
             .map(|(key, entry)| {
                 let pair = (Arc::clone(&entry.source.topic), Arc::clone(&entry.target.topic));
-                (key, entry.generation, pair)
+                (key, entry.generation, pair, owned.contains(&entry.target.topic))
             })
             .collect();
-        for (key, generation, pair) in due {
+        for (key, generation, pair, is_owned) in due {
             if let Some(entry) = self.table.get(key) {
                 entry.parked_at = Some(now);
             }
             let flow = self.context.flow.clone();
             let (source, target) = (self.context.source.clone(), self.context.target.clone());
             self.errand(async move {
-                let (rules, parked) = reconsidered(&flow, &source, &target, pair).await;
+                let (rules, parked) = reconsidered(&flow, &source, &target, pair, is_owned).await;
                 FlowEvent::Reconsidered { key, generation, rules, parked }
             });
         }
@@ -293,10 +314,14 @@ async fn reconsidered(
     source: &Client,
     target: &Client,
     (source_topic, topic): (Arc<str>, Arc<str>),
+    is_owned: bool,
 ) -> (Option<TopicRules>, Option<Parked>) {
     let pair = [(source_topic, Arc::clone(&topic))];
-    let parked = topics::preserve::preserve(flow, source, target, &pair).await;
-    let parked = parked.ok().and_then(|mut parked| parked.remove(&topic));
+    let parked = match is_owned {
+        true => topics::preserve::preserve(flow, source, target, &pair).await.ok(),
+        false => None,
+    };
+    let parked = parked.and_then(|mut parked| parked.remove(&topic));
     let rules = topics::rules(flow, target, std::slice::from_ref(&topic)).await;
     (rules.ok().and_then(|rules| rules.get(&topic).copied()), parked)
 }

@@ -37,13 +37,14 @@ async fn what_is_left_of_a_topic_counts_and_is_written_on(kafka: &KafkaCluster) 
         east.put(&partition(number), Recorded::Nothing, record(Lineage::beginning_at(0, 0))).await.unwrap();
     }
     let client = Client::connect(ClientConfig::new("west", [kafka.bootstrap_servers()])).await.unwrap();
-    crate::seed::set_cleanup_policy(&client, &topic, "delete").await.unwrap();
     let state = TopicPartition::new("deleted", 0);
     // Before a part of it, and then all of it.
     for (below, left) in [(2, 1), (3, 0)] {
+        crate::seed::set_cleanup_policy(&client, &topic, "delete").await.unwrap();
         for (_, deleted) in client.delete_records(&[(state.clone(), below)]).await {
             deleted.unwrap();
         }
+        crate::seed::set_cleanup_policy(&client, &topic, "compact").await.unwrap();
         let west = store(kafka, "deleted").await;
         let mut found = 0;
         for number in 0..3 {

@@ -3,9 +3,11 @@
 mod answers;
 mod brokers;
 mod cleaners;
+mod deletions;
 mod expiration;
 mod forgotten;
 mod groups;
+mod owned;
 mod runs;
 
 use std::sync::Arc;
