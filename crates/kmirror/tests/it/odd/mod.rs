@@ -6,6 +6,7 @@ mod cleaners;
 mod expiration;
 mod forgotten;
 mod groups;
+mod other_cluster;
 mod runs;
 
 use std::sync::Arc;
