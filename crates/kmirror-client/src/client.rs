@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kafka_protocol::messages::MetadataRequest;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::coordinator::CoordinatorKind;
 use crate::error::{Attempts, ClientError};
 use crate::error_codes::Retry;
+use crate::identity::ClusterIdentity;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ClusterMetadata, LeaderHint, Topics};
 use crate::route::no_leader;
@@ -67,6 +68,7 @@ pub enum Lane {
 
 struct Inner {
     config: ClientConfig,
+    identity: ClusterIdentity,
     metadata: Mutex<Arc<ClusterMetadata>>,
     connections: Mutex<BTreeMap<(BrokerId, Lane), Slot>>,
     /// A connection to any broker, for requests that any broker answers.
@@ -90,12 +92,14 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Unreachable`] with the cause of each address when none is ready within `connect_timeout`;
-    /// [`ClientError::Config`] when there is none.
+    /// [`ClientError::OtherCluster`] where all that answer are of another cluster than the configured one; [`ClientError::Config`] when
+    /// there is no address.
     pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
         if config.bootstrap_servers.is_empty() {
             return Err(ClientError::config(&config.alias, "no bootstrap servers"));
         }
         let client = Self(Arc::new(Inner {
+            identity: ClusterIdentity::new(&config),
             config,
             metadata: Mutex::default(),
             connections: Mutex::default(),
@@ -117,9 +121,9 @@ impl Client {
         &self.0.config
     }
 
-    /// The cluster's id, which it keeps for life.
+    /// The cluster's id, which it keeps for life: the configured one, or the first that was answered. No other cluster is spoken to.
     pub fn cluster_id(&self) -> Option<String> {
-        self.metadata().cluster_id.clone()
+        self.0.identity.id().map(|id| id.to_string())
     }
 
     /// What is known of the cluster.
@@ -130,14 +134,34 @@ impl Client {
     /// Asks any broker for the brokers and for `topics`. Creates no topic.
     ///
     /// # Errors
-    /// What kept every broker from answering. Errors of single topics are in the metadata.
+    /// What kept every broker from answering; [`ClientError::OtherCluster`] where all that answer are of another cluster. Errors of
+    /// single topics are in the metadata.
     pub async fn refresh_metadata(&self, topics: Topics) -> Result<Arc<ClusterMetadata>, ClientError> {
-        let response = self.call_any(topics.to_wire()).await?;
+        let response = self.ask_metadata(&topics).await?;
         ClientError::check(response.error_code, MetadataRequest::NAME, self.alias(), None)?;
         let fresh = ClusterMetadata::from(response);
         let mut metadata = lock(&self.0.metadata);
         *metadata = Arc::new(metadata.merged(&topics, fresh));
         Ok(metadata.clone())
+    }
+
+    /// What a broker of this cluster answers. One that turns out to be of another cluster is left, and another one is asked.
+    async fn ask_metadata(&self, topics: &Topics) -> Result<MetadataResponse, ClientError> {
+        let mut has_left_one = false;
+        loop {
+            let (connection, response) = self.call_any_at(topics.to_wire()).await?;
+            let address = connection.shared_address();
+            let found = response.cluster_id.as_ref().map(|id| id.as_str());
+            match self.0.identity.check(address, found) {
+                Ok(()) => return Ok(response),
+                Err(other) => {
+                    *lock(&self.0.any) = None;
+                    if std::mem::replace(&mut has_left_one, true) {
+                        return Err(other);
+                    }
+                }
+            }
+        }
     }
 
     /// Takes over who leads `partition`, from a response of another broker. Older news than the metadata's is ignored.
@@ -151,17 +175,31 @@ impl Client {
     /// The connection to `broker` for `lane`: the same one until it is poisoned, then a new one.
     ///
     /// # Errors
-    /// [`ClientError::UnknownBroker`], or why the broker cannot be reached.
+    /// [`ClientError::UnknownBroker`], or why the broker cannot be reached; [`ClientError::OtherCluster`] where its address is that of
+    /// another cluster's broker.
     pub async fn connection(&self, broker: BrokerId, lane: Lane) -> Result<Connection, ClientError> {
         let slot = match self.slot(broker, lane) {
             Some(slot) => slot,
-            None => {
-                self.refresh_metadata(Topics::Named(Vec::new())).await?;
-                self.slot(broker, lane).ok_or_else(|| self.unknown(broker))?
-            }
+            None => self.slot_after_refresh(broker, lane).await?,
         };
-        let opening =
-            slot.connection.get_or_try_init(|| Connection::open(slot.address.clone(), self.config()));
+        match self.open(&slot).await {
+            // The broker may have moved before somebody else was given its address.
+            Err(other) if other.is_other_cluster() => {
+                let moved = self.slot_after_refresh(broker, lane).await?;
+                if moved.address == slot.address { Err(other) } else { self.open(&moved).await }
+            }
+            opened => opened,
+        }
+    }
+
+    async fn slot_after_refresh(&self, broker: BrokerId, lane: Lane) -> Result<Slot, ClientError> {
+        self.refresh_metadata(Topics::Named(Vec::new())).await?;
+        self.slot(broker, lane).ok_or_else(|| self.unknown(broker))
+    }
+
+    async fn open(&self, slot: &Slot) -> Result<Connection, ClientError> {
+        let open = || Connection::open(slot.address.clone(), self.config(), &self.0.identity);
+        let opening = slot.connection.get_or_try_init(open);
         // Where it fails, those who wait for the same connection try one after the other: none waits for all of them.
         let waited = self.config().connect_timeout;
         match timeout(waited, opening).await {
@@ -241,13 +279,23 @@ impl Client {
 
     /// Sends `request` to any broker, and to another one where the first is lost. Only for requests that may be repeated.
     pub(crate) async fn call_any<A: Api + Clone>(&self, request: A) -> Result<A::Response, ClientError> {
+        self.call_any_at(request).await.map(|(_, response)| response)
+    }
+
+    /// The same, with the connection over which the answer came.
+    async fn call_any_at<A: Api + Clone>(
+        &self,
+        request: A,
+    ) -> Result<(Connection, A::Response), ClientError> {
         let connection = self.any().await?;
         match connection.call(request.clone()).await {
             Err(error) if error.retry() == Retry::Reconnect => {
                 tracing::debug!(cluster = self.alias(), %error, "asking another broker");
-                self.any().await?.call(request).await
+                let connection = self.any().await?;
+                let response = connection.call(request).await?;
+                Ok((connection, response))
             }
-            answer => answer,
+            answer => answer.map(|response| (connection, response)),
         }
     }
 
@@ -293,7 +341,7 @@ impl Client {
             let address: Arc<str> = address.as_str().into();
             let client = self.clone();
             opening.spawn(async move {
-                let opened = Connection::open(address.clone(), client.config()).await;
+                let opened = Connection::open(address.clone(), client.config(), &client.0.identity).await;
                 (address, opened)
             });
         }
@@ -309,6 +357,10 @@ impl Client {
             }
         }
         causes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        // An address that does not answer says nothing of the cluster; one that does says that the others may never be back.
+        if let Some((_, other)) = causes.iter().find(|(_, cause)| cause.is_other_cluster()) {
+            return Err(other.clone());
+        }
         Err(ClientError::Unreachable { alias: self.alias().into(), attempts: Attempts(causes.into()) })
     }
 }

@@ -13,6 +13,8 @@ pub struct ClientConfig {
     pub alias: String,
     /// Where to begin, each `host:port` (`[address]:port` for IPv6). One that answers is enough.
     pub bootstrap_servers: Vec<String>,
+    /// The cluster's id, where it is known: brokers of another cluster are left. Where `None`, the first one that is answered counts.
+    pub cluster_id: Option<Arc<str>>,
     /// The client id that brokers see in quotas and request logs. Default `kmirror`.
     pub client_id: String,
     /// The rack that we are in: brokers with a `replica.selector.class` send fetch sessions to a replica in it (KIP-392). None where `None`.
@@ -42,6 +44,7 @@ impl ClientConfig {
         Self {
             alias: alias.into(),
             bootstrap_servers: bootstrap_servers.into_iter().map(Into::into).collect(),
+            cluster_id: None,
             client_id: "kmirror".to_owned(),
             rack: None,
             connect_timeout: Duration::from_secs(10),

@@ -121,6 +121,21 @@ pub enum ClientError {
         /// The versions on both sides, or what of the API is missing.
         detail: Arc<str>,
     },
+    /// A broker of another cluster answers: a name or an address stands for another one than before. Nothing was sent to it.
+    #[error(
+        "{address}: this is another cluster: its id is {found}, and that of {alias} is {expected}; nothing is read from it \
+         or written to it"
+    )]
+    OtherCluster {
+        /// The name of the cluster that is meant.
+        alias: Arc<str>,
+        /// The address that answered.
+        address: Arc<str>,
+        /// The id of the cluster that is meant.
+        expected: Arc<str>,
+        /// The id of the one that answered.
+        found: Arc<str>,
+    },
     /// The cluster's metadata has no such broker.
     #[error("cluster {alias} has no broker {broker}")]
     UnknownBroker {
@@ -140,6 +155,8 @@ impl ClientError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Config { .. } | Self::InvalidRequest { .. } | Self::Unsupported { .. } => Retry::Never,
+            // Until somebody turns the name or the address back.
+            Self::OtherCluster { .. } => Retry::Never,
             Self::Broker { error, .. } => error.retry(),
             // A broker that breaks the protocol once will do so again; only the connection that it spoiled is replaced.
             Self::InvalidResponse { .. } => Retry::Backoff,
@@ -157,6 +174,11 @@ impl ClientError {
             Self::Broker { error, .. } => Some(*error),
             _ => None,
         }
+    }
+
+    /// Whether another cluster answers.
+    pub fn is_other_cluster(&self) -> bool {
+        matches!(self, Self::OtherCluster { .. })
     }
 
     /// Whether an ACL is missing.

@@ -24,6 +24,7 @@ mod error;
 mod error_codes;
 mod fetch;
 mod groups;
+mod identity;
 mod ids;
 mod metadata;
 mod offsets;

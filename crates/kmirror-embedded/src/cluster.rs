@@ -245,7 +245,13 @@ impl EmbeddedCluster {
 
     /// The cluster's id.
     pub fn cluster_id(&self) -> String {
-        self.shared.lock().cluster_id.clone()
+        self.shared.lock().cluster_id.clone().unwrap_or_default()
+    }
+
+    /// Lets brokers answer with another cluster id, also over connections that are open, as if what is in between had been turned to
+    /// another cluster; or with none.
+    pub fn set_cluster_id(&self, id: Option<&str>) {
+        self.shared.lock().cluster_id = id.map(str::to_owned);
     }
 
     /// A connection to a broker without a socket. It must be called within a tokio runtime.
@@ -518,6 +524,20 @@ impl EmbeddedCluster {
         self.check_broker(broker)?;
         self.shared.stops.modify(|stopped| stopped.retain(|other| *other != broker));
         self.change(|state| state.start_broker(broker));
+        Ok(())
+    }
+
+    /// Gives a broker another host. Whoever connects to it [without a socket](EmbeddedCluster::connect) is to know it by that name.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoBroker`].
+    pub fn move_broker(&self, broker: i32, host: &str) -> Result<(), EmbeddedError> {
+        self.check_broker(broker)?;
+        self.change(|state| {
+            if let Some(broker) = state.brokers.get_mut(&broker) {
+                host.clone_into(&mut broker.host);
+            }
+        });
         Ok(())
     }
 

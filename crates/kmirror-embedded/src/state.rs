@@ -22,7 +22,8 @@ use crate::session::Sessions;
 /// The cluster.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) cluster_id: String,
+    /// What brokers answer; some say nothing.
+    pub(crate) cluster_id: Option<String>,
     pub(crate) profile: Profile,
     pub(crate) brokers: BTreeMap<i32, Broker>,
     pub(crate) topics: BTreeMap<String, Topic>,
@@ -109,7 +110,7 @@ impl State {
             groups: Groups::default(),
             transactions: Transactions::new(profile.transaction_version()),
             producer_ids: ProducerIds::default(),
-            cluster_id,
+            cluster_id: Some(cluster_id),
             profile,
             brokers,
             topics: BTreeMap::new(),

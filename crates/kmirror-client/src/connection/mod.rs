@@ -20,6 +20,7 @@ use crate::config::ClientConfig;
 use crate::deadline::Deadline;
 use crate::error::ClientError;
 use crate::fetch::{FetchRequest, FetchResponse};
+use crate::identity::ClusterIdentity;
 use crate::produce::{ProduceRequest, ProduceResponse, ProduceTopics};
 use crate::wire::Api;
 use kafka_protocol::messages as m;
@@ -78,13 +79,20 @@ pub struct PendingProduce {
 }
 
 impl Connection {
-    /// Connects to `address` and negotiates versions, within the configuration's `connect_timeout`.
-    pub(crate) async fn open(address: Arc<str>, config: &ClientConfig) -> Result<Self, ClientError> {
+    /// Connects to `address`, negotiates versions and sees to it that it is the cluster that is meant, within the configuration's
+    /// `connect_timeout`.
+    pub(crate) async fn open(
+        address: Arc<str>,
+        config: &ClientConfig,
+        identity: &ClusterIdentity,
+    ) -> Result<Self, ClientError> {
         let opening = async {
             let stream = Stream::connect(&address, config)
                 .await
                 .map_err(|error| ClientError::network(&address, "connect", error))?;
-            Self::over(stream, address.clone(), config).await
+            let connection = Self::over(stream, address.clone(), config).await?;
+            identity.prove(&connection).await?;
+            Ok(connection)
         };
         let waited = config.connect_timeout;
         timeout(waited, opening).await.unwrap_or_else(|_| {

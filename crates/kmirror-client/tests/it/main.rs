@@ -3,5 +3,6 @@
 // What is outside runs by the machine's clock.
 #![allow(clippy::disallowed_methods)]
 
+mod other_cluster;
 mod real_kafka;
 mod unreachable;

@@ -62,7 +62,7 @@ pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> Met
                 })
                 .collect(),
         )
-        .with_cluster_id(Some(text(state.cluster_id.clone())))
+        .with_cluster_id(state.cluster_id.clone().map(text))
         .with_controller_id(up(state).next().map_or(BrokerId(-1), |(id, _, _)| id))
         .with_topics(topics)
 }
@@ -79,7 +79,7 @@ pub(super) fn describe_cluster(
     };
     DescribeClusterResponse::default()
         .with_cluster_authorized_operations(operations)
-        .with_cluster_id(text(state.cluster_id.clone()))
+        .with_cluster_id(text(state.cluster_id.clone().unwrap_or_default()))
         .with_controller_id(up(state).next().map_or(BrokerId(-1), |(id, _, _)| id))
         .with_brokers(
             up(state)

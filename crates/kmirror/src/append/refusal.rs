@@ -51,6 +51,9 @@ pub(crate) fn of_markers(error: &ClientError, token: i32) -> Refusal {
     if error.is_authorization() {
         return Refusal::Park(no_permission_for_markers(&error.to_string()));
     }
+    if error.is_other_cluster() {
+        return of_other_cluster(error);
+    }
     match (error.kafka_error(), error.retry()) {
         (Some(KafkaError::TRANSACTION_COORDINATOR_FENCED), _) => {
             Refusal::TakeOver(TakeOverCause::Fenced { token })
@@ -69,6 +72,9 @@ pub(crate) fn of_transactions(error: &ClientError) -> Refusal {
     if error.is_authorization() {
         return Refusal::Park(no_permission_for_fillers(&error.to_string()));
     }
+    if error.is_other_cluster() {
+        return of_other_cluster(error);
+    }
     match (error.kafka_error(), error.retry()) {
         // The token plays no part in it: whoever took the ids over is the owner.
         (Some(code), _) if filler::is_fenced(code) => Refusal::TakeOver(TakeOverCause::Overtaken),
@@ -79,6 +85,11 @@ pub(crate) fn of_transactions(error: &ClientError) -> Refusal {
         (None, Retry::Never) => Refusal::Park(no_permission_for_fillers(&error.to_string())),
         (None, _) => Refusal::TakeOver(TakeOverCause::AnswerLost(error.to_string())),
     }
+}
+
+/// Nothing was sent there, and nothing will be: the take-over says so for as long as it lasts.
+fn of_other_cluster(error: &ClientError) -> Refusal {
+    Refusal::TakeOver(TakeOverCause::LeaderUnknown(error.to_string()))
 }
 
 fn by_retry(retry: Retry, text: String) -> Refusal {
@@ -120,5 +131,22 @@ fn describe(error: KafkaError, detail: Option<&str>) -> String {
     match detail {
         Some(detail) => format!("{error}: {detail}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_cluster_has_refused_nothing() {
+        let error = ClientError::OtherCluster {
+            alias: "west".into(),
+            address: "a:9092".into(),
+            expected: "one".into(),
+            found: "two".into(),
+        };
+        let expected = Refusal::TakeOver(TakeOverCause::LeaderUnknown(error.to_string()));
+        assert_eq!([of_markers(&error, 1), of_transactions(&error)], [expected.clone(), expected]);
     }
 }

@@ -332,7 +332,8 @@ impl Failure {
     fn lasts(&self) -> bool {
         match self {
             Failure::Client(error) => {
-                error.is_authorization() || error.retry() == kmirror_client::Retry::Never
+                let is_refused = error.retry() == kmirror_client::Retry::Never && !error.is_other_cluster();
+                error.is_authorization() || is_refused
             }
             Failure::State(error) => matches!(error, StateError::Unauthorized(_)),
             Failure::NotDynamic => true,

@@ -191,7 +191,8 @@ pub(crate) async fn set_cleanup_policy(
     let altered = client.alter_topic_configs(&[(Arc::clone(topic), vec![change])], false).await;
     let altered = altered.and_then(|results| results.into_iter().try_for_each(|(_, result)| result));
     altered.map_err(|error| match error.retry() {
-        Retry::Never => {
+        // Another cluster was not asked: it has refused nothing.
+        Retry::Never if !error.is_other_cluster() => {
             let reason = if error.is_authorization() { ParkReason::Unauthorized } else { ParkReason::Rejected };
             TakeOverFailure::Park(Parked::new(
                 reason,

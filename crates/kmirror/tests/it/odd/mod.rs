@@ -7,6 +7,7 @@ mod deletions;
 mod expiration;
 mod forgotten;
 mod groups;
+mod other_cluster;
 mod owned;
 mod runs;
 
