@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     /// Show where source offsets are on the target, partition by partition
     Lineage(LineageArguments),
+    /// Take the clusters that answer now for those that the file names: after a flow has refused to start since an id is another one
+    AcceptCluster(ConfigArguments),
     /// Print the configuration of MirrorMaker 2 as kmirror.yaml, and say what becomes of each key
     Import(ImportArguments),
     /// Say how each partition is: asked of the running mirror where the file says at which address it answers, else of both clusters

@@ -98,7 +98,10 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let code = match &error {
-            Error::Config(_) | Error::WouldLoop { .. } | Error::StateTopicTaken { .. } => Code::Configuration,
+            Error::Config(_)
+            | Error::WouldLoop { .. }
+            | Error::StateTopicTaken { .. }
+            | Error::OtherCluster { .. } => Code::Configuration,
             error if error.is_unauthorized() => Code::NotAuthorized,
             error if error.is_unreachable() => Code::Unreachable,
             _ => Code::Runtime,

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Command::Man => commands::manual::page(),
         Command::Topics(arguments) => runtime.block_on(commands::topics::run(arguments)),
         Command::Groups(arguments) => runtime.block_on(commands::groups::run(arguments)),
+        Command::AcceptCluster(arguments) => runtime.block_on(commands::accept_cluster::run(arguments)),
         Command::Lineage(arguments) => runtime.block_on(commands::lineage::run(arguments)),
         Command::Translate(arguments) => runtime.block_on(commands::translate::run(arguments)),
         Command::Verify(arguments) => runtime.block_on(commands::verify::run(arguments, &screen)),

@@ -19,6 +19,9 @@ pub struct ClusterConfig {
     /// The rack that kmirror is in (Java: `client.rack`): where the cluster has a `replica.selector.class` its records are read from a
     /// replica in this rack. Default: none, that is from the leaders.
     pub rack: Option<String>,
+    /// The cluster's id: brokers of another one are left, and nothing is read from them or written to them. Default: none, that is the cluster that
+    /// answers first.
+    pub cluster_id: Option<String>,
     /// How long connecting may take, over all addresses. Default: 10 s, so that an unreachable cluster is reported soon.
     pub connect_timeout: Duration,
     /// How long a request may go unanswered before its connection is given up (Java: `request.timeout.ms`). Default: 30 s.
@@ -40,6 +43,7 @@ impl ClusterConfig {
             bootstrap_servers: bootstrap_servers.into_iter().map(Into::into).collect(),
             client_id: "kmirror".to_owned(),
             rack: None,
+            cluster_id: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             send_buffer_bytes: None,
@@ -52,6 +56,7 @@ impl ClusterConfig {
         let mut config = kmirror_client::ClientConfig::new(alias, self.bootstrap_servers.clone());
         config.client_id = self.client_id.clone();
         config.rack = self.rack.clone();
+        config.cluster_id = self.cluster_id.as_deref().map(Arc::from);
         config.connect_timeout = self.connect_timeout;
         config.request_timeout = self.request_timeout;
         config.send_buffer_bytes = self.send_buffer_bytes;

@@ -147,6 +147,21 @@ pub enum Error {
         /// Whether it is for want of a permission.
         unauthorized: bool,
     },
+    /// An alias stands for another cluster than the one that the flow has copied from or to.
+    #[error(
+        "flow {flow}: {alias} is the cluster {found}, and it was {recorded} when the flow copied last: nothing is read or written. Check \
+         bootstrap_servers; if another cluster is meant, `kmirror accept-cluster` takes it for {alias} from now on"
+    )]
+    OtherCluster {
+        /// The flow, as `source->target`.
+        flow: String,
+        /// The cluster's alias.
+        alias: String,
+        /// The id that is recorded.
+        recorded: String,
+        /// The id of the one that answers.
+        found: String,
+    },
     /// The topic of this name must not be written to.
     #[error(
         "cluster {alias:?}: {topic} cannot be the state topic: {reason}; or name another one (state_topic)"

@@ -68,6 +68,7 @@ pub use config::{
     ReplicationFactor, Retention, Start, TopicConfigs,
 };
 pub use error::{ConfigError, Error};
+pub use flow::clusters::AcceptedCluster;
 pub use groups::{GroupPartition, GroupReport};
 pub use kmirror_client::{Connecting, Connector, Duplex};
 pub use lag::PartitionLag;

@@ -13,6 +13,7 @@ use crate::check::{self, FlowCheck};
 use crate::config::{ClusterConfig, Flow};
 use crate::error::{ConfigError, Error};
 use crate::flow::FlowShared;
+use crate::flow::clusters::{self, AcceptedCluster};
 use crate::groups::{self, GroupReport};
 use crate::lag::{self, PartitionLag};
 use crate::plan::Plan;
@@ -145,6 +146,21 @@ impl Mirror {
             plan.add(flow, terms, source, target).await?;
         }
         Ok(plan)
+    }
+
+    /// Takes the clusters that answer now for those that the aliases name, whatever was recorded of them: what a flow refuses to start with
+    /// ([`Error::OtherCluster`]) it does then.
+    ///
+    /// # Errors
+    /// A cluster that does not answer, a state topic that cannot be read or written.
+    pub async fn accept_clusters(&self) -> Result<Vec<AcceptedCluster>, Error> {
+        let clients = self.connect().await?;
+        let mut accepted = Vec::new();
+        for (flow, _, source, target) in self.connected(&clients) {
+            let known = state::store::read(target, &flow.state_topic).await?;
+            accepted.extend(clusters::accept(flow, source, target, &known).await?);
+        }
+        Ok(accepted)
     }
 
     /// Reads where the source's records are on the target, for every flow and partition. Changes nothing.

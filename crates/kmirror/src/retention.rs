@@ -4,14 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, Isolation, ListedOffset, OffsetSpec, TopicPartition, Topics};
+use kmirror_client::{Client, Isolation, ListedOffset, OffsetSpec, TopicId, TopicPartition, Topics};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::flow::beside::Rounds;
-use crate::flow::{FlowShared, Published};
+use crate::flow::{FlowContext, FlowShared, Published};
 use crate::lineage::Lineage;
+use crate::state::guard_record::{self, GuardRecord, GuardRecords};
+use crate::state::store::StateStore;
 use crate::status::PartitionState;
+use crate::topics::compacted::RecordTopic;
 
 /// Looks at both log starts of each partition of a flow now and then.
 pub(crate) struct LogStartFollower {
@@ -19,8 +22,12 @@ pub(crate) struct LogStartFollower {
     target: Client,
     shared: Arc<FlowShared>,
     interval: Duration,
-    /// Partitions whose source lost too much at once, which was told.
-    guarded: HashSet<TopicPartition>,
+    state: StateStore,
+    writer: RecordTopic,
+    /// Partitions whose source lost too much, as it is recorded; unknown before that was read.
+    guards: Option<GuardRecords>,
+    /// Where each partition began and ended when both starts agreed last.
+    agreed: HashMap<TopicPartition, Agreed>,
     /// Partitions where deleting failed, which was told.
     failing: HashSet<TopicPartition>,
 }
@@ -36,6 +43,13 @@ struct Bounds {
     position: i64,
 }
 
+/// What the target held when the source's log began where its own did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Agreed {
+    target_start: i64,
+    position: i64,
+}
+
 /// What is to be done with the log start of a target partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decision {
@@ -43,7 +57,7 @@ enum Decision {
     Stay,
     /// Everything below this offset is to be deleted.
     MoveTo(i64),
-    /// The source lost so much at once that it may be an accident.
+    /// The source lost so much that it may be an accident, or it did before and nobody has decided yet.
     Guard {
         /// What would be deleted: everything below this offset.
         below: i64,
@@ -60,18 +74,18 @@ struct Copied {
 }
 
 impl LogStartFollower {
-    pub(crate) fn new(
-        source: Client,
-        target: Client,
-        shared: Arc<FlowShared>,
-        interval: Duration,
-    ) -> LogStartFollower {
+    pub(crate) fn new(context: &FlowContext, state: &StateStore) -> LogStartFollower {
+        let flow = &context.flow;
+        let (topic, factor) = (flow.state_topic.clone(), flow.state_replication_factor);
         LogStartFollower {
-            source,
-            target,
-            shared,
-            interval,
-            guarded: HashSet::new(),
+            source: context.source.clone(),
+            target: context.target.clone(),
+            shared: Arc::clone(&context.shared),
+            interval: flow.metadata_refresh_interval,
+            state: state.clone(),
+            writer: RecordTopic::new(&context.target, topic, factor),
+            guards: None,
+            agreed: HashMap::new(),
             failing: HashSet::new(),
         }
     }
@@ -80,7 +94,13 @@ impl LogStartFollower {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut rounds = Rounds::new(self.interval, stop);
         while rounds.next().await {
-            self.follow().await;
+            // Nothing is deleted by whoever does not know what is guarded.
+            if self.guards.is_none() {
+                self.guards = self.state.known().await.ok().map(|known| known.guards);
+            }
+            if self.guards.is_some() {
+                self.follow().await;
+            }
         }
     }
 
@@ -95,15 +115,19 @@ impl LogStartFollower {
             let starts = (source_starts.get(&copied.source), target_starts.get(&copied.target));
             let (Some(source_start), Some(target_start)) = starts else { continue };
             let bounds = copied.bounds(*source_start, *target_start);
-            match decide(bounds) {
+            let target = copied.target;
+            let guarded = self.guarded(&target);
+            match decide(bounds, self.agreed.get(&target).copied(), guarded) {
                 Decision::Stay => {
-                    self.guarded.remove(&copied.target);
+                    let Bounds { target_start, position, .. } = bounds;
+                    self.agreed.insert(target.clone(), Agreed { target_start, position });
+                    self.release(target).await;
                 }
                 Decision::MoveTo(offset) => {
-                    self.guarded.remove(&copied.target);
-                    moves.push((copied.target, offset));
+                    self.release(target.clone()).await;
+                    moves.push((target, offset));
                 }
-                Decision::Guard { below } => self.guard(copied.target, bounds, below),
+                Decision::Guard { below } => self.guard(target, bounds, below).await,
             }
         }
         if moves.is_empty() {
@@ -125,15 +149,48 @@ impl LogStartFollower {
         owned.iter().filter_map(Copied::of).collect()
     }
 
-    fn guard(&mut self, partition: TopicPartition, bounds: Bounds, below: i64) {
-        if self.guarded.insert(partition.clone()) {
+    fn id_of(&self, partition: &TopicPartition) -> TopicId {
+        self.target.metadata().topic(&partition.topic).map_or(TopicId::NONE, |topic| topic.id)
+    }
+
+    /// The offset below which nothing is deleted.
+    fn guarded(&self, partition: &TopicPartition) -> Option<i64> {
+        let record = self.guards.as_ref()?.get(partition)?;
+        (!record.target_topic_id.is_other_than(self.id_of(partition))).then_some(record.below)
+    }
+
+    async fn guard(&mut self, partition: TopicPartition, bounds: Bounds, below: i64) {
+        let record = GuardRecord { target_topic_id: self.id_of(&partition), below };
+        let Some(guards) = &mut self.guards else { return };
+        if guards.get(&partition) == Some(&record) {
+            return;
+        }
+        // Remembered at once, and recorded: what the source loses later must not hide what it lost before.
+        let is_new = guards.insert(partition.clone(), record).is_none();
+        if is_new {
             warn!(
                 %partition,
                 source_start = bounds.source_start,
                 target_start = bounds.target_start,
-                "the source lost more than half of what the target holds at once: the target keeps it. If that is meant, delete the \
-                 records below {below} on the target yourself"
+                "the source lost more than half of what the target holds: the target keeps it, and its log start does not follow any more. If \
+                 that is meant, delete the records below {below} on the target yourself (kafka-delete-records)"
             );
+        }
+        self.record(&partition, Some(record)).await;
+    }
+
+    /// Nothing is guarded any more: somebody has deleted it, or the source has it again.
+    async fn release(&mut self, partition: TopicPartition) {
+        if self.guards.as_mut().is_some_and(|guards| guards.remove(&partition).is_some()) {
+            info!(%partition, "the target's log start follows the source's again");
+            self.record(&partition, None).await;
+        }
+    }
+
+    async fn record(&mut self, partition: &TopicPartition, record: Option<GuardRecord>) {
+        let record = (guard_record::key_of(partition).into_bytes(), record.map(GuardRecord::to_json));
+        if let Err(error) = self.writer.append(&[record]).await {
+            warn!(%partition, %error, "whether the log start follows could not be recorded: a restart may see it otherwise");
         }
     }
 
@@ -176,15 +233,20 @@ impl Copied {
     }
 }
 
-/// Never beyond what is copied, and never more than half of what the target holds at once, unless that is little: a source that
-/// lost most of its log by accident is what a copy is kept for.
-fn decide(bounds: Bounds) -> Decision {
-    let below = bounds.source_start.min(bounds.position);
-    let deleted = below - bounds.target_start;
-    let held = bounds.position - bounds.target_start;
-    if deleted <= 0 {
-        Decision::Stay
-    } else if deleted > UNGUARDED_OFFSETS_MAX && deleted > held / 2 {
+/// Never beyond what is copied, and never more than half of what the target held when both starts agreed last, unless that is little: a source
+/// that lost most of its log by accident is what a copy is kept for. What was guarded once stays guarded whatever the target gets since.
+fn decide(bounds: Bounds, agreed: Option<Agreed>, guarded: Option<i64>) -> Decision {
+    let Bounds { source_start, target_start, position } = bounds;
+    let below = source_start.min(position);
+    if below <= target_start {
+        return Decision::Stay;
+    }
+    if let Some(guarded) = guarded.filter(|guarded| target_start < *guarded) {
+        return Decision::Guard { below: guarded.max(below) };
+    }
+    let agreed = agreed.unwrap_or(Agreed { target_start, position });
+    let (deleted, held) = (below - agreed.target_start, agreed.position - agreed.target_start);
+    if deleted > UNGUARDED_OFFSETS_MAX && deleted > held / 2 {
         Decision::Guard { below }
     } else {
         Decision::MoveTo(below)
@@ -226,8 +288,38 @@ mod tests {
             ("more than half of what is left", (75_002, 50_000, 100_000), Guard { below: 75_002 }),
         ];
         for (what, (source_start, target_start, position), expected) in table {
-            assert_eq!(decide(Bounds { source_start, target_start, position }), expected, "{what}");
+            let bounds = Bounds { source_start, target_start, position };
+            assert_eq!(decide(bounds, None, None), expected, "{what}");
         }
+    }
+
+    /// What is guarded stays, however much the target gets since: else it would be half one day.
+    #[test]
+    fn what_was_guarded_once_is_guarded_until_somebody_decides() {
+        use Decision::{Guard, MoveTo, Stay};
+        let at = |source_start, target_start, position| Bounds { source_start, target_start, position };
+        let guarded = Some(20_000);
+        assert_eq!(decide(at(20_000, 0, 35_000), None, None), Guard { below: 20_000 });
+        assert_eq!(decide(at(20_000, 0, 100_000), None, None), MoveTo(20_000), "without a memory");
+        assert_eq!(decide(at(20_000, 0, 100_000), None, guarded), Guard { below: 20_000 });
+        assert_eq!(decide(at(25_000, 0, 100_000), None, guarded), Guard { below: 25_000 }, "it grows");
+        assert_eq!(
+            decide(at(25_000, 20_000, 100_000), None, guarded),
+            MoveTo(25_000),
+            "somebody has deleted it"
+        );
+        assert_eq!(decide(at(0, 0, 100_000), None, guarded), Stay, "the source has it again");
+    }
+
+    #[test]
+    fn steps_without_an_agreement_in_between_are_one() {
+        use Decision::{Guard, MoveTo};
+        let agreed = Some(Agreed { target_start: 0, position: 100_000 });
+        let at = |source_start, target_start| Bounds { source_start, target_start, position: 100_000 };
+        assert_eq!(decide(at(40_000, 0), agreed, None), MoveTo(40_000));
+        assert_eq!(decide(at(64_000, 40_000), agreed, None), Guard { below: 64_000 });
+        let later = Some(Agreed { target_start: 40_000, position: 100_000 });
+        assert_eq!(decide(at(64_000, 40_000), later, None), MoveTo(64_000));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod accept_cluster;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod demo;

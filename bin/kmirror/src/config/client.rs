@@ -58,6 +58,9 @@ pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterCon
     if let Some(rack) = &raw.rack {
         config.rack = Some(rack.0.clone());
     }
+    if let Some(cluster_id) = &raw.cluster_id {
+        config.cluster_id = Some(cluster_id.0.clone());
+    }
     if let Some(timeout) = raw.connect_timeout {
         config.connect_timeout = timeout.0;
     }

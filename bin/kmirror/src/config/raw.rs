@@ -33,6 +33,8 @@ pub(crate) struct RawCluster {
     pub(crate) client_id: Option<Text>,
     /// The rack that kmirror is in. Records are read from the leaders if not set.
     pub(crate) rack: Option<Text>,
+    /// The cluster's id. The cluster that answers first counts if not set.
+    pub(crate) cluster_id: Option<Text>,
     pub(crate) connect_timeout: Option<Interval>,
     pub(crate) request_timeout: Option<Interval>,
     /// What each socket may hold of what is sent. The operating system's choice if not set.

@@ -14,6 +14,7 @@ use crate::config::{Acls, Retention};
 use crate::groups::GroupFollower;
 use crate::mm2::{Heartbeats, OffsetSyncs};
 use crate::retention::LogStartFollower;
+use crate::state::store::StateStore;
 use crate::topics::follower::ConfigFollower;
 
 /// The tasks beside a flow. They end when this is dropped.
@@ -63,7 +64,7 @@ impl Rounds {
 
 impl Beside {
     /// Starts what the flow's configuration asks for.
-    pub(crate) fn start(context: &FlowContext) -> Beside {
+    pub(crate) fn start(context: &FlowContext, state: &StateStore) -> Beside {
         let mut tasks = JoinSet::new();
         let stop = CancellationToken::new();
         if let Some(group) = &context.flow.commit_group {
@@ -89,13 +90,7 @@ impl Beside {
         tasks.spawn(GroupFollower::new(context).run(stop.clone()));
         tasks.spawn(WholeRecorder::new(context).run(stop.clone()));
         if context.flow.retention == Retention::Follow {
-            let follower = LogStartFollower::new(
-                context.source.clone(),
-                context.target.clone(),
-                Arc::clone(&context.shared),
-                context.flow.metadata_refresh_interval,
-            );
-            tasks.spawn(follower.run(stop.clone()));
+            tasks.spawn(LogStartFollower::new(context, state).run(stop.clone()));
         }
         Beside { tasks, stop }
     }

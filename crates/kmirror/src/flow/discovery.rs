@@ -12,8 +12,7 @@ use crate::flow::{Terms, owned};
 use crate::loops;
 use crate::park::Parked;
 use crate::state::record::SourceIdentity;
-use crate::state::store::{Known, StateStore};
-use crate::state::topic::StateError;
+use crate::state::store::{self, Known, StateStore};
 use crate::state::topic_record::{self, TopicRecord};
 use crate::topics::compacted::RecordTopic;
 use crate::topics::{self, TopicPair, TopicRules};
@@ -29,6 +28,8 @@ pub(crate) struct Discovery {
     pub(crate) once: bool,
     pub(crate) source_cluster_id: String,
     pub(crate) state: StateStore,
+    /// What is known of it already.
+    pub(crate) returning: Returning,
 }
 
 /// What the supervisor knows of a source topic.
@@ -60,7 +61,12 @@ pub(crate) struct Looked {
     pub(crate) awaited: BTreeSet<Arc<str>>,
     /// Source topics that would be copied for ever, and the flows that they pass. They are left out.
     pub(crate) looping: BTreeMap<Arc<str>, String>,
+    /// Source topics that another flow has filled from this flow's target. They are left out.
+    pub(crate) returning: Returning,
 }
+
+/// Source topics that came from the target, by name and id.
+pub(crate) type Returning = BTreeMap<Arc<str>, TopicId>;
 
 /// A topic with partitions that were not known before.
 #[derive(Debug)]
@@ -107,8 +113,9 @@ impl Discovery {
             let (topic, circle) = (topic.to_string(), circle.clone());
             return Err(Error::WouldLoop { flow: self.flow.name(), topic, circle });
         }
+        let returning = self.take_returning(&known, &mut pairs, &source, &target).await;
         if pairs.is_empty() {
-            return Ok(Looked { missed, looping, ..Looked::default() });
+            return Ok(Looked { missed, looping, returning, ..Looked::default() });
         }
         let mut owned = self.owned(&known, &pairs, &source, &target).await?;
         if self.flow.creates_topics {
@@ -157,7 +164,7 @@ impl Discovery {
                 })
             })
             .collect();
-        Ok(Looked { found, missed, awaited, looping })
+        Ok(Looked { found, missed, awaited, looping, returning })
     }
 
     /// The target topics that are recorded as the flow's, by their names there.
@@ -169,7 +176,7 @@ impl Discovery {
         target: &ClusterMetadata,
     ) -> Result<BTreeSet<Arc<str>>, Error> {
         let recorded = match pairs.iter().any(|pair| pair.target_partitions.is_some()) {
-            true => self.state.known().await.map_err(|error| self.state_failed(&error))?,
+            true => self.state.known().await.map_err(|error| error.of_flow(&self.flow))?,
             false => Known::default(),
         };
         let is_owned = |pair: &&TopicPair| match known.get(&pair.source) {
@@ -212,15 +219,6 @@ impl Discovery {
         record(&self.flow, &self.target, records.collect()).await
     }
 
-    fn state_failed(&self, error: &StateError) -> Error {
-        Error::StateTopic {
-            alias: self.flow.target.clone(),
-            topic: self.flow.state_topic.clone(),
-            reason: error.to_string(),
-            unauthorized: matches!(error, StateError::Unauthorized(_)),
-        }
-    }
-
     /// Sees to it that the flow's own topics keep what is copied to them.
     async fn preserve(
         &self,
@@ -258,6 +256,38 @@ impl Discovery {
             pairs.iter().filter_map(|pair| Some((Arc::clone(&pair.source), circle(pair)?))).collect();
         pairs.retain(|pair| !looping.contains_key(&pair.source));
         looping
+    }
+
+    /// Takes out the new topics that were filled from the target's cluster, as the source's state topic says, whatever they are called: under another
+    /// name they would be copied there, found, copied back, and so on. Under the same name their copy would be the topic that they came from.
+    async fn take_returning(
+        &self,
+        known: &BTreeMap<Arc<str>, KnownTopic>,
+        pairs: &mut Vec<TopicPair>,
+        source: &ClusterMetadata,
+        target: &ClusterMetadata,
+    ) -> Returning {
+        let id = |topic: &Arc<str>| topic_id(source, topic);
+        let mut returning = self.returning.clone();
+        returning.retain(|topic, topic_id| *topic_id == id(topic));
+        pairs.retain(|pair| !returning.contains_key(&pair.source));
+        let is_new = |pair: &TopicPair| pair.source != pair.target && !known.contains_key(&pair.source);
+        let Some(target_id) = target.cluster_id.as_deref().filter(|_| pairs.iter().any(is_new)) else {
+            return returning;
+        };
+        // Without the right to read it, or without an answer, names alone tell.
+        let Ok(origins) = store::read(&self.source, &self.flow.state_topic).await else { return returning };
+        for pair in pairs.iter().filter(|pair| is_new(pair)) {
+            let topic_id = id(&pair.source);
+            let is_returning = origins.topics.get(&pair.source).is_some_and(|recorded| {
+                recorded.source.cluster_id == target_id && recorded.target_topic_id == topic_id
+            });
+            if is_returning {
+                returning.insert(Arc::clone(&pair.source), topic_id);
+            }
+        }
+        pairs.retain(|pair| !returning.contains_key(&pair.source));
+        returning
     }
 
     fn check_complete(&self, source: &ClusterMetadata, pairs: &[TopicPair]) -> Result<(), Error> {

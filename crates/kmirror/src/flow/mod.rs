@@ -2,6 +2,7 @@
 //! moves and stops the tasks of the flow.
 
 pub(crate) mod beside;
+pub(crate) mod clusters;
 pub(crate) mod deletions;
 pub(crate) mod discovery;
 mod heads;

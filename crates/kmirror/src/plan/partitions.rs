@@ -8,7 +8,7 @@ use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicId, To
 
 use crate::config::{Flow, OnDeleted, Start};
 use crate::error::Error;
-use crate::flow::owned;
+use crate::flow::{clusters, owned};
 use crate::groups::{Arrived, Copied};
 use crate::park::Parked;
 use crate::predecessor::Positions;
@@ -161,6 +161,9 @@ pub(crate) async fn of_flow(
     let (source_metadata, target_metadata) = (refresh(source).await?, refresh(target).await?);
     let pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata)?;
     let known = store::read(target, &flow.state_topic).await?;
+    if let Some(problem) = clusters::problem(flow, source, target, &known) {
+        return Err(problem);
+    }
     let mut recorded = known.partitions.clone();
     let source_ends = Ends::of_source(flow, source, &pairs).await?;
     let target_ends = Ends::of_target(target, &pairs).await?;

@@ -1,6 +1,8 @@
 //! What the target's log cannot tell: from which topic of which cluster a partition was copied, at which distance, and under
 //! which leader epochs. One compacted topic on the target holds a record of it for each partition.
 
+pub(crate) mod flow_record;
+pub(crate) mod guard_record;
 pub(crate) mod lineages;
 pub(crate) mod record;
 pub(crate) mod store;
@@ -14,4 +16,5 @@ pub(crate) fn is_ours(key: &[u8]) -> bool {
 }
 
 /// What the keys of all kinds of records begin with.
-const KEY_PREFIXES: [&[u8]; 6] = [b"partition/", b"whole/", b"raised/", b"topic/", b"group/", b"acl/"];
+const KEY_PREFIXES: [&[u8]; 8] =
+    [b"partition/", b"whole/", b"raised/", b"topic/", b"flow/", b"guard/", b"group/", b"acl/"];

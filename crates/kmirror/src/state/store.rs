@@ -9,6 +9,8 @@ use kmirror_client::{Client, ClientError, Retry, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
+use super::flow_record::{FlowRecord, FlowRecords};
+use super::guard_record::{GuardRecord, GuardRecords};
 use super::record::{PartitionRecord, RecordError};
 use super::topic::{Change, RECORDS_PER_BATCH_MAX, Reading, StateError, StateTopic, Subject, WriteError};
 use super::topic_record::{TopicRecord, TopicRecords};
@@ -62,6 +64,8 @@ enum Request {
 /// Everything that tells whose copy a topic of the target is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
+    pub(crate) flows: FlowRecords,
+    pub(crate) guards: GuardRecords,
     pub(crate) topics: TopicRecords,
     pub(crate) partitions: HashMap<TopicPartition, Recorded>,
 }
@@ -174,7 +178,7 @@ pub(crate) async fn read(target: &Client, name: &str) -> Result<Known, Error> {
         .refresh()
         .await
         .map_err(|error| failed(error.to_string(), matches!(error, StateError::Unauthorized(_))))?;
-    Ok(Known { topics: store.topics, partitions: store.records })
+    Ok(Known { flows: store.flows, guards: store.guards, topics: store.topics, partitions: store.records })
 }
 
 struct Store {
@@ -183,6 +187,8 @@ struct Store {
     wholes: HashMap<TopicPartition, Whole>,
     claims: Claims,
     topics: TopicRecords,
+    flows: FlowRecords,
+    guards: GuardRecords,
 }
 
 impl Store {
@@ -193,6 +199,8 @@ impl Store {
             wholes: HashMap::new(),
             claims: Claims::new(),
             topics: TopicRecords::new(),
+            flows: FlowRecords::new(),
+            guards: GuardRecords::new(),
         }
     }
 
@@ -224,7 +232,12 @@ impl Store {
                 let _ = answer.send(is_fresh.clone().map(|()| known));
             }
             for answer in knowns {
-                let known = Known { topics: self.topics.clone(), partitions: self.records.clone() };
+                let known = Known {
+                    flows: self.flows.clone(),
+                    guards: self.guards.clone(),
+                    topics: self.topics.clone(),
+                    partitions: self.records.clone(),
+                };
                 let _ = answer.send(is_fresh.clone().map(|()| known));
             }
             for (fresh, answer) in claims {
@@ -279,6 +292,8 @@ impl Store {
             self.wholes.clear();
             self.claims.clear();
             self.topics.clear();
+            self.flows.clear();
+            self.guards.clear();
         }
         reading.changes.into_iter().for_each(|change| self.take_in(change));
     }
@@ -298,6 +313,20 @@ impl Store {
                 match value.as_deref().and_then(TopicRecord::from_json) {
                     Some(record) => self.topics.insert(topic, record),
                     None => self.topics.remove(&topic),
+                };
+                return;
+            }
+            Subject::Guard(partition) => {
+                match value.as_deref().and_then(GuardRecord::from_json) {
+                    Some(record) => self.guards.insert(partition, record),
+                    None => self.guards.remove(&partition),
+                };
+                return;
+            }
+            Subject::Flow(flow) => {
+                match value.as_deref().and_then(FlowRecord::from_json) {
+                    Some(record) => self.flows.insert(flow, record),
+                    None => self.flows.remove(&flow),
                 };
                 return;
             }

@@ -13,8 +13,10 @@ use kmirror_codec::{
 };
 
 use super::record::{self, PartitionRecord};
-use super::{topic_record, whole};
+use super::{flow_record, guard_record, topic_record, whole};
 use crate::append::sequence::Sequence;
+use crate::config::Flow;
+use crate::error::Error;
 use crate::expiration::claim;
 use crate::fetch::show::{Look, ShowError, Shown};
 use crate::identity::STATE_PRODUCER_ID;
@@ -69,6 +71,10 @@ pub(crate) enum Subject {
     Claim(String),
     /// Whose copy a target topic is: a [`TopicRecord`](super::topic_record::TopicRecord).
     Topic(Arc<str>),
+    /// Between which clusters a flow copies: a [`FlowRecord`](super::flow_record::FlowRecord).
+    Flow(String),
+    /// Whether its log start follows the source's: a [`GuardRecord`](super::guard_record::GuardRecord).
+    Guard(TopicPartition),
 }
 
 impl Subject {
@@ -76,7 +82,10 @@ impl Subject {
         let record = record::partition_of(key).map(Subject::Record);
         let whole = || whole::partition_of(key).map(Subject::Whole);
         let topic = || topic_record::topic_of(key).map(Subject::Topic);
-        record.or_else(whole).or_else(topic).or_else(|| claim::scope_of_key(key).map(Subject::Claim))
+        let flow = || flow_record::flow_of(key).map(Subject::Flow);
+        let claim = || claim::scope_of_key(key).map(Subject::Claim);
+        let guard = || guard_record::partition_of(key).map(Subject::Guard);
+        record.or_else(whole).or_else(topic).or_else(flow).or_else(guard).or_else(claim)
     }
 }
 
@@ -402,6 +411,18 @@ pub(crate) enum StateError {
     Unauthorized(String),
     #[error("{0}")]
     Unreachable(String),
+}
+
+impl StateError {
+    /// What it means for a flow that knows nothing yet.
+    pub(crate) fn of_flow(&self, flow: &Flow) -> Error {
+        Error::StateTopic {
+            alias: flow.target.clone(),
+            topic: flow.state_topic.clone(),
+            reason: self.to_string(),
+            unauthorized: matches!(self, StateError::Unauthorized(_)),
+        }
+    }
 }
 
 fn changes_of(batch: &Batch) -> Result<Vec<KeyChange>, kmirror_codec::BatchError> {

@@ -102,6 +102,13 @@ impl Situation {
             Recorded::Nothing | Recorded::Unreadable(_) => self.judge_unrecorded(),
             // Of an earlier topic with this name.
             Recorded::Record(record) if record.target_topic_id.is_other_than(self.target_topic_id) => {
+                // What a group had copied was in that one: whoever deletes it to have it copied anew wants all of it.
+                let is_same_source = record.source.cluster_id == self.source.cluster_id
+                    && !record.source.topic_id.is_other_than(self.source.topic_id);
+                self.predecessor = self.predecessor.filter(|stood| match stood {
+                    Stood::Before(_) => !is_same_source,
+                    Stood::AtLeastAt(_) => true,
+                });
                 self.judge_unrecorded()
             }
             Recorded::Record(record) => self.judge_recorded(*record),

@@ -1,12 +1,13 @@
 //! The task that lets configurations of topics follow, beside a flow.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError, ConfigEntry, Topics};
+use kmirror_client::{Client, ClientError, ConfigEntry, Topics, clock};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::attempts::Attempts;
 use super::configs::{self, ConfigStep};
 use crate::config::{Flow, TopicConfigs};
 use crate::flow::FlowShared;
@@ -19,8 +20,7 @@ pub(crate) struct ConfigFollower {
     target: Client,
     shared: Arc<FlowShared>,
     rules: TopicConfigs,
-    /// Changes that the target refused, which was told.
-    refused: HashSet<(Arc<str>, String)>,
+    attempts: Attempts,
     /// Whether the last look failed: a failure that lasts is told once.
     is_failing: bool,
 }
@@ -33,7 +33,7 @@ impl ConfigFollower {
         shared: Arc<FlowShared>,
     ) -> ConfigFollower {
         let rules = flow.topic_configs.clone();
-        ConfigFollower { source, target, shared, rules, refused: HashSet::new(), is_failing: false }
+        ConfigFollower { source, target, shared, rules, attempts: Attempts::default(), is_failing: false }
     }
 
     /// Follows until it is stopped, and once more then.
@@ -87,19 +87,27 @@ impl ConfigFollower {
     }
 
     async fn apply(&mut self, topic: &Arc<str>, mut steps: Vec<ConfigStep>) {
-        steps.retain(|step| !self.refused.contains(&(Arc::clone(topic), step.key.clone())));
+        let now = clock::now();
+        steps.retain(|step| self.attempts.may(topic, step, now));
         if steps.is_empty() {
             return;
         }
         let refused = alter(&self.target, topic, &steps, false).await;
         let is_refused = |step: &&ConfigStep| refused.iter().any(|(refused, _)| refused == *step);
         for step in steps.iter().filter(|step| !is_refused(step)) {
-            info!(%topic, change = %step, "configuration changed on the target");
+            if self.attempts.made(topic, step, now) {
+                warn!(%topic, change = %step,
+                    "somebody else sets this configuration on the target again and again: it is changed back less and less often. Exclude it \
+                     (topic_configs.exclude), or find who sets it");
+            } else {
+                info!(%topic, change = %step, "configuration changed on the target");
+            }
         }
         for (step, error) in refused {
-            warn!(%topic, change = %step, %error, "the target does not take this configuration: the topics differ in it");
-            if !error.is_authorization() {
-                self.refused.insert((Arc::clone(topic), step.key));
+            if self.attempts.failed(topic, &step, &error, now) {
+                warn!(%topic, change = %step, %error, "the target does not take this configuration: the topics differ in it");
+            } else {
+                debug!(%topic, change = %step, %error, "the target still does not take this configuration");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Topics of a flow: which are copied, what they are called on the target, how they are created there, grow, and get their
 //! configuration. The plan is pure; applying it is not.
 
+pub(crate) mod attempts;
 pub(crate) mod compacted;
 pub(crate) mod configs;
 pub(crate) mod follower;

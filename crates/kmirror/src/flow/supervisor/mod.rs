@@ -33,11 +33,11 @@ use crate::expiration::keeper::ExpirationKeeper;
 use crate::fetch::fetcher::FetcherEvent;
 use crate::flow::beside::Beside;
 use crate::flow::deletions::Deletions;
-use crate::flow::discovery::Discovery;
+use crate::flow::discovery::{Discovery, Returning};
 use crate::flow::heads::HeldTopic;
 use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Table;
-use crate::flow::{FlowContext, Pipe};
+use crate::flow::{FlowContext, Pipe, clusters};
 use crate::identity::ProducerIds;
 use crate::park::Parked;
 use crate::predecessor::Positions;
@@ -64,12 +64,17 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
             state = StateStore::open(&context.target, &flow.target, topic, replication_factor) => state?,
         }
     };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        checked = check_clusters(&context, &state) => checked?,
+    }
     let predecessor = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
         positions = Positions::read(&context.flow, &context.source, &context.target) => positions?,
     };
-    let beside = Beside::start(&context);
+    let beside = Beside::start(&context, &state);
     let mut supervisor = Supervisor::new(context, state, predecessor, events);
     let looked = tokio::select! {
         biased;
@@ -83,6 +88,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     supervisor.read_producer_expiration().await;
     supervisor.read_deletions().await;
     supervisor.tell_awaited(looked.awaited);
+    supervisor.tell_returning(looked.returning);
     supervisor.start(looked.found, start);
     supervisor.context.shared.has_looked.store(true, Ordering::Relaxed);
     // One that was missed is not made up for: ticks come before events, and must leave time for them.
@@ -115,6 +121,12 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     supervisor.shut_down(inbox).await;
     tokio::join!(beside.finish(), keeper.finish());
     Ok(())
+}
+
+async fn check_clusters(context: &FlowContext, state: &StateStore) -> Result<(), Error> {
+    let FlowContext { flow, source, target, .. } = context;
+    let known = state.known().await.map_err(|error| error.of_flow(flow))?;
+    clusters::check(flow, source, target, &known).await
 }
 
 struct Supervisor {
@@ -180,6 +192,7 @@ impl Supervisor {
             once: context.once,
             source_cluster_id: cluster_id.clone(),
             state: state.clone(),
+            returning: Returning::new(),
         };
         Supervisor {
             ids: ProducerIds::of_flow(&cluster_id),

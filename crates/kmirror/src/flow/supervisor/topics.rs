@@ -13,7 +13,7 @@ use crate::config::{Flow, Start};
 use crate::error::Error;
 use crate::event::{FlowEvent, Generation, PartitionKey};
 use crate::fetch::fetcher::FetcherEvent;
-use crate::flow::discovery::{FoundTopic, Looked, Ownership};
+use crate::flow::discovery::{FoundTopic, Looked, Ownership, Returning};
 use crate::flow::heads::HeldTopic;
 use crate::flow::read_from::ReadFrom;
 use crate::flow::standby::{Refusals, Standby};
@@ -141,8 +141,9 @@ impl Supervisor {
             return self.look(); // other topics are selected meanwhile
         }
         match looked {
-            Ok(Looked { found, missed, awaited, looping }) => {
+            Ok(Looked { found, missed, awaited, looping, returning }) => {
                 self.tell_looping(looping);
+                self.tell_returning(returning);
                 self.tell_awaited(awaited);
                 if std::mem::take(&mut self.is_blind) {
                     info!(flow = self.context.flow.name(), "both clusters answer again");
@@ -212,6 +213,16 @@ impl Supervisor {
             }
         }
         self.looping = looping.into_keys().collect();
+    }
+
+    /// Says once which topics are left out since they came from the target.
+    pub(super) fn tell_returning(&mut self, returning: Returning) {
+        let known = &self.discovery.returning;
+        for topic in returning.keys().filter(|topic| !known.contains_key(*topic)) {
+            let flow = self.context.flow.name();
+            warn!(flow, %topic, "left out: another flow has filled it from this flow's target, and it would be copied back and forth for ever");
+        }
+        self.discovery.returning = returning;
     }
 
     /// Says once which topics somebody else has to create.

@@ -227,6 +227,23 @@ fn a_target_that_a_predecessor_has_not_filled_begins_as_any_other() {
     assert_eq!(skipped.judge(), Ok(Verdict::Begin(record(750, 0))));
 }
 
+/// The way out that messages name is to delete the target topic: the group's offset would leave out what was in it.
+#[test]
+fn what_a_group_had_copied_counts_once() {
+    let deleted = |record: PartitionRecord| {
+        let record = PartitionRecord { target_topic_id: id('8'), ..record };
+        let recorded = Recorded::Record(Box::new(record));
+        Situation { recorded, predecessor: Some(Stood::Before(700)), ..situation() }
+    };
+    assert_eq!(deleted(continuing(700, 800)).judge(), Ok(Verdict::Begin(record(0, 0))));
+    let of_another_source = PartitionRecord {
+        source: SourceIdentity { cluster_id: "elsewhere".to_owned(), ..record(0, 0).source },
+        ..continuing(700, 800)
+    };
+    let head = Verdict::FillHead(record(700, 700), Head { from: 0, to: 700 });
+    assert_eq!(deleted(of_another_source).judge(), Ok(head));
+}
+
 fn continuing(source: i64, target: i64) -> PartitionRecord {
     let record = record(source, target);
     PartitionRecord { lineage: record.lineage.clone().continuing(), ..record }

@@ -1,5 +1,6 @@
 //! Sources and targets that answer oddly, as brokers may: nothing is lost, doubled or parked for it.
 
+mod accepted;
 mod answers;
 mod brokers;
 mod cleaners;
@@ -7,6 +8,7 @@ mod deletions;
 mod expiration;
 mod forgotten;
 mod groups;
+mod log_starts;
 mod other_cluster;
 mod owned;
 mod runs;

@@ -169,3 +169,31 @@ async fn a_topic_that_somebody_uses_does_not_become_the_state_topic() {
     assert_eq!(world.target.log("audit", 0).unwrap().end, 1);
     assert_eq!(world.target.log("plain", 0).unwrap().end, 0);
 }
+
+/// Two sites have a file each, with names of their own for the clusters: a name does not tell where a topic came from.
+#[tokio::test]
+async fn what_came_from_the_target_is_not_copied_back_whatever_it_is_called() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..5);
+    world.target.create_topic("sales", 1, &[]).unwrap();
+    let mirror = |[from, to]: [&str; 2], clusters: [&EmbeddedCluster; 2]| {
+        let mut flow = Flow::new(from, to).topics([".*"]);
+        flow.naming = kmirror::Naming::Prefixed;
+        flow.metadata_refresh_interval = Duration::from_millis(100);
+        let config = |cluster: &EmbeddedCluster| ClusterConfig::new([cluster.bootstrap_servers()]);
+        let builder = Mirror::builder().cluster(from, config(clusters[0])).cluster(to, config(clusters[1]));
+        builder.flow(flow).build().unwrap().spawn()
+    };
+    let there = mirror(["east", "west"], [&world.source, &world.target]);
+    world.until_end(&there, TOPIC, 5).await;
+    let back = mirror(["here", "dr"], [&world.target, &world.source]);
+    world.until_end(&back, "sales", 0).await;
+    some_rounds().await;
+    let names = |handle: &MirrorHandle| -> Vec<String> {
+        handle.status()[0].partitions.iter().map(|partition| partition.source_topic.clone()).collect()
+    };
+    assert_eq!(names(&there), [TOPIC]);
+    assert_eq!(names(&back), ["sales"]);
+    stop(there).await;
+    stop(back).await;
+}
