@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_value_that_is_refused_is_not_asked_for_again_and_another_one_is() {
-        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        let (mut attempts, now) = (Attempts::default(), kmirror_client::clock::now());
         for final_error in
             [KafkaError::INVALID_CONFIG, KafkaError::POLICY_VIOLATION, KafkaError::INVALID_REQUEST]
         {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_changed_back_again_and_again_is_told_once_and_left_for_longer_and_longer() {
-        let (mut attempts, mut now) = (Attempts::default(), Instant::now());
+        let (mut attempts, mut now) = (Attempts::default(), kmirror_client::clock::now());
         for _ in 0..RETURNS_MAX {
             assert!(attempts.may(&topic(), &step("5"), now) && !attempts.made(&topic(), &step("5"), now));
             now += Duration::from_secs(1);
