@@ -115,10 +115,44 @@ impl ClusterMetadata {
         self.partition(partition)?.leader
     }
 
+    /// Topics that this view knows and `fresh`, which is of a refresh that asked for `topics`, does not, or by another id.
+    pub(crate) fn denied_by(&self, topics: &Topics, fresh: &Self) -> Vec<Arc<str>> {
+        let is_denied = |name: &str, known: &TopicMetadata| match fresh.topic(name) {
+            None => *topics == Topics::All,
+            Some(told) => told.is_missing() || (told.error.is_none() && told.is_other_than(known)),
+        };
+        let known = self.topics.iter().filter(|(_, known)| known.error.is_none());
+        known.filter(|(name, known)| is_denied(name, known)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Keeps of the topics in `known` that this fresh view denies those that one of `others` confirms. Where nobody else could be
+    /// asked (`None`), all stay.
+    pub(crate) fn settle(&mut self, known: &Self, denied: &[Arc<str>], others: Option<&[Self]>) {
+        for name in denied {
+            let Some(before) = known.topic(name) else { continue };
+            let told: Vec<_> = others.into_iter().flatten().filter_map(|other| other.topic(name)).collect();
+            let found = told.iter().filter(|topic| topic.error.is_none());
+            let is_found = self.topic(name).is_some_and(|topic| topic.error.is_none());
+            let kept = match others {
+                None => Some(before),
+                Some(_) => found.clone().find(|topic| !topic.is_other_than(before)).copied(),
+            };
+            // Whoever knows another topic of this name knows more than who knows none.
+            let kept = kept.or_else(|| found.clone().next().filter(|_| !is_found).copied());
+            if let Some(topic) = kept {
+                tracing::debug!(topic = &**name, "one broker denies a topic, and that alone is not believed");
+                self.topics.insert(name.clone(), topic.clone());
+            }
+        }
+    }
+
     /// This view after a refresh that asked for `topics` brought `fresh`.
     pub(crate) fn merged(&self, topics: &Topics, mut fresh: Self) -> Self {
         for (name, topic) in &mut fresh.topics {
             if let Some(known) = self.topics.get(name) {
+                if topic.error.is_none() && topic.id == TopicId::NONE {
+                    topic.id = known.id;
+                }
                 topic.keep_newer_leaders(known);
             }
         }
@@ -159,6 +193,15 @@ impl TopicMetadata {
     fn partition_mut(&mut self, partition: i32) -> Option<&mut PartitionMetadata> {
         let index = self.partitions.binary_search_by_key(&partition, |known| known.partition).ok()?;
         self.partitions.get_mut(index)
+    }
+
+    fn is_missing(&self) -> bool {
+        self.error == Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION)
+    }
+
+    /// Without an id, from a broker before 2.8, it is the same as far as anybody knows.
+    fn is_other_than(&self, known: &Self) -> bool {
+        self.id != known.id && self.id != TopicId::NONE
     }
 
     /// Brokers learn of an election one after the other: an answer with a lower epoch than we have seen is from one that
@@ -298,6 +341,37 @@ mod tests {
         known.take_hint(&partition, &hint);
         assert_eq!(leader(&known, "a"), (Some(6), 2));
         assert_eq!(known.brokers[&BrokerId(2)].address(), "two:9092");
+    }
+
+    #[test]
+    fn a_topic_is_gone_or_another_one_when_two_brokers_say_so() {
+        let (known, other) = (cluster(&[("a", 1, Some(5), 1)]), cluster(&[("a", 2, Some(0), 1)]));
+        let (nothing, mut missing) = (cluster(&[]), known.clone());
+        missing.topics.get_mut("a").unwrap().error = Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION);
+        let named = Topics::Named(vec!["a".into()]);
+        for (fresh, topics) in [(&nothing, &Topics::All), (&missing, &named), (&other, &named)] {
+            let denied = known.denied_by(topics, fresh);
+            assert_eq!(denied, ["a".into()]);
+            let settled = |others: Option<&[ClusterMetadata]>| {
+                let mut settled = fresh.clone();
+                settled.settle(&known, &denied, others);
+                settled
+            };
+            assert_eq!(settled(None), known, "nobody else can be asked");
+            assert_eq!(&settled(Some(&[])), fresh, "there is nobody else");
+            assert_eq!(settled(Some(std::slice::from_ref(&known))), known);
+            assert_eq!(settled(Some(&[nothing.clone(), known.clone()])), known);
+            assert_eq!(&settled(Some(&[missing.clone()])), fresh);
+            assert_eq!(
+                settled(Some(std::slice::from_ref(&other))),
+                other,
+                "both say that it is not the one before"
+            );
+        }
+        assert_eq!(known.denied_by(&named, &nothing), []);
+        assert_eq!(known.denied_by(&Topics::All, &known), []);
+        assert_eq!(known.denied_by(&named, &cluster(&[("a", 0, Some(5), 1)])), [], "a broker without ids");
+        assert_eq!(missing.denied_by(&Topics::All, &nothing), [], "it was not there before");
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod leave_group;
 mod list_groups;
 mod list_offsets;
 mod list_transactions;
-mod metadata;
+pub(crate) mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;

@@ -3,6 +3,7 @@
 mod answers;
 mod brokers;
 mod cleaners;
+mod cut_off;
 mod expiration;
 mod forgotten;
 mod groups;
