@@ -14,6 +14,7 @@ use crate::chance;
 use crate::client::{Client, Lane, lock};
 use crate::connection::Connection;
 use crate::error::ClientError;
+use crate::error_codes::KafkaError;
 use crate::ids::BrokerId;
 use crate::metadata::{ClusterMetadata, Topics};
 use crate::wire::Api;
@@ -32,6 +33,8 @@ enum Whom {
     Broker(BrokerId),
     /// Whoever answers first at the bootstrap servers and the known brokers' addresses, over a new connection.
     Anyone,
+    /// Whoever answers first at the bootstrap servers.
+    Bootstrap,
 }
 
 struct Answer {
@@ -49,7 +52,17 @@ impl Client {
     /// single topics are in the metadata.
     pub async fn refresh_metadata(&self, topics: Topics) -> Result<Arc<ClusterMetadata>, ClientError> {
         let known = self.candidates(&[]).into_iter().map(Whom::Broker);
-        let answer = self.first_answer(&topics, known.chain([Whom::Anyone]).collect()).await?;
+        let answer = match self.first_answer(&topics, known.chain([Whom::Anyone]).collect()).await {
+            Err(error) if error.kafka_error() == Some(KafkaError::REBOOTSTRAP_REQUIRED) => {
+                tracing::info!(
+                    cluster = self.alias(),
+                    "the cluster asks to begin again at the bootstrap servers"
+                );
+                self.forget_connections();
+                self.first_answer(&topics, vec![Whom::Bootstrap]).await?
+            }
+            answer => answer?,
+        };
         lock(self.askings()).last = answer.broker;
         self.take_for_any(answer.connection);
         let mut fresh = answer.metadata;
@@ -101,7 +114,8 @@ impl Client {
         brokers
     }
 
-    /// The first answer of these, asked one after the other: the next one when one fails, or keeps silent for a while.
+    /// The first answer of these, asked one after the other: the next one when one fails, or keeps silent for a while. That the client is
+    /// to begin again (KIP-1102) is an answer of all known brokers.
     async fn first_answer(&self, topics: &Topics, whom: Vec<Whom>) -> Result<Answer, ClientError> {
         let mut next = whom.into_iter();
         let mut asked = JoinSet::new();
@@ -126,6 +140,9 @@ impl Client {
                 Some(Ok((whom, Err(error)))) => {
                     tracing::debug!(cluster = self.alias(), ?whom, %error, "asking another broker");
                     self.note_silent(Some(whom));
+                    if error.kafka_error() == Some(KafkaError::REBOOTSTRAP_REQUIRED) {
+                        return Err(error);
+                    }
                     // Who has tried all addresses knows best.
                     if whom == Whom::Anyone || failure.is_none() {
                         failure = Some(error);
@@ -142,6 +159,7 @@ impl Client {
         let connection = match whom {
             Whom::Broker(broker) => self.known_connection(broker, Lane::Control).await?,
             Whom::Anyone => self.open_any().await?,
+            Whom::Bootstrap => self.open_bootstrap().await?,
         };
         let response = connection.call(topics.to_wire()).await?;
         let found = response.cluster_id.as_ref().map(|id| id.as_str());
@@ -157,7 +175,7 @@ impl Client {
         };
         let broker = match whom {
             Whom::Broker(broker) => Some(broker),
-            Whom::Anyone => at_address(),
+            Whom::Anyone | Whom::Bootstrap => at_address(),
         };
         Ok(Answer { connection, broker, metadata })
     }

@@ -326,13 +326,26 @@ impl Client {
         Ok(connection)
     }
 
+    /// Closes all connections that nobody else holds: the brokers are to be found anew.
+    pub(crate) fn forget_connections(&self) {
+        *lock(&self.0.any) = None;
+        lock(&self.0.connections).clear();
+    }
+
     /// The first connection that is ready, of all bootstrap servers and all known brokers at once.
     pub(crate) async fn open_any(&self) -> Result<Connection, ClientError> {
-        let deadline = Instant::now() + self.config().connect_timeout;
         let metadata = self.metadata();
         let brokers = metadata.brokers.values().map(|broker| broker.address());
-        let mut addresses: BTreeSet<String> = self.config().bootstrap_servers.iter().cloned().collect();
-        addresses.extend(brokers);
+        self.open_first(self.config().bootstrap_servers.iter().cloned().chain(brokers).collect()).await
+    }
+
+    /// The first connection that is ready, of all bootstrap servers at once.
+    pub(crate) async fn open_bootstrap(&self) -> Result<Connection, ClientError> {
+        self.open_first(self.config().bootstrap_servers.iter().cloned().collect()).await
+    }
+
+    async fn open_first(&self, addresses: BTreeSet<String>) -> Result<Connection, ClientError> {
+        let deadline = Instant::now() + self.config().connect_timeout;
         let mut opening = JoinSet::new();
         for address in &addresses {
             let address: Arc<str> = address.as_str().into();

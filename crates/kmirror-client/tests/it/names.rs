@@ -9,11 +9,14 @@ use kmirror_embedded::EmbeddedCluster;
 
 /// Which broker of which cluster each address stands for.
 #[derive(Default)]
-pub(crate) struct Names(Mutex<BTreeMap<String, (Arc<EmbeddedCluster>, i32)>>);
+pub(crate) struct Names {
+    to: Mutex<BTreeMap<String, (Arc<EmbeddedCluster>, i32)>>,
+    connected: Mutex<Vec<String>>,
+}
 
 impl Names {
     pub(crate) fn point(&self, address: &str, cluster: &Arc<EmbeddedCluster>, broker: i32) {
-        self.0.lock().unwrap().insert(address.to_owned(), (Arc::clone(cluster), broker));
+        self.to.lock().unwrap().insert(address.to_owned(), (Arc::clone(cluster), broker));
     }
 
     /// All brokers of a cluster, each by its own name.
@@ -25,8 +28,13 @@ impl Names {
         names
     }
 
+    /// The addresses that were connected to since this was asked last.
+    pub(crate) fn take_connected(&self) -> Vec<String> {
+        std::mem::take(&mut self.connected.lock().unwrap())
+    }
+
     pub(crate) fn remove(&self, address: &str) {
-        self.0.lock().unwrap().remove(address);
+        self.to.lock().unwrap().remove(address);
     }
 }
 
@@ -38,7 +46,8 @@ impl std::fmt::Debug for Names {
 
 impl Connector for Names {
     fn connect<'a>(&'a self, address: &'a str) -> Connecting<'a> {
-        let found = self.0.lock().unwrap().get(address).cloned();
+        self.connected.lock().unwrap().push(address.to_owned());
+        let found = self.to.lock().unwrap().get(address).cloned();
         Box::pin(async move {
             let (cluster, broker) = found.ok_or(io::ErrorKind::ConnectionRefused)?;
             Ok(Box::new(cluster.connect(broker)) as Box<dyn Duplex>)

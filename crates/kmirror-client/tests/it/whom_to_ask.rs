@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kmirror_client::*;
-use kmirror_embedded::{ApiKey, EmbeddedCluster, Fault, FaultKind};
+use kmirror_embedded::{ApiKey, EmbeddedCluster, Fault, FaultKind, ResponseError};
 use tokio::time::Instant;
 
 use crate::names::{Names, cluster, config, two_brokers};
@@ -95,6 +95,31 @@ async fn a_leader_that_one_broker_does_not_know_is_asked_of_another_one() {
             assert!(looks < 100, "the other broker is never asked: {error}");
         }
     }
+}
+
+/// The brokers' addresses are given up, whoever of them still answers (KIP-1102).
+#[tokio::test]
+async fn a_cluster_may_ask_to_begin_again_at_the_bootstrap_servers() {
+    let east = cluster(2).await;
+    let names = Names::of(&east);
+    names.point("start:9092", &east, 1);
+    let client = Client::connect(config(&names, &["start:9092"])).await.unwrap();
+    for broker in [1, 2] {
+        client.connection(BrokerId(broker), Lane::Control).await.unwrap();
+    }
+    names.take_connected();
+    let again = FaultKind::Error(ResponseError::RebootstrapRequired);
+    east.inject(Fault::new(again.clone()).of(ApiKey::Metadata));
+    client.refresh_metadata(Topics::All).await.unwrap();
+    assert_eq!(names.take_connected(), ["start:9092"]);
+    client.connection(BrokerId(2), Lane::Control).await.unwrap();
+    assert_eq!(names.take_connected(), ["broker-2:9092"], "the connection from before is closed");
+    // The bootstrap servers say so as well: that is an error like any other, and no circle.
+    east.inject(Fault::new(again).of(ApiKey::Metadata).times(u32::MAX));
+    let error = client.refresh_metadata(Topics::All).await.unwrap_err();
+    assert_eq!(error.kafka_error(), Some(KafkaError::REBOOTSTRAP_REQUIRED));
+    east.clear_faults();
+    client.refresh_metadata(Topics::All).await.unwrap();
 }
 
 /// The time is the test's own: it passes while everybody waits.

@@ -57,7 +57,7 @@ pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> Met
             })
             .collect(),
     };
-    of_topics(topics, state)
+    of_topics(topics, state).with_error_code(context.injected.map_or(0, |error| error.code()))
 }
 
 fn of_topics(topics: Vec<MetadataResponseTopic>, state: &State) -> MetadataResponse {

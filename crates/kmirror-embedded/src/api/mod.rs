@@ -253,6 +253,7 @@ impl Request {
                 | ApiKey::Fetch
                 | ApiKey::ListOffsets
                 | ApiKey::OffsetForLeaderEpoch
+                | ApiKey::Metadata
                 | ApiKey::WriteTxnMarkers
                 | ApiKey::JoinGroup
                 | ApiKey::SyncGroup
