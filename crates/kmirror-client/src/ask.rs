@@ -161,14 +161,15 @@ impl Client {
             Whom::Anyone => self.open_any().await?,
             Whom::Bootstrap => self.open_bootstrap().await?,
         };
-        let response = connection.call(topics.to_wire()).await?;
+        let version = connection.version::<MetadataRequest>()?;
+        let response = connection.call_version(topics.to_wire(), version).await?;
         let found = response.cluster_id.as_ref().map(|id| id.as_str());
         if let Err(other) = self.identity().check(connection.shared_address(), found) {
             self.leave(&connection);
             return Err(other);
         }
         ClientError::check(response.error_code, MetadataRequest::NAME, self.alias(), None)?;
-        let metadata = ClusterMetadata::from(response);
+        let metadata = ClusterMetadata::of(response, version);
         let at_address = || {
             let here = metadata.brokers.iter().find(|(_, broker)| broker.address() == connection.address());
             here.map(|(id, _)| *id)

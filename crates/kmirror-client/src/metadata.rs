@@ -54,8 +54,10 @@ pub struct PartitionMetadata {
     pub partition: i32,
     /// Who leads it.
     pub leader: Option<BrokerId>,
-    /// Since which epoch; `None` where the broker does not say (before 2.1).
+    /// Since which epoch; `None` where the broker does not say, or may be behind (before 2.4).
     pub leader_epoch: Option<i32>,
+    /// The epoch that a broker named which may be behind: one to begin with, for whoever asks the leader whether it is.
+    pub leader_epoch_or_later: Option<i32>,
     /// Where its replicas are.
     pub replicas: Vec<BrokerId>,
     /// Which of them are in sync.
@@ -175,6 +177,7 @@ impl ClusterMetadata {
         if let Some(known) = topic.and_then(|topic| topic.partition_mut(partition.partition)) {
             known.leader = Some(hint.leader);
             known.leader_epoch = Some(hint.leader_epoch);
+            known.leader_epoch_or_later = known.leader_epoch;
             known.error = None;
         }
         if let Some(endpoint) = &hint.endpoint {
@@ -215,6 +218,7 @@ impl TopicMetadata {
             if known.leader_epoch > partition.leader_epoch && partition.leader_epoch.is_some() {
                 partition.leader = known.leader;
                 partition.leader_epoch = known.leader_epoch;
+                partition.leader_epoch_or_later = known.leader_epoch;
                 partition.error = known.error;
             }
         }
@@ -236,8 +240,9 @@ impl Topics {
     }
 }
 
-impl From<m::MetadataResponse> for ClusterMetadata {
-    fn from(response: m::MetadataResponse) -> Self {
+impl ClusterMetadata {
+    /// What `response` says, which is of this version.
+    pub(crate) fn of(response: m::MetadataResponse, version: i16) -> Self {
         let brokers = response.brokers.into_iter().map(|broker| {
             let id = BrokerId(broker.node_id.0);
             let rack = broker.rack.as_ref().map(|rack| rack.as_str());
@@ -245,7 +250,7 @@ impl From<m::MetadataResponse> for ClusterMetadata {
         });
         let topics = response.topics.into_iter().filter_map(|topic| {
             let name: Arc<str> = topic.name.as_ref()?.as_str().into();
-            Some((name, TopicMetadata::from(topic)))
+            Some((name, TopicMetadata::of(topic, version >= RELIABLE_EPOCHS_SINCE)))
         });
         Self {
             cluster_id: response.cluster_id.map(|id| id.as_str().to_owned()),
@@ -256,16 +261,20 @@ impl From<m::MetadataResponse> for ClusterMetadata {
     }
 }
 
-impl From<m::metadata_response::MetadataResponseTopic> for TopicMetadata {
-    fn from(topic: m::metadata_response::MetadataResponseTopic) -> Self {
+impl TopicMetadata {
+    fn of(topic: m::metadata_response::MetadataResponseTopic, has_reliable_epochs: bool) -> Self {
         let brokers = |ids: Vec<m::BrokerId>| ids.into_iter().map(|id| BrokerId(id.0)).collect();
-        let partitions = topic.partitions.into_iter().map(|partition| PartitionMetadata {
-            partition: partition.partition_index,
-            leader: BrokerId::from_wire(partition.leader_id.0),
-            leader_epoch: (partition.leader_epoch >= 0).then_some(partition.leader_epoch),
-            replicas: brokers(partition.replica_nodes),
-            in_sync: brokers(partition.isr_nodes),
-            error: KafkaError::from_code(partition.error_code),
+        let partitions = topic.partitions.into_iter().map(|partition| {
+            let epoch = (partition.leader_epoch >= 0).then_some(partition.leader_epoch);
+            PartitionMetadata {
+                partition: partition.partition_index,
+                leader: BrokerId::from_wire(partition.leader_id.0),
+                leader_epoch: epoch.filter(|_| has_reliable_epochs),
+                leader_epoch_or_later: epoch,
+                replicas: brokers(partition.replica_nodes),
+                in_sync: brokers(partition.isr_nodes),
+                error: KafkaError::from_code(partition.error_code),
+            }
         });
         let mut partitions: Vec<_> = partitions.collect();
         partitions.sort_by_key(|partition| partition.partition);
@@ -278,6 +287,10 @@ impl From<m::metadata_response::MetadataResponseTopic> for TopicMetadata {
     }
 }
 
+/// Brokers before 2.4 do not hear of a new epoch while a reassignment is under way (KAFKA-9212), and the leader refuses whoever names the
+/// old one. Java takes none from them either (`MetadataResponse.hasReliableLeaderEpochs`).
+const RELIABLE_EPOCHS_SINCE: i16 = 9;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +301,7 @@ mod tests {
                 partition: 0,
                 leader: Some(BrokerId(*leader)),
                 leader_epoch: *leader_epoch,
+                leader_epoch_or_later: *leader_epoch,
                 replicas: vec![],
                 in_sync: vec![],
                 error: None,
@@ -327,6 +341,21 @@ mod tests {
         assert_eq!(leader(&recreated, "a"), (Some(0), 2));
         let without_epochs = known.merged(&Topics::All, cluster(&[("a", 1, None, 2)]));
         assert_eq!(leader(&without_epochs, "a"), (None, 2));
+    }
+
+    #[test]
+    fn epochs_of_old_brokers_are_something_to_begin_with_and_no_more() {
+        use m::metadata_response as wire;
+        let partition = wire::MetadataResponsePartition::default().with_leader_epoch(5);
+        let topic = wire::MetadataResponseTopic::default()
+            .with_name(Some(to_wire("a").into()))
+            .with_partitions(vec![partition]);
+        let response = m::MetadataResponse::default().with_topics(vec![topic]);
+        for (version, epoch) in [(7, None), (8, None), (9, Some(5)), (13, Some(5))] {
+            let metadata = ClusterMetadata::of(response.clone(), version);
+            let partition = metadata.partition(&TopicPartition::new("a", 0)).unwrap();
+            assert_eq!((partition.leader_epoch, partition.leader_epoch_or_later), (epoch, Some(5)));
+        }
     }
 
     #[test]

@@ -528,6 +528,12 @@ impl EmbeddedCluster {
         Ok(())
     }
 
+    /// Lets Metadata below version 9 name leader epochs that are so far behind, as brokers before 2.4 do for as long as a reassignment is under
+    /// way (KAFKA-9212).
+    pub fn name_older_epochs(&self, behind: i32) {
+        self.shared.lock().epochs_behind = behind;
+    }
+
     /// Cuts a broker off from the controller, or ends that: it goes on answering to Metadata what it has heard so far, and serves all else as
     /// before.
     ///

@@ -22,7 +22,12 @@ pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> Met
     let state = &*context.state;
     let wants_operations = request.include_topic_authorized_operations;
     let describe = |name: &str, topic: &Topic| {
-        let described = describe(name, topic, state);
+        let mut described = describe(name, topic, state);
+        if context.version < 9 {
+            for partition in &mut described.partitions {
+                partition.leader_epoch = (partition.leader_epoch - state.epochs_behind).max(0);
+            }
+        }
         if !wants_operations {
             return described;
         }
