@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::ask::Askings;
 use crate::config::ClientConfig;
 use crate::connection::Connection;
 use crate::coordinator::CoordinatorKind;
@@ -73,6 +73,7 @@ struct Inner {
     connections: Mutex<BTreeMap<(BrokerId, Lane), Slot>>,
     /// A connection to any broker, for requests that any broker answers.
     any: Mutex<Option<Connection>>,
+    askings: Mutex<Askings>,
     coordinators: Mutex<Coordinators>,
     /// When it was told last that a quota throttles reads.
     throttling_told: Mutex<Option<Instant>>,
@@ -104,6 +105,7 @@ impl Client {
             metadata: Mutex::default(),
             connections: Mutex::default(),
             any: Mutex::default(),
+            askings: Mutex::default(),
             coordinators: Mutex::default(),
             throttling_told: Mutex::default(),
         }));
@@ -129,39 +131,6 @@ impl Client {
     /// What is known of the cluster.
     pub fn metadata(&self) -> Arc<ClusterMetadata> {
         lock(&self.0.metadata).clone()
-    }
-
-    /// Asks any broker for the brokers and for `topics`. Creates no topic.
-    ///
-    /// # Errors
-    /// What kept every broker from answering; [`ClientError::OtherCluster`] where all that answer are of another cluster. Errors of
-    /// single topics are in the metadata.
-    pub async fn refresh_metadata(&self, topics: Topics) -> Result<Arc<ClusterMetadata>, ClientError> {
-        let response = self.ask_metadata(&topics).await?;
-        ClientError::check(response.error_code, MetadataRequest::NAME, self.alias(), None)?;
-        let fresh = ClusterMetadata::from(response);
-        let mut metadata = lock(&self.0.metadata);
-        *metadata = Arc::new(metadata.merged(&topics, fresh));
-        Ok(metadata.clone())
-    }
-
-    /// What a broker of this cluster answers. One that turns out to be of another cluster is left, and another one is asked.
-    async fn ask_metadata(&self, topics: &Topics) -> Result<MetadataResponse, ClientError> {
-        let mut has_left_one = false;
-        loop {
-            let (connection, response) = self.call_any_at(topics.to_wire()).await?;
-            let address = connection.shared_address();
-            let found = response.cluster_id.as_ref().map(|id| id.as_str());
-            match self.0.identity.check(address, found) {
-                Ok(()) => return Ok(response),
-                Err(other) => {
-                    *lock(&self.0.any) = None;
-                    if std::mem::replace(&mut has_left_one, true) {
-                        return Err(other);
-                    }
-                }
-            }
-        }
     }
 
     /// Takes over who leads `partition`, from a response of another broker. Older news than the metadata's is ignored.
@@ -190,6 +159,16 @@ impl Client {
             }
             opened => opened,
         }
+    }
+
+    /// The same for a broker that the metadata knows, without asking for them.
+    pub(crate) async fn known_connection(
+        &self,
+        broker: BrokerId,
+        lane: Lane,
+    ) -> Result<Connection, ClientError> {
+        let slot = self.slot(broker, lane).ok_or_else(|| self.unknown(broker))?;
+        self.open(&slot).await
     }
 
     async fn slot_after_refresh(&self, broker: BrokerId, lane: Lane) -> Result<Slot, ClientError> {
@@ -279,23 +258,13 @@ impl Client {
 
     /// Sends `request` to any broker, and to another one where the first is lost. Only for requests that may be repeated.
     pub(crate) async fn call_any<A: Api + Clone>(&self, request: A) -> Result<A::Response, ClientError> {
-        self.call_any_at(request).await.map(|(_, response)| response)
-    }
-
-    /// The same, with the connection over which the answer came.
-    async fn call_any_at<A: Api + Clone>(
-        &self,
-        request: A,
-    ) -> Result<(Connection, A::Response), ClientError> {
         let connection = self.any().await?;
         match connection.call(request.clone()).await {
             Err(error) if error.retry() == Retry::Reconnect => {
                 tracing::debug!(cluster = self.alias(), %error, "asking another broker");
-                let connection = self.any().await?;
-                let response = connection.call(request).await?;
-                Ok((connection, response))
+                self.any().await?.call(request).await
             }
-            answer => answer.map(|response| (connection, response)),
+            answer => answer,
         }
     }
 
@@ -318,7 +287,35 @@ impl Client {
         lock(&self.0.coordinators)
     }
 
-    /// A connection to any broker.
+    /// Who was asked for metadata before.
+    pub(crate) fn askings(&self) -> &Mutex<Askings> {
+        &self.0.askings
+    }
+
+    pub(crate) fn identity(&self) -> &ClusterIdentity {
+        &self.0.identity
+    }
+
+    /// Merges what a refresh that asked for `topics` brought into what is known.
+    pub(crate) fn take_over_metadata(&self, topics: &Topics, fresh: ClusterMetadata) -> Arc<ClusterMetadata> {
+        let mut metadata = lock(&self.0.metadata);
+        *metadata = Arc::new(metadata.merged(topics, fresh));
+        metadata.clone()
+    }
+
+    /// What any broker may answer goes to the one that answered last.
+    pub(crate) fn take_for_any(&self, connection: Connection) {
+        *lock(&self.0.any) = Some(connection);
+    }
+
+    /// Uses `connection` for nothing more.
+    pub(crate) fn leave(&self, connection: &Connection) {
+        lock(&self.0.any).take_if(|any| any.is(connection));
+        let is_left = |slot: &Slot| slot.connection.get().is_some_and(|open| open.is(connection));
+        lock(&self.0.connections).retain(|_, slot| !is_left(slot));
+    }
+
+    /// A connection to any broker: to another one after each refresh of the metadata.
     pub(crate) async fn any(&self) -> Result<Connection, ClientError> {
         let known = lock(&self.0.any).clone().filter(|connection| connection.poison().is_none());
         if let Some(connection) = known {
@@ -329,13 +326,26 @@ impl Client {
         Ok(connection)
     }
 
+    /// Closes all connections that nobody else holds: the brokers are to be found anew.
+    pub(crate) fn forget_connections(&self) {
+        *lock(&self.0.any) = None;
+        lock(&self.0.connections).clear();
+    }
+
     /// The first connection that is ready, of all bootstrap servers and all known brokers at once.
-    async fn open_any(&self) -> Result<Connection, ClientError> {
-        let deadline = Instant::now() + self.config().connect_timeout;
+    pub(crate) async fn open_any(&self) -> Result<Connection, ClientError> {
         let metadata = self.metadata();
         let brokers = metadata.brokers.values().map(|broker| broker.address());
-        let mut addresses: BTreeSet<String> = self.config().bootstrap_servers.iter().cloned().collect();
-        addresses.extend(brokers);
+        self.open_first(self.config().bootstrap_servers.iter().cloned().chain(brokers).collect()).await
+    }
+
+    /// The first connection that is ready, of all bootstrap servers at once.
+    pub(crate) async fn open_bootstrap(&self) -> Result<Connection, ClientError> {
+        self.open_first(self.config().bootstrap_servers.iter().cloned().collect()).await
+    }
+
+    async fn open_first(&self, addresses: BTreeSet<String>) -> Result<Connection, ClientError> {
+        let deadline = Instant::now() + self.config().connect_timeout;
         let mut opening = JoinSet::new();
         for address in &addresses {
             let address: Arc<str> = address.as_str().into();
@@ -361,7 +371,11 @@ impl Client {
         if let Some((_, other)) = causes.iter().find(|(_, cause)| cause.is_other_cluster()) {
             return Err(other.clone());
         }
-        Err(ClientError::Unreachable { alias: self.alias().into(), attempts: Attempts(causes.into()) })
+        Err(self.unreachable(causes))
+    }
+
+    pub(crate) fn unreachable(&self, causes: Vec<(Arc<str>, ClientError)>) -> ClientError {
+        ClientError::Unreachable { alias: self.alias().into(), attempts: Attempts(causes.into()) }
     }
 }
 
@@ -374,6 +388,6 @@ impl fmt::Debug for Client {
 const THROTTLING_TOLD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What these locks guard is replaced as a whole, so it is whole also after a panic elsewhere.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

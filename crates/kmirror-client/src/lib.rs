@@ -10,6 +10,7 @@
 
 mod acls;
 mod admin;
+mod ask;
 #[doc(hidden)]
 pub mod chance;
 mod client;

@@ -54,8 +54,10 @@ pub struct PartitionMetadata {
     pub partition: i32,
     /// Who leads it.
     pub leader: Option<BrokerId>,
-    /// Since which epoch; `None` where the broker does not say (before 2.1).
+    /// Since which epoch; `None` where the broker does not say, or may be behind (before 2.4).
     pub leader_epoch: Option<i32>,
+    /// The epoch that a broker named which may be behind: one to begin with, for whoever asks the leader whether it is.
+    pub leader_epoch_or_later: Option<i32>,
     /// Where its replicas are.
     pub replicas: Vec<BrokerId>,
     /// Which of them are in sync.
@@ -115,10 +117,44 @@ impl ClusterMetadata {
         self.partition(partition)?.leader
     }
 
+    /// Topics that this view knows and `fresh`, which is of a refresh that asked for `topics`, does not, or by another id.
+    pub(crate) fn denied_by(&self, topics: &Topics, fresh: &Self) -> Vec<Arc<str>> {
+        let is_denied = |name: &str, known: &TopicMetadata| match fresh.topic(name) {
+            None => *topics == Topics::All,
+            Some(told) => told.is_missing() || (told.error.is_none() && told.is_other_than(known)),
+        };
+        let known = self.topics.iter().filter(|(_, known)| known.error.is_none());
+        known.filter(|(name, known)| is_denied(name, known)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Keeps of the topics in `known` that this fresh view denies those that one of `others` confirms. Where nobody else could be
+    /// asked (`None`), all stay.
+    pub(crate) fn settle(&mut self, known: &Self, denied: &[Arc<str>], others: Option<&[Self]>) {
+        for name in denied {
+            let Some(before) = known.topic(name) else { continue };
+            let told: Vec<_> = others.into_iter().flatten().filter_map(|other| other.topic(name)).collect();
+            let found = told.iter().filter(|topic| topic.error.is_none());
+            let is_found = self.topic(name).is_some_and(|topic| topic.error.is_none());
+            let kept = match others {
+                None => Some(before),
+                Some(_) => found.clone().find(|topic| !topic.is_other_than(before)).copied(),
+            };
+            // Whoever knows another topic of this name knows more than who knows none.
+            let kept = kept.or_else(|| found.clone().next().filter(|_| !is_found).copied());
+            if let Some(topic) = kept {
+                tracing::debug!(topic = &**name, "one broker denies a topic, and that alone is not believed");
+                self.topics.insert(name.clone(), topic.clone());
+            }
+        }
+    }
+
     /// This view after a refresh that asked for `topics` brought `fresh`.
     pub(crate) fn merged(&self, topics: &Topics, mut fresh: Self) -> Self {
         for (name, topic) in &mut fresh.topics {
             if let Some(known) = self.topics.get(name) {
+                if topic.error.is_none() && topic.id == TopicId::NONE {
+                    topic.id = known.id;
+                }
                 topic.keep_newer_leaders(known);
             }
         }
@@ -141,6 +177,7 @@ impl ClusterMetadata {
         if let Some(known) = topic.and_then(|topic| topic.partition_mut(partition.partition)) {
             known.leader = Some(hint.leader);
             known.leader_epoch = Some(hint.leader_epoch);
+            known.leader_epoch_or_later = known.leader_epoch;
             known.error = None;
         }
         if let Some(endpoint) = &hint.endpoint {
@@ -161,6 +198,15 @@ impl TopicMetadata {
         self.partitions.get_mut(index)
     }
 
+    fn is_missing(&self) -> bool {
+        self.error == Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION)
+    }
+
+    /// Without an id, from a broker before 2.8, it is the same as far as anybody knows.
+    fn is_other_than(&self, known: &Self) -> bool {
+        self.id != known.id && self.id != TopicId::NONE
+    }
+
     /// Brokers learn of an election one after the other: an answer with a lower epoch than we have seen is from one that
     /// has not heard of it (KIP-320). A topic that was created again begins anew.
     fn keep_newer_leaders(&mut self, known: &Self) {
@@ -172,6 +218,7 @@ impl TopicMetadata {
             if known.leader_epoch > partition.leader_epoch && partition.leader_epoch.is_some() {
                 partition.leader = known.leader;
                 partition.leader_epoch = known.leader_epoch;
+                partition.leader_epoch_or_later = known.leader_epoch;
                 partition.error = known.error;
             }
         }
@@ -193,8 +240,9 @@ impl Topics {
     }
 }
 
-impl From<m::MetadataResponse> for ClusterMetadata {
-    fn from(response: m::MetadataResponse) -> Self {
+impl ClusterMetadata {
+    /// What `response` says, which is of this version.
+    pub(crate) fn of(response: m::MetadataResponse, version: i16) -> Self {
         let brokers = response.brokers.into_iter().map(|broker| {
             let id = BrokerId(broker.node_id.0);
             let rack = broker.rack.as_ref().map(|rack| rack.as_str());
@@ -202,7 +250,7 @@ impl From<m::MetadataResponse> for ClusterMetadata {
         });
         let topics = response.topics.into_iter().filter_map(|topic| {
             let name: Arc<str> = topic.name.as_ref()?.as_str().into();
-            Some((name, TopicMetadata::from(topic)))
+            Some((name, TopicMetadata::of(topic, version >= RELIABLE_EPOCHS_SINCE)))
         });
         Self {
             cluster_id: response.cluster_id.map(|id| id.as_str().to_owned()),
@@ -213,16 +261,20 @@ impl From<m::MetadataResponse> for ClusterMetadata {
     }
 }
 
-impl From<m::metadata_response::MetadataResponseTopic> for TopicMetadata {
-    fn from(topic: m::metadata_response::MetadataResponseTopic) -> Self {
+impl TopicMetadata {
+    fn of(topic: m::metadata_response::MetadataResponseTopic, has_reliable_epochs: bool) -> Self {
         let brokers = |ids: Vec<m::BrokerId>| ids.into_iter().map(|id| BrokerId(id.0)).collect();
-        let partitions = topic.partitions.into_iter().map(|partition| PartitionMetadata {
-            partition: partition.partition_index,
-            leader: BrokerId::from_wire(partition.leader_id.0),
-            leader_epoch: (partition.leader_epoch >= 0).then_some(partition.leader_epoch),
-            replicas: brokers(partition.replica_nodes),
-            in_sync: brokers(partition.isr_nodes),
-            error: KafkaError::from_code(partition.error_code),
+        let partitions = topic.partitions.into_iter().map(|partition| {
+            let epoch = (partition.leader_epoch >= 0).then_some(partition.leader_epoch);
+            PartitionMetadata {
+                partition: partition.partition_index,
+                leader: BrokerId::from_wire(partition.leader_id.0),
+                leader_epoch: epoch.filter(|_| has_reliable_epochs),
+                leader_epoch_or_later: epoch,
+                replicas: brokers(partition.replica_nodes),
+                in_sync: brokers(partition.isr_nodes),
+                error: KafkaError::from_code(partition.error_code),
+            }
         });
         let mut partitions: Vec<_> = partitions.collect();
         partitions.sort_by_key(|partition| partition.partition);
@@ -235,6 +287,10 @@ impl From<m::metadata_response::MetadataResponseTopic> for TopicMetadata {
     }
 }
 
+/// Brokers before 2.4 do not hear of a new epoch while a reassignment is under way (KAFKA-9212), and the leader refuses whoever names the
+/// old one. Java takes none from them either (`MetadataResponse.hasReliableLeaderEpochs`).
+const RELIABLE_EPOCHS_SINCE: i16 = 9;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,6 +301,7 @@ mod tests {
                 partition: 0,
                 leader: Some(BrokerId(*leader)),
                 leader_epoch: *leader_epoch,
+                leader_epoch_or_later: *leader_epoch,
                 replicas: vec![],
                 in_sync: vec![],
                 error: None,
@@ -287,6 +344,21 @@ mod tests {
     }
 
     #[test]
+    fn epochs_of_old_brokers_are_something_to_begin_with_and_no_more() {
+        use m::metadata_response as wire;
+        let partition = wire::MetadataResponsePartition::default().with_leader_epoch(5);
+        let topic = wire::MetadataResponseTopic::default()
+            .with_name(Some(to_wire("a").into()))
+            .with_partitions(vec![partition]);
+        let response = m::MetadataResponse::default().with_topics(vec![topic]);
+        for (version, epoch) in [(7, None), (8, None), (9, Some(5)), (13, Some(5))] {
+            let metadata = ClusterMetadata::of(response.clone(), version);
+            let partition = metadata.partition(&TopicPartition::new("a", 0)).unwrap();
+            assert_eq!((partition.leader_epoch, partition.leader_epoch_or_later), (epoch, Some(5)));
+        }
+    }
+
+    #[test]
     fn a_hint_counts_if_its_epoch_is_newer() {
         let mut known = cluster(&[("a", 1, Some(5), 1)]);
         let partition = TopicPartition::new("a", 0);
@@ -298,6 +370,37 @@ mod tests {
         known.take_hint(&partition, &hint);
         assert_eq!(leader(&known, "a"), (Some(6), 2));
         assert_eq!(known.brokers[&BrokerId(2)].address(), "two:9092");
+    }
+
+    #[test]
+    fn a_topic_is_gone_or_another_one_when_two_brokers_say_so() {
+        let (known, other) = (cluster(&[("a", 1, Some(5), 1)]), cluster(&[("a", 2, Some(0), 1)]));
+        let (nothing, mut missing) = (cluster(&[]), known.clone());
+        missing.topics.get_mut("a").unwrap().error = Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION);
+        let named = Topics::Named(vec!["a".into()]);
+        for (fresh, topics) in [(&nothing, &Topics::All), (&missing, &named), (&other, &named)] {
+            let denied = known.denied_by(topics, fresh);
+            assert_eq!(denied, ["a".into()]);
+            let settled = |others: Option<&[ClusterMetadata]>| {
+                let mut settled = fresh.clone();
+                settled.settle(&known, &denied, others);
+                settled
+            };
+            assert_eq!(settled(None), known, "nobody else can be asked");
+            assert_eq!(&settled(Some(&[])), fresh, "there is nobody else");
+            assert_eq!(settled(Some(std::slice::from_ref(&known))), known);
+            assert_eq!(settled(Some(&[nothing.clone(), known.clone()])), known);
+            assert_eq!(&settled(Some(&[missing.clone()])), fresh);
+            assert_eq!(
+                settled(Some(std::slice::from_ref(&other))),
+                other,
+                "both say that it is not the one before"
+            );
+        }
+        assert_eq!(known.denied_by(&named, &nothing), []);
+        assert_eq!(known.denied_by(&Topics::All, &known), []);
+        assert_eq!(known.denied_by(&named, &cluster(&[("a", 0, Some(5), 1)])), [], "a broker without ids");
+        assert_eq!(missing.denied_by(&Topics::All, &nothing), [], "it was not there before");
     }
 
     #[test]

@@ -50,9 +50,32 @@ impl Client {
     /// The leader's true log end offset, which may lie above the high watermark: appended, and not yet replicated.
     ///
     /// Asks where the leader epoch of our metadata ends. A leader with a newer epoch refuses
-    /// ([`FENCED_LEADER_EPOCH`](crate::KafkaError::FENCED_LEADER_EPOCH)) and is asked once more with that one.
+    /// ([`FENCED_LEADER_EPOCH`](crate::KafkaError::FENCED_LEADER_EPOCH)) and is asked once more with that one; where metadata may be
+    /// behind (before 2.4), with the next ones until it agrees.
     pub async fn log_end_offsets(&self, partitions: &[TopicPartition]) -> PartitionResults<i64> {
-        let items = partitions.iter().map(|partition| (partition.clone(), None)).collect();
+        let mut ends = self.current_epoch_ends(partitions.to_vec(), 0).await;
+        for later in 1..=EPOCHS_BEHIND_MAX {
+            let metadata = self.metadata();
+            let may_be_behind = |partition: &TopicPartition| {
+                metadata.partition(partition).is_some_and(|known| known.leader_epoch.is_none())
+            };
+            let is_behind = |(partition, end): &&mut (TopicPartition, Result<i64, ClientError>)| {
+                may_be_behind(partition) && end.as_ref().is_err_and(is_fenced)
+            };
+            let behind: Vec<_> = ends.iter_mut().filter(is_behind).collect();
+            let asked: Vec<_> = behind.iter().map(|(partition, _)| partition.clone()).collect();
+            if asked.is_empty() {
+                break;
+            }
+            let answers = self.current_epoch_ends(asked, later).await;
+            behind.into_iter().zip(answers).for_each(|(end, answer)| *end = answer);
+        }
+        ends
+    }
+
+    /// Where the epoch that is so much later than the metadata's ends, which the leader must be in.
+    async fn current_epoch_ends(&self, partitions: Vec<TopicPartition>, later: i32) -> PartitionResults<i64> {
+        let items = partitions.into_iter().map(|partition| (partition, Epoch::Current { later })).collect();
         let ends = self.route(m::OffsetForLeaderEpochRequest::NAME, items, epoch_end_offsets).await;
         let ends = ends.into_iter().map(|(partition, end)| {
             let end = end.and_then(|end| end.ok_or_else(|| undefined(&partition)));
@@ -67,8 +90,8 @@ impl Client {
         &self,
         partitions: &[(TopicPartition, i32)],
     ) -> PartitionResults<Option<EpochEndOffset>> {
-        let items = partitions.iter().map(|(partition, epoch)| (partition.clone(), Some(*epoch))).collect();
-        self.route(m::OffsetForLeaderEpochRequest::NAME, items, epoch_end_offsets).await
+        let items = partitions.iter().map(|(partition, epoch)| (partition.clone(), Epoch::Known(*epoch)));
+        self.route(m::OffsetForLeaderEpochRequest::NAME, items.collect(), epoch_end_offsets).await
     }
 
     /// Deletes all records below an offset, -1 for the high watermark, and returns the log start offset after that.
@@ -138,24 +161,39 @@ async fn list_offsets(
     Ok(answers)
 }
 
-/// `None` as input stands for the leader epoch of the metadata.
+/// Which leader epoch's end is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Epoch {
+    /// This one's.
+    Known(i32),
+    /// That of the epoch that is so much later than the one in the metadata, in which the leader must be.
+    Current { later: i32 },
+}
+
 async fn epoch_end_offsets(
     connection: Connection,
-    items: Vec<Routed<Option<i32>>>,
+    items: Vec<Routed<Epoch>>,
 ) -> Result<Answers<Option<EpochEndOffset>>, ClientError> {
     let api = m::OffsetForLeaderEpochRequest::NAME;
     let version = connection.version::<m::OffsetForLeaderEpochRequest>()?;
     let mut answers = Answers::new();
     let topics = by_topic(&items).into_iter().map(|(topic, items)| {
         let partitions = items.into_iter().filter_map(|item| {
-            let Some(epoch) = item.input.or(item.leader_epoch) else {
+            let (epoch, current) = match item.input {
+                Epoch::Known(epoch) => (Some(epoch), item.leader_epoch),
+                Epoch::Current { later } => {
+                    let current = item.leader_epoch_or_later.map(|epoch| epoch.saturating_add(later));
+                    (current, current)
+                }
+            };
+            let Some(epoch) = epoch else {
                 answers.insert(item.partition.clone(), Err(without_epochs(&connection)));
                 return None;
             };
             let partition = epoch_wire::OffsetForLeaderPartition::default()
                 .with_partition(item.partition.partition)
                 .with_leader_epoch(epoch);
-            Some(match item.leader_epoch {
+            Some(match current {
                 Some(current) => partition.with_current_leader_epoch(current),
                 None => partition,
             })
@@ -225,3 +263,10 @@ fn undefined(partition: &TopicPartition) -> ClientError {
         message: Some("the leader does not know where its epoch ends".into()),
     }
 }
+
+fn is_fenced(error: &ClientError) -> bool {
+    error.kafka_error() == Some(crate::KafkaError::FENCED_LEADER_EPOCH)
+}
+
+/// How far metadata may be behind the leader's epoch: it moves by one in an election or a step of a reassignment.
+const EPOCHS_BEHIND_MAX: i32 = 16;

@@ -18,6 +18,7 @@ use crate::metadata::Topics;
 pub(crate) struct Routed<I> {
     pub(crate) partition: TopicPartition,
     pub(crate) leader_epoch: Option<i32>,
+    pub(crate) leader_epoch_or_later: Option<i32>,
     pub(crate) topic_id: TopicId,
     pub(crate) input: I,
     index: usize,
@@ -132,6 +133,7 @@ impl Client {
             routed.entry(leader).or_default().push(Routed {
                 partition: partition.clone(),
                 leader_epoch: known.leader_epoch,
+                leader_epoch_or_later: known.leader_epoch_or_later,
                 topic_id: topic.id,
                 input: input.clone(),
                 index,

@@ -10,6 +10,7 @@ use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::api::metadata;
 use crate::fault::Fault;
 use crate::log::Origin;
 use crate::log::validator::Rules;
@@ -524,6 +525,27 @@ impl EmbeddedCluster {
         self.check_broker(broker)?;
         self.shared.stops.modify(|stopped| stopped.retain(|other| *other != broker));
         self.change(|state| state.start_broker(broker));
+        Ok(())
+    }
+
+    /// Lets Metadata below version 9 name leader epochs that are so far behind, as brokers before 2.4 do for as long as a reassignment is under
+    /// way (KAFKA-9212).
+    pub fn name_older_epochs(&self, behind: i32) {
+        self.shared.lock().epochs_behind = behind;
+    }
+
+    /// Cuts a broker off from the controller, or ends that: it goes on answering to Metadata what it has heard so far, and serves all else as
+    /// before.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoBroker`].
+    pub fn cut_off(&self, broker: i32, is_cut_off: bool) -> Result<(), EmbeddedError> {
+        self.check_broker(broker)?;
+        self.change(|state| {
+            let heard = is_cut_off.then(|| metadata::of_all_topics(state));
+            state.cut_off.remove(&broker);
+            state.cut_off.extend(heard.map(|heard| (broker, heard)));
+        });
         Ok(())
     }
 

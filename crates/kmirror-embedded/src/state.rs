@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::MetadataResponse;
 use uuid::Uuid;
 
 use crate::changes::Changes;
@@ -35,6 +36,10 @@ pub(crate) struct State {
     pub(crate) transactions: Transactions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) expiry: ProducerExpiry,
+    /// How far behind the leader epochs are that Metadata below version 9 names (KAFKA-9212).
+    pub(crate) epochs_behind: i32,
+    /// What brokers that are cut off from the controller go on answering to Metadata.
+    pub(crate) cut_off: BTreeMap<i32, MetadataResponse>,
     /// What is set on all brokers while they run (KIP-226).
     pub(crate) broker_configs: BTreeMap<String, String>,
     /// What the brokers' configuration says of topics, by the names that topics have for it, where that is not Kafka's default.
@@ -117,6 +122,8 @@ impl State {
             sessions: Sessions::default(),
             faults: Faults::default(),
             expiry: ProducerExpiry::default(),
+            epochs_behind: 0,
+            cut_off: BTreeMap::new(),
             broker_configs: BTreeMap::new(),
             topic_defaults: BTreeMap::new(),
             machine: Machine::default(),

@@ -106,6 +106,11 @@ impl Connection {
         Ok(Self(Arc::new(Inner { link, versions })))
     }
 
+    /// Whether `other` is a clone of it.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The broker's address, `host:port`.
     pub fn address(&self) -> &str {
         self.0.link.address()

@@ -3,6 +3,8 @@
 // What is outside runs by the machine's clock.
 #![allow(clippy::disallowed_methods)]
 
+mod names;
 mod other_cluster;
 mod real_kafka;
 mod unreachable;
+mod whom_to_ask;

@@ -1,61 +1,11 @@
 //! Names that come to stand for another cluster.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use kmirror_client::*;
 use kmirror_embedded::EmbeddedCluster;
 
-/// Which broker of which cluster each address stands for.
-#[derive(Default)]
-struct Names(Mutex<BTreeMap<String, (Arc<EmbeddedCluster>, i32)>>);
-
-impl Names {
-    fn point(&self, address: &str, cluster: &Arc<EmbeddedCluster>, broker: i32) {
-        self.0.lock().unwrap().insert(address.to_owned(), (Arc::clone(cluster), broker));
-    }
-
-    fn remove(&self, address: &str) {
-        self.0.lock().unwrap().remove(address);
-    }
-}
-
-impl std::fmt::Debug for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Names")
-    }
-}
-
-impl Connector for Names {
-    fn connect<'a>(&'a self, address: &'a str) -> Connecting<'a> {
-        let found = self.0.lock().unwrap().get(address).cloned();
-        Box::pin(async move {
-            let (cluster, broker) = found.ok_or(io::ErrorKind::ConnectionRefused)?;
-            Ok(Box::new(cluster.connect(broker)) as Box<dyn Duplex>)
-        })
-    }
-}
-
-async fn cluster(brokers: u8) -> Arc<EmbeddedCluster> {
-    Arc::new(EmbeddedCluster::builder().brokers(brokers).without_sockets("broker").start().await.unwrap())
-}
-
-fn config(names: &Arc<Names>, servers: &[&str]) -> ClientConfig {
-    let mut config = ClientConfig::new("east", servers.iter().copied());
-    config.connector = Some(Arc::clone(names) as Arc<dyn Connector>);
-    config
-}
-
-/// Two brokers of a cluster, and a client of it.
-async fn two_brokers() -> (Arc<Names>, Arc<EmbeddedCluster>, Client) {
-    let (names, east) = (Arc::new(Names::default()), cluster(2).await);
-    names.point("broker-1:9092", &east, 1);
-    names.point("broker-2:9092", &east, 2);
-    let client = Client::connect(config(&names, &["broker-1:9092"])).await.unwrap();
-    assert_eq!(client.cluster_id(), Some(east.cluster_id()));
-    (names, east, client)
-}
+use crate::names::{Names, cluster, config, two_brokers};
 
 fn is_other(error: &ClientError, address: &str, expected: &EmbeddedCluster, found: &EmbeddedCluster) {
     let (expected, found) = (expected.cluster_id(), found.cluster_id());

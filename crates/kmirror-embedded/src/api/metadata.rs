@@ -15,11 +15,19 @@ use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::state::{Partition, State, Topic};
 
 pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> MetadataResponse {
+    if let Some(heard) = context.state.cut_off.get(&context.broker) {
+        return of_what_was_heard(heard.clone(), request);
+    }
     let may = |name: &str| context.may_topic(Operation::Describe, name);
     let state = &*context.state;
     let wants_operations = request.include_topic_authorized_operations;
     let describe = |name: &str, topic: &Topic| {
-        let described = describe(name, topic, state);
+        let mut described = describe(name, topic, state);
+        if context.version < 9 {
+            for partition in &mut described.partitions {
+                partition.leader_epoch = (partition.leader_epoch - state.epochs_behind).max(0);
+            }
+        }
         if !wants_operations {
             return described;
         }
@@ -54,6 +62,10 @@ pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> Met
             })
             .collect(),
     };
+    of_topics(topics, state).with_error_code(context.injected.map_or(0, |error| error.code()))
+}
+
+fn of_topics(topics: Vec<MetadataResponseTopic>, state: &State) -> MetadataResponse {
     MetadataResponse::default()
         .with_brokers(
             up(state)
@@ -65,6 +77,32 @@ pub(super) fn handle(request: MetadataRequest, context: &mut Context<'_>) -> Met
         .with_cluster_id(state.cluster_id.clone().map(text))
         .with_controller_id(up(state).next().map_or(BrokerId(-1), |(id, _, _)| id))
         .with_topics(topics)
+}
+
+/// What a broker answers that is asked for all topics, and that knows all.
+pub(crate) fn of_all_topics(state: &State) -> MetadataResponse {
+    let topics = state.topics.iter().map(|(name, topic)| describe(name, topic, state));
+    of_topics(topics.collect(), state)
+}
+
+/// The answer of a broker that has heard nothing since. It shows everything to everybody.
+fn of_what_was_heard(mut heard: MetadataResponse, request: MetadataRequest) -> MetadataResponse {
+    let Some(wanted) = request.topics else { return heard };
+    let known = std::mem::take(&mut heard.topics);
+    let topics = wanted.into_iter().map(|wanted| {
+        let is_wanted = |topic: &&MetadataResponseTopic| match &wanted.name {
+            Some(_) => topic.name == wanted.name,
+            None => topic.topic_id == wanted.topic_id,
+        };
+        let error = if wanted.name.is_some() {
+            ResponseError::UnknownTopicOrPartition
+        } else {
+            ResponseError::UnknownTopicId
+        };
+        known.iter().find(is_wanted).cloned().unwrap_or_else(|| missing(wanted.name, wanted.topic_id, error))
+    });
+    heard.topics = topics.collect();
+    heard
 }
 
 pub(super) fn describe_cluster(

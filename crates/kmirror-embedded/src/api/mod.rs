@@ -20,7 +20,7 @@ mod leave_group;
 mod list_groups;
 mod list_offsets;
 mod list_transactions;
-mod metadata;
+pub(crate) mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
@@ -253,6 +253,7 @@ impl Request {
                 | ApiKey::Fetch
                 | ApiKey::ListOffsets
                 | ApiKey::OffsetForLeaderEpoch
+                | ApiKey::Metadata
                 | ApiKey::WriteTxnMarkers
                 | ApiKey::JoinGroup
                 | ApiKey::SyncGroup

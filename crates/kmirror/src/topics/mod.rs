@@ -484,6 +484,7 @@ mod tests {
             partition,
             leader: None,
             leader_epoch: None,
+            leader_epoch_or_later: None,
             replicas: Vec::new(),
             in_sync: Vec::new(),
             error: None,

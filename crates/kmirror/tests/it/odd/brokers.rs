@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kmirror::{OnDiverged, PartitionState, PartitionStatus};
-use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind, Isolation, ResponseError};
+use kmirror_embedded::{ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Isolation, Profile, ResponseError};
 
 use super::{TOPIC, World, stop};
 
@@ -267,5 +267,35 @@ async fn a_marker_on_its_way_is_waited_for_when_the_connection_is_lost() {
     stop(handle).await;
     assert_eq!(target_end().unwrap(), 5, "no hole is longer than the source's");
     world.is_exact();
+    world.proves_exact().await;
+}
+
+/// Brokers before 2.4 name an old leader epoch for as long as a reassignment is under way, and leaders refuse whoever believes it.
+#[tokio::test]
+async fn metadata_that_are_an_epoch_behind_hold_nothing_up() {
+    let mut world = World::new(&[]).await;
+    for cluster in [&mut world.source, &mut world.target] {
+        *cluster = EmbeddedCluster::builder().brokers(2).profile(Profile::Kafka2_1).start().await.unwrap();
+        cluster.create_topic(TOPIC, 1, &[]).unwrap();
+        for broker in [2, 1, 2, 1, 2] {
+            cluster.move_leader(TOPIC, 0, broker).unwrap();
+        }
+        cluster.name_older_epochs(3);
+    }
+    let aborted = (Some(&b"t"[..]), Some(&b"aborted"[..]));
+    world.write_numbered(0..5);
+    world.source.write_transaction(TOPIC, 0, Codec::None, &[aborted], false).unwrap();
+    world.write_numbered(5..9);
+    world.once().await;
+    world.is_exact();
+    let handle = world.start();
+    world.write_numbered(9..12);
+    world.caught_up(&handle).await;
+    for cluster in [&world.source, &world.target] {
+        cluster.move_leader(TOPIC, 0, 1).unwrap();
+    }
+    world.write_numbered(12..15);
+    world.caught_up(&handle).await;
+    stop(handle).await;
     world.proves_exact().await;
 }

@@ -4,6 +4,7 @@ mod accepted;
 mod answers;
 mod brokers;
 mod cleaners;
+mod cut_off;
 mod deletions;
 mod expiration;
 mod forgotten;
