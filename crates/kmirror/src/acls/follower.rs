@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::added::Added;
-use super::judge::{self, AclRules, AclStep, CopiedTopics};
+use super::changes::{self, Changes};
+use super::judge::{self, AclRules, CopiedTopics, KeptBack};
 use super::views::{self, NotCopied, Views};
 use crate::flow::beside::Rounds;
 use crate::flow::{FlowContext, FlowShared, Terms};
@@ -26,6 +27,8 @@ pub(crate) struct AclFollower {
     added: Added,
     /// Entries that the target refused, which was told.
     refused: HashSet<AclEntry>,
+    /// What is kept back, which was told.
+    kept_back: HashSet<KeptBack>,
     /// Why nothing follows, which was told.
     told: Option<NotCopied>,
 }
@@ -42,6 +45,7 @@ impl AclFollower {
             target,
             shared: Arc::clone(&context.shared),
             refused: HashSet::new(),
+            kept_back: HashSet::new(),
             told: None,
         }
     }
@@ -73,30 +77,34 @@ impl AclFollower {
         let views = views::read(&self.source, &self.target).await?;
         let added = known(&self.rules, &mut self.added, &self.source, &views).await?;
         let gone = judge::gone(&self.rules, &views.source, &added);
-        let (mut add, mut remove) = (Vec::new(), Vec::new());
-        for step in judge::steps(&self.rules, topics, &views.source, &views.target, &added) {
-            match step {
-                AclStep::Add { entry, .. } => add.push(entry),
-                AclStep::Remove(entry) => remove.push(entry),
-            }
+        let is_refused = |entry: &AclEntry| self.refused.contains(entry);
+        let judged = judge::judge(&self.rules, topics, &views.source, &views.target, &added, &is_refused);
+        self.tell_kept_back(judged.kept_back);
+        let changes = Changes::of(judged.steps);
+        let mut there: HashSet<AclEntry> = views.target.into_iter().collect();
+        there.extend(self.add(changes.denies, &added).await?);
+        let (ready, waiting) = changes.allows.ready(&there);
+        for entry in waiting {
+            debug!(%entry, "this waits for what denies some of it");
         }
-        add.retain(|entry| !self.refused.contains(entry));
-        remove.retain(|entry| !self.refused.contains(entry));
-        self.add(&add, &added).await?;
-        for entries in remove.chunks(ENTRIES_PER_REQUEST) {
-            let deleted = self.target.delete_acls(entries).await;
-            self.done(entries, deleted, "access control entry removed on the target")?;
-        }
+        self.add(ready, &added).await?;
+        let staying = self.remove(changes.removed_allows).await?;
+        self.remove(changes::unneeded(changes.removed_denies, &staying)).await?;
         let forgotten = gone.iter().filter(|entry| !self.refused.contains(*entry));
         self.added.forget(forgotten).await.map_err(NotCopied::failed)
     }
 
-    async fn add(&mut self, entries: &[AclEntry], added: &BTreeSet<AclEntry>) -> Result<(), NotCopied> {
+    /// Adds entries; the ones that are there now.
+    async fn add(
+        &mut self,
+        entries: Vec<AclEntry>,
+        added: &BTreeSet<AclEntry>,
+    ) -> Result<Vec<AclEntry>, NotCopied> {
         // Recorded before they are there: what was added and is not known would never be removed.
         let removes = self.rules.removes();
         let is_new = |entry: &&AclEntry| removes && !added.contains(*entry);
         self.added.put(entries.iter().filter(is_new)).await.map_err(NotCopied::failed)?;
-        let mut left = entries;
+        let (mut left, mut there) = (&*entries, Vec::new());
         while !left.is_empty() {
             let (some, rest) = left.split_at(left.len().min(ENTRIES_PER_REQUEST));
             let created = self.target.create_acls(some).await;
@@ -105,23 +113,39 @@ impl AclFollower {
                 // Whoever adds them now is somebody else.
                 self.added.forget(left.iter().filter(is_new)).await.map_err(NotCopied::failed)?;
             }
-            done?;
+            there.extend(done?);
             left = rest;
         }
-        Ok(())
+        Ok(there)
     }
 
-    /// What became of some entries. One that the target does not take does not keep the others from being changed.
+    /// Removes entries; the ones that are there still.
+    async fn remove(&mut self, mut entries: Vec<AclEntry>) -> Result<Vec<AclEntry>, NotCopied> {
+        let mut staying: Vec<_> = entries.extract_if(.., |entry| self.refused.contains(entry)).collect();
+        for entries in entries.chunks(ENTRIES_PER_REQUEST) {
+            let deleted = self.target.delete_acls(entries).await;
+            let removed = self.done(entries, deleted, "access control entry removed on the target")?;
+            staying.extend(entries.iter().filter(|entry| !removed.contains(entry)).cloned());
+        }
+        Ok(staying)
+    }
+
+    /// What became of some entries: those to which it was done. One that the target does not take does not keep the others from being
+    /// changed.
     fn done(
         &mut self,
         entries: &[AclEntry],
         results: Result<AclResults, ClientError>,
         what: &str,
-    ) -> Result<(), NotCopied> {
+    ) -> Result<Vec<AclEntry>, NotCopied> {
         let failed = |error| NotCopied::of(&self.target, ALTER, error);
+        let mut done = Vec::new();
         for (entry, result) in entries.iter().zip(results.map_err(failed)?) {
             match result {
-                Ok(()) => info!(%entry, "{what}"),
+                Ok(()) => {
+                    info!(%entry, "{what}");
+                    done.push(entry.clone());
+                }
                 Err(error) if error.is_authorization() => return Err(failed(error)),
                 Err(error) => {
                     warn!(%entry, %error, "the target does not take this access control entry: the lists differ in it");
@@ -129,7 +153,15 @@ impl AclFollower {
                 }
             }
         }
-        Ok(())
+        Ok(done)
+    }
+
+    /// Says once what is kept back.
+    fn tell_kept_back(&mut self, kept_back: Vec<KeptBack>) {
+        for told in kept_back.iter().filter(|kept_back| !self.kept_back.contains(*kept_back)) {
+            warn!(entry = %told.allow, by = %told.deny, "an access control entry of the source is kept back: the target cannot be told what limits it");
+        }
+        self.kept_back = kept_back.into_iter().collect();
     }
 
     /// Says once what lasts.

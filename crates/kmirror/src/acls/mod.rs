@@ -2,14 +2,18 @@
 //! flow's rules go.
 
 mod added;
+mod changes;
 mod follower;
 mod judge;
+mod limits;
+#[cfg(test)]
+mod oracle;
 mod views;
 
 use kmirror_client::Client;
 
 pub(crate) use self::follower::AclFollower;
-pub(crate) use self::judge::{AclStep, CopiedTopics};
+pub(crate) use self::judge::{AclStep, CopiedTopics, Judgement, KeptBack};
 pub(crate) use self::views::NotCopied;
 use crate::config::Flow;
 use crate::selection::GroupMatcher;
@@ -21,10 +25,10 @@ pub(crate) async fn plan(
     topics: &CopiedTopics,
     source: &Client,
     target: &Client,
-) -> Result<Vec<AclStep>, NotCopied> {
+) -> Result<Judgement, NotCopied> {
     let rules = judge::AclRules::new(flow, groups);
     let views = views::read(source, target).await?;
     let mut added = added::Added::new(flow, source, target);
     let added = follower::known(&rules, &mut added, source, &views).await?;
-    Ok(judge::steps(&rules, topics, &views.source, &views.target, &added))
+    Ok(judge::judge(&rules, topics, &views.source, &views.target, &added, &|_| false))
 }

@@ -73,7 +73,10 @@ impl Plan {
             note("what follows from excluded configurations is not known", &error);
         }
         match acls::of_flow(flow, selected, source, target, &pairs).await {
-            Ok(acls) => self.acls.extend(acls),
+            Ok(acls) => {
+                self.acls.extend(acls.plans);
+                acls.kept_back.iter().for_each(|kept_back| note("access control lists", kept_back));
+            }
             Err(reason) => note("access control lists are not copied", &reason),
         }
         match groups::of_flow(flow, selected, &terms.returning, source, target, &found.copied).await {
