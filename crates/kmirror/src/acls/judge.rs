@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use kmirror_client::{AclEntry, AclOperation, AclPatternType, AclResourceType};
 
-use super::limits::{Denials, EVERY, is_denial, is_of_one, is_understood};
+use super::guard::{self, Held};
+use super::limits::{self, Denials, EVERY, is_denial, is_of_one, is_understood};
+use super::record::{Record, Records, State};
 use crate::config::{Acls, Flow, Naming};
 use crate::selection::GroupMatcher;
 
@@ -14,7 +16,6 @@ use crate::selection::GroupMatcher;
 pub(crate) struct AclRules {
     acls: Acls,
     naming: Naming,
-    source_alias: String,
     groups: GroupMatcher,
 }
 
@@ -28,6 +29,26 @@ pub(crate) struct Judgement {
     pub(crate) steps: Vec<AclStep>,
     /// What is not allowed on the target, since what limits it cannot be said there.
     pub(crate) kept_back: Vec<KeptBack>,
+    /// Why nothing is removed of what is gone on the source.
+    pub(crate) held: Option<Held>,
+    /// What is gone on the source, and on the target: whose it is there nobody knows.
+    pub(crate) doubtful: Vec<AclEntry>,
+    /// What is known of entries now, beside what the steps make of them; `None`: nothing any more.
+    pub(crate) records: Vec<(AclEntry, Option<Record>)>,
+}
+
+/// What is known of both clusters.
+#[derive(Clone, Copy)]
+pub(crate) struct Lists<'a> {
+    /// Which topics are copied.
+    pub(crate) topics: &'a CopiedTopics,
+    pub(crate) source: &'a [AclEntry],
+    pub(crate) target: &'a [AclEntry],
+    /// What was added to the target. Nothing else is ever removed: an entry that was there before, be it the same, is somebody's own, and
+    /// kmirror's own rights are among those.
+    pub(crate) records: &'a Records,
+    /// By the wall clock, as records are stamped.
+    pub(crate) now_ms: i64,
 }
 
 /// One change of the target's lists.
@@ -41,8 +62,13 @@ pub(crate) enum AclStep {
         /// Entries that must be on the target before, or it would allow more than the source does.
         limits: Vec<AclEntry>,
     },
-    /// An entry that this flow added is gone on the source, or kept back by now.
-    Remove(AclEntry),
+    /// An entry that was added is not wanted any more.
+    Remove {
+        entry: AclEntry,
+        /// The entry of the source that it followed from: gone, or kept back by now.
+        of: AclEntry,
+        is_gone: bool,
+    },
 }
 
 /// An entry of the source that allows something, and one that denies some of it and cannot follow.
@@ -64,7 +90,7 @@ struct Wanted<'a> {
 
 impl AclRules {
     pub(crate) fn new(flow: &Flow, groups: GroupMatcher) -> AclRules {
-        AclRules { acls: flow.acls, naming: flow.naming.clone(), source_alias: flow.source.clone(), groups }
+        AclRules { acls: flow.acls, naming: flow.naming.clone(), groups }
     }
 
     /// Other groups may follow now.
@@ -77,9 +103,8 @@ impl AclRules {
         self.acls == Acls::Full
     }
 
-    fn wanted<'a>(&self, topics: &CopiedTopics, source: &'a [AclEntry]) -> Wanted<'a> {
+    fn wanted<'a>(&self, topics: &CopiedTopics, source: &'a [AclEntry], denials: &Denials<'a>) -> Wanted<'a> {
         let mut wanted = Wanted::default();
-        let denials = Denials::of(source);
         for entry in source.iter().filter(|entry| !is_denial(entry) && is_understood(entry)) {
             if let Some(allow) = self.allowed(entry, topics) {
                 wanted.allows.entry(allow).or_insert(entry);
@@ -90,18 +115,27 @@ impl AclRules {
                 wanted.denies.entry(entry).or_insert(deny);
             }
         }
-        for (allow, of) in &wanted.allows {
-            let on_source = AclEntry { operation: allow.operation, ..(*of).clone() };
-            let limits = denials.limiting(&on_source).into_iter();
-            let limits: Vec<_> = limits.map(|deny| (deny, self.denied_of(deny, allow, of))).collect();
-            for (deny, entry) in &limits {
-                if let Some(entry) = entry {
-                    wanted.denies.entry(entry.clone()).or_insert(deny);
-                }
-            }
-            wanted.limits.insert(allow.clone(), limits);
-        }
+        let allows = wanted.allows.clone();
+        allows.iter().for_each(|(allow, of)| self.limit(allow, of, denials, &mut wanted));
         wanted
+    }
+
+    /// What limits an entry is wanted as well.
+    fn limit<'a>(&self, allow: &AclEntry, of: &AclEntry, denials: &Denials<'a>, wanted: &mut Wanted<'a>) {
+        let on_source = AclEntry { operation: allow.operation, ..of.clone() };
+        let limits = denials.limiting(&on_source).into_iter();
+        let mut limits: Vec<_> = limits.map(|deny| (deny, self.denied_of(deny, allow, of))).collect();
+        if !is_of_one(allow) {
+            // What was added while names stayed as they are means copies under other names as well.
+            let of_copies = wanted.denies.iter().filter(|(entry, _)| limits::limits(entry, allow));
+            limits.extend(of_copies.map(|(entry, deny)| (*deny, Some(entry.clone()))));
+        }
+        for (deny, entry) in &limits {
+            if let Some(entry) = entry {
+                wanted.denies.entry(entry.clone()).or_insert(deny);
+            }
+        }
+        wanted.limits.insert(allow.clone(), limits);
     }
 
     /// What an entry that allows something becomes on the target.
@@ -141,9 +175,11 @@ impl AclRules {
         }
     }
 
-    /// What an entry that denies some of what another one allows becomes on the target, be it of something that is not copied yet.
+    /// What an entry that denies some of what another one allows becomes on the target, be it of something that is not copied yet, or of
+    /// what was copied under another name.
     fn denied_of(&self, deny: &AclEntry, allow: &AclEntry, of: &AclEntry) -> Option<AclEntry> {
-        let is_as_it_is = allow.resource_name == of.resource_name && self.stays_as_it_is(deny);
+        let has_its_name = allow.resource_name == of.resource_name;
+        let is_as_it_is = has_its_name && self.stays_as_it_is(deny) || !is_of_one(allow);
         let entry = if is_as_it_is { deny.clone() } else { of_topic(deny, &allow.resource_name) };
         is_understood(deny).then_some(entry)
     }
@@ -166,78 +202,171 @@ impl AclRules {
             _ => false,
         }
     }
+}
 
-    /// Whether something on the source stands for an entry of the target, be what it concerns copied at the moment or not.
-    fn stands(&self, entry: &AclEntry, source: &[AclEntry]) -> bool {
-        if self.stays_as_it_is(entry) {
-            return source.contains(entry);
-        }
-        let Some(topic) = self.source_topic(entry) else { return false };
-        let is_it = |of: &AclEntry| covers(of, topic) && of_topic(of, &entry.resource_name) == *entry;
-        source.iter().any(|of| is_it(of) && (is_denial(of) || is_of_one(of)))
+impl Wanted<'_> {
+    fn has(&self, entry: &AclEntry) -> bool {
+        self.allows.contains_key(entry) || self.denies.contains_key(entry)
     }
 
-    /// The source topic whose copy an entry is of.
-    fn source_topic<'a>(&self, entry: &'a AclEntry) -> Option<&'a str> {
-        let template = self.naming.target_topic(&self.source_alias, TOPIC);
-        let (before, behind) = template.split_once(TOPIC)?;
-        let name = entry.resource_name.strip_prefix(before)?;
-        name.strip_suffix(behind)
+    fn of(&self, entry: &AclEntry) -> Option<&AclEntry> {
+        self.allows.get(entry).or_else(|| self.denies.get(entry)).copied()
     }
 }
 
-/// What is to be changed on the target. `added`: what this flow has added there. Nothing else is ever removed: an entry that was there
-/// before, be it the same, is somebody's own, and kmirror's own rights are among those. `is_refused`: what the target does not take.
-pub(crate) fn judge(
-    rules: &AclRules,
-    topics: &CopiedTopics,
-    source: &[AclEntry],
-    target: &[AclEntry],
-    added: &BTreeSet<AclEntry>,
-    is_refused: &dyn Fn(&AclEntry) -> bool,
-) -> Judgement {
-    let there: BTreeSet<&AclEntry> = target.iter().collect();
-    let wanted = rules.wanted(topics, source);
-    let mut judgement = Judgement::default();
-    let lacks = |entry: &AclEntry| !there.contains(entry);
-    let denies = wanted.denies.iter().filter(|(entry, _)| lacks(entry) && !is_refused(entry));
-    judgement.steps.extend(denies.map(|(entry, of)| add(entry, of, Vec::new())));
-    let mut withdrawn = BTreeSet::new();
-    for (allow, of) in &wanted.allows {
-        let limits = wanted.limits.get(allow).map(Vec::as_slice).unwrap_or_default();
-        let unsaid = |entry: &AclEntry| lacks(entry) && is_refused(entry);
-        let unsaid = limits.iter().find(|(_, entry)| entry.as_ref().is_none_or(unsaid));
-        match unsaid {
-            Some((deny, _)) if lacks(allow) || added.contains(allow) => {
-                let kept_back = KeptBack { allow: (*of).clone(), deny: (*deny).clone() };
-                judgement.kept_back.push(kept_back);
-                withdrawn.insert(allow.clone());
+/// What is to be changed on the target. `is_refused`: what it does not take.
+pub(crate) fn judge(rules: &AclRules, lists: Lists<'_>, is_refused: &dyn Fn(&AclEntry) -> bool) -> Judgement {
+    let judge = Judge::new(rules, lists, is_refused);
+    let mut judgement = Judgement { held: judge.held, ..Judgement::default() };
+    judge.deny(&mut judgement);
+    let withdrawn = judge.allow(&mut judgement);
+    judge.remove(withdrawn, &mut judgement);
+    judge.record(&mut judgement);
+    judgement
+}
+
+struct Judge<'a> {
+    records: &'a Records,
+    now_ms: i64,
+    is_refused: &'a dyn Fn(&AclEntry) -> bool,
+    on_source: BTreeSet<&'a AclEntry>,
+    there: BTreeSet<&'a AclEntry>,
+    wanted: Wanted<'a>,
+    held: Option<Held>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(rules: &AclRules, lists: Lists<'a>, is_refused: &'a dyn Fn(&AclEntry) -> bool) -> Judge<'a> {
+        let Lists { topics, source, target, records, now_ms } = lists;
+        let denials = Denials::of(source);
+        let wanted = rules.wanted(topics, source, &denials);
+        let (on_source, there) = (source.iter().collect(), target.iter().collect());
+        let mut judge = Judge { records, now_ms, is_refused, on_source, there, wanted, held: None };
+        judge.held = guard::held(records, &judge.gone().map(|(entry, _)| entry).collect(), now_ms);
+        // What stays is limited by what is denied since, whatever it was added for.
+        for (allow, record) in judge.ours().into_iter().filter(|(entry, _)| !is_denial(entry)) {
+            let stays = judge.held.is_some() || !judge.is_gone(allow, record);
+            if stays && !judge.wanted.allows.contains_key(allow) {
+                rules.limit(allow, &record.of, &denials, &mut judge.wanted);
             }
-            None if lacks(allow) && !is_refused(allow) => {
-                let limits = limits.iter().filter_map(|(_, entry)| entry.clone()).collect();
-                judgement.steps.push(add(allow, of, limits));
+        }
+        judge
+    }
+
+    /// What was added, and is there.
+    fn ours(&self) -> Vec<(&'a AclEntry, &'a Record)> {
+        let is_ours = |(entry, record): &(&AclEntry, &Record)| record.state.is_ours() && !self.lacks(entry);
+        self.records.iter().filter(is_ours).collect()
+    }
+
+    /// What of it is gone on the source.
+    fn gone(&self) -> impl Iterator<Item = (&'a AclEntry, &'a Record)> {
+        self.ours().into_iter().filter(|(entry, record)| self.is_gone(entry, record))
+    }
+
+    /// Be it copied at the moment or not: a topic that leaves the flow, or has another name by now, keeps its entries.
+    fn is_gone(&self, entry: &AclEntry, record: &Record) -> bool {
+        !self.on_source.contains(&record.of) && !self.wanted.has(entry)
+    }
+
+    fn lacks(&self, entry: &AclEntry) -> bool {
+        !self.there.contains(entry)
+    }
+
+    fn deny(&self, judgement: &mut Judgement) {
+        let denies = self.wanted.denies.iter();
+        let denies = denies.filter(|(entry, _)| self.lacks(entry) && !(self.is_refused)(entry));
+        judgement.steps.extend(denies.map(|(entry, of)| add(entry, of, Vec::new())));
+    }
+
+    /// What was added before, and is kept back by now, is returned.
+    fn allow(&self, judgement: &mut Judgement) -> Vec<AclStep> {
+        let mut withdrawn = Vec::new();
+        for (allow, limits) in &self.wanted.limits {
+            let ours = self.records.get(allow).filter(|record| record.state.is_ours());
+            let of = self.wanted.allows.get(allow).copied();
+            let Some(of) = of.or(ours.map(|record| &record.of)) else { continue };
+            let unsaid = |entry: &AclEntry| self.lacks(entry) && (self.is_refused)(entry);
+            let unsaid = limits.iter().find(|(_, entry)| entry.as_ref().is_none_or(unsaid));
+            match unsaid {
+                Some((deny, _)) if self.lacks(allow) || ours.is_some() => {
+                    judgement.kept_back.push(KeptBack { allow: of.clone(), deny: (*deny).clone() });
+                    withdrawn.extend(ours.filter(|_| !self.lacks(allow)).map(|_| remove(allow, of, false)));
+                }
+                None if self.lacks(allow) && !(self.is_refused)(allow) => {
+                    let limits = limits.iter().filter_map(|(_, entry)| entry.clone()).collect();
+                    judgement.steps.push(add(allow, of, limits));
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        withdrawn
+    }
+
+    fn remove(&self, withdrawn: Vec<AclStep>, judgement: &mut Judgement) {
+        let mut removed = withdrawn;
+        if self.held.is_none() {
+            removed.extend(self.gone().map(|(entry, record)| remove(entry, &record.of, true)));
+        }
+        removed.sort_by_key(|step| matches!(step, AclStep::Remove { entry, .. } if is_denial(entry)));
+        judgement.steps.extend(removed);
+    }
+
+    fn record(&self, judgement: &mut Judgement) {
+        for (entry, record) in self.records {
+            let known = Known {
+                is_there: !self.lacks(entry),
+                has_first: self.on_source.contains(&record.of),
+                is_gone: self.is_gone(entry, record),
+                is_held: self.held.is_some(),
+                now_ms: self.now_ms,
+            };
+            if record.state == State::Asked && known.is_gone && known.is_there {
+                judgement.doubtful.push(entry.clone());
+            }
+            let record = known.record(record, self.wanted.of(entry));
+            judgement.records.extend(record.map(|record| (entry.clone(), record)));
         }
     }
-    let gone = gone(rules, source, added);
-    let removed = gone.iter().chain(added.intersection(&withdrawn)).filter(|entry| !lacks(entry));
-    let (denies, allows): (Vec<_>, Vec<_>) = removed.cloned().partition(is_denial);
-    judgement.steps.extend(allows.into_iter().chain(denies).map(AclStep::Remove));
-    judgement
 }
 
 fn add(entry: &AclEntry, of: &AclEntry, limits: Vec<AclEntry>) -> AclStep {
     AclStep::Add { entry: entry.clone(), of: of.clone(), limits }
 }
 
-/// What this flow has added and nothing on the source stands for any more, be it copied at the moment or not: a topic that leaves the
-/// flow, or was not seen yet, keeps its entries.
-pub(crate) fn gone(rules: &AclRules, source: &[AclEntry], added: &BTreeSet<AclEntry>) -> BTreeSet<AclEntry> {
-    if !rules.removes() {
-        return BTreeSet::new();
+fn remove(entry: &AclEntry, of: &AclEntry, is_gone: bool) -> AclStep {
+    AclStep::Remove { entry: entry.clone(), of: of.clone(), is_gone }
+}
+
+/// What is known now of an entry that was recorded.
+struct Known {
+    is_there: bool,
+    /// The source has the entry still that it followed from at first.
+    has_first: bool,
+    /// The source has nothing any more that it follows from.
+    is_gone: bool,
+    is_held: bool,
+    now_ms: i64,
+}
+
+impl Known {
+    /// What is to be recorded of it, if that is something else. `wanted_of`: what it would follow from if it were added now.
+    fn record(&self, record: &Record, wanted_of: Option<&AclEntry>) -> Option<Option<Record>> {
+        let Known { is_there, has_first, is_gone, is_held, now_ms } = *self;
+        // Where another entry stands for it by now it must not be gone with the first one.
+        let of = if has_first { &record.of } else { wanted_of.unwrap_or(&record.of) };
+        let with = |state| Some(Some(Record::new(of.clone(), state)));
+        match record.state {
+            State::Removed { .. } if guard::is_over(record.state, now_ms) => Some(None),
+            State::Removed { .. } => None,
+            // Whoever adds it from now on is somebody else.
+            _ if is_gone && !is_there => Some(None),
+            State::Added | State::Returned { .. } if is_gone && is_held => with(State::Missing),
+            State::Missing if !is_gone => with(State::Returned { at_ms: now_ms }),
+            state if *of != record.of => with(state),
+            _ => None,
+        }
     }
-    added.iter().filter(|entry| !rules.stands(entry, source)).cloned().collect()
 }
 
 /// The copies that an entry of topics means.
@@ -264,9 +393,6 @@ fn of_its_copy(entry: &AclEntry, topics: &CopiedTopics) -> Option<AclEntry> {
 fn of_topic(entry: &AclEntry, name: &str) -> AclEntry {
     AclEntry { pattern_type: AclPatternType::Literal, resource_name: name.to_owned(), ..entry.clone() }
 }
-
-/// Stands for a topic's name in the pattern of its copy's.
-const TOPIC: &str = "{topic}";
 
 #[cfg(test)]
 mod tests {
@@ -308,7 +434,23 @@ mod tests {
     }
 
     fn judged(rules: &(AclRules, CopiedTopics), source: &[&str], target: &[&str]) -> Judgement {
-        judge(&rules.0, &rules.1, &entries(source), &entries(target), &BTreeSet::new(), &|_| false)
+        judgement(rules, &entries(source), &entries(target), &Records::new())
+    }
+
+    fn judgement(
+        (rules, topics): &(AclRules, CopiedTopics),
+        source: &[AclEntry],
+        target: &[AclEntry],
+        records: &Records,
+    ) -> Judgement {
+        judge(rules, Lists { topics, source, target, records, now_ms: NOW }, &|_| false)
+    }
+
+    const NOW: i64 = 1_800_000_000_000;
+
+    /// Entries of the target, and what they follow from.
+    fn records(state: State, lines: &[(&str, &str)]) -> Records {
+        lines.iter().map(|(copy, of)| (entry(copy), Record::new(entry(of), state))).collect()
     }
 
     fn added(rules: &(AclRules, CopiedTopics), source: &[&str], target: &[&str]) -> Vec<String> {
@@ -319,7 +461,7 @@ mod tests {
                 assert!(entries(source).contains(&of));
                 line(&entry)
             }
-            AclStep::Remove(entry) => panic!("removed: {entry}"),
+            AclStep::Remove { entry, .. } => panic!("removed: {entry}"),
         };
         steps.into_iter().map(entry).collect()
     }
@@ -401,23 +543,97 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_flow_has_added_is_removed_and_only_in_full() {
-        let ours = entry("ALLOW WRITE TOPIC LITERAL orders");
-        let left = entry("ALLOW WRITE TOPIC LITERAL no-longer-copied");
-        let somebodys = entry("ALLOW READ TOPIC LITERAL orders");
-        let source = [left.clone()];
-        let target = [ours.clone(), left.clone(), somebodys];
-        let added = BTreeSet::from([ours.clone(), left]);
-        let steps = |acls| {
-            let (rules, topics) = rules(acls, Naming::Identity);
-            judge(&rules, &topics, &source, &target, &added, &|_| false).steps
+    fn only_what_was_added_is_removed() {
+        let rules = rules(Acls::Full, Naming::Identity);
+        let ours = "ALLOW WRITE TOPIC LITERAL orders";
+        let left = "ALLOW WRITE TOPIC LITERAL no-longer-copied";
+        let somebodys = "ALLOW READ TOPIC LITERAL orders";
+        let renamed = ("DENY READ TOPIC LITERAL former.orders", "DENY READ TOPIC PREFIXED ord");
+        let source = entries(&[left, renamed.1]);
+        let known = records(State::Added, &[(ours, ours), (left, left), renamed]);
+        let target = entries(&[ours, left, somebodys, renamed.0]);
+        let there = entries(&[renamed.1]);
+        let found = judgement(&rules, &source, &[target, there.clone()].concat(), &known);
+        assert_eq!(found.steps, [remove(&entry(ours), &entry(ours), true)]);
+        assert_eq!((found.records, found.held), (vec![], None), "what becomes of a step is recorded with it");
+        // Somebody was faster: it is known no more.
+        let target = entries(&[left, somebodys, renamed.0]);
+        let found = judgement(&rules, &source, &[target, there].concat(), &known);
+        assert_eq!((found.steps, found.records), (vec![], vec![(entry(ours), None)]));
+    }
+
+    /// All of them under names that the flow does not use any more.
+    #[test]
+    fn what_was_added_under_other_names_is_judged() {
+        let rules = rules(Acls::Full, Naming::Prefixed);
+        let pairs = ["a", "b", "c"].map(|topic| {
+            (format!("ALLOW READ TOPIC LITERAL former.{topic}"), format!("ALLOW READ TOPIC LITERAL {topic}"))
+        });
+        let known = records(State::Added, &pairs.each_ref().map(|(copy, of)| (copy.as_str(), of.as_str())));
+        let target: Vec<_> = known.keys().cloned().collect();
+        let source = [entry(&pairs[0].1), entry(&pairs[1].1), entry("DENY DESCRIBE TOPIC PREFIXED b")];
+        let found = judgement(&rules, &source, &target, &known).steps;
+        let limit = entry("DENY DESCRIBE TOPIC LITERAL former.b");
+        let expected = [add(&limit, &source[2], vec![]), remove(&target[2], &entry(&pairs[2].1), true)];
+        assert_eq!(found, expected, "what is denied since then is denied there too");
+    }
+
+    #[test]
+    fn what_would_be_too_much_is_not_removed() {
+        let rules = rules(Acls::Full, Naming::Identity);
+        let names = ["a", "b", "c"].map(|topic| format!("ALLOW READ TOPIC LITERAL {topic}"));
+        let names = names.each_ref().map(String::as_str);
+        let known = records(State::Added, &names.map(|name| (name, name)));
+        let all: Vec<_> = known.keys().cloned().collect();
+        let state = |state| Some(Record::new(all[0].clone(), state));
+        let found = judgement(&rules, &[], &all, &known);
+        assert!(found.held.is_some() && found.steps.is_empty(), "{found:?}");
+        assert_eq!((found.records.len(), &found.records[0].1), (3, &state(State::Missing)));
+        // As the first one is restored two of three are gone still; when all are, it is remembered for an hour.
+        let missing = records(State::Missing, &names.map(|name| (name, name)));
+        let found = judgement(&rules, &all[..1], &all, &missing);
+        assert!(found.held.is_some() && found.steps.is_empty(), "{found:?}");
+        assert_eq!(found.records, [(all[0].clone(), state(State::Returned { at_ms: NOW }))]);
+    }
+
+    #[test]
+    fn what_another_entry_stands_for_stays() {
+        let rules = rules(Acls::Full, Naming::Prefixed);
+        let copy = "DENY READ TOPIC LITERAL east.orders";
+        let known = records(State::Added, &[(copy, "DENY READ TOPIC LITERAL orders")]);
+        let (source, target) = (["DENY READ TOPIC PREFIXED ord"], [copy]);
+        let found = judgement(&rules, &entries(&source), &entries(&target), &known);
+        let renewed = Record::new(entry(source[0]), State::Added);
+        assert_eq!((found.steps, found.records), (vec![], vec![(entry(copy), Some(renewed))]));
+    }
+
+    /// As where kmirror was killed before it could ask the target, and somebody has added the same since.
+    #[test]
+    fn what_may_be_somebodys_own_is_not_removed() {
+        let rules = rules(Acls::Full, Naming::Identity);
+        let line = "ALLOW READ TOPIC LITERAL orders";
+        let (asked, there) = (records(State::Asked, &[(line, line)]), entries(&[line]));
+        let found = judgement(&rules, &[], &there, &asked);
+        assert_eq!((found.steps, found.doubtful, found.records), (vec![], there.clone(), vec![]));
+        let found = judgement(&rules, &there, &there, &asked);
+        assert_eq!(found, Judgement::default());
+        let found = judgement(&rules, &[], &[], &asked);
+        assert_eq!((found.doubtful, found.records), (vec![], vec![(there[0].clone(), None)]));
+    }
+
+    #[test]
+    fn what_was_removed_is_remembered_for_an_hour() {
+        let rules = rules(Acls::Full, Naming::Identity);
+        let line = "ALLOW READ TOPIC LITERAL orders";
+        let found = |minutes: i64| {
+            let removed = records(State::Removed { at_ms: NOW - minutes * 60_000 }, &[(line, line)]);
+            // Whoever has added it since is somebody else.
+            let found = judgement(&rules, &[], &entries(&[line]), &removed);
+            assert_eq!(found.steps, []);
+            found.records
         };
-        assert_eq!(steps(Acls::Full), [AclStep::Remove(ours.clone())]);
-        assert_eq!(steps(Acls::Safe), []);
-        // Somebody was faster.
-        let (rules, topics) = rules(Acls::Full, Naming::Identity);
-        assert_eq!(judge(&rules, &topics, &source, &source, &added, &|_| false).steps, []);
-        assert_eq!(gone(&rules, &source, &added), BTreeSet::from([ours]), "but it is known no more");
+        assert_eq!(found(59), []);
+        assert_eq!(found(61), [(entry(line), None)]);
     }
 
     #[test]
@@ -488,20 +704,20 @@ mod tests {
             AclEntry { operation: AclOperation::Other(99), ..entry("DENY READ TOPIC LITERAL orders") };
         let source = [allow.clone(), other, unknown.clone()];
         let copy = entry("ALLOW ALL TOPIC LITERAL east.orders");
-        let judged = |target: &[AclEntry], added: &BTreeSet<AclEntry>| {
-            judge(&rules.0, &rules.1, &source, target, added, &|_| false)
-        };
+        let judged = |target: &[AclEntry], records: &Records| judgement(&rules, &source, target, records);
         let kept_back = [KeptBack { allow, deny: unknown }];
-        let found = judged(&[], &BTreeSet::new());
+        let found = judged(&[], &Records::new());
         assert_eq!(found.kept_back, kept_back);
         assert!(
             matches!(&found.steps[..], [AclStep::Add { entry, .. }] if entry.resource_name == "east.payments")
         );
         // What was added before is taken back, what is somebody's own is not.
         let there = [copy.clone(), entry("ALLOW READ TOPIC LITERAL east.payments")];
-        let found = judged(&there, &BTreeSet::from([copy.clone()]));
-        assert_eq!((found.steps, &found.kept_back[..]), (vec![AclStep::Remove(copy)], &kept_back[..]));
-        assert_eq!(judged(&there, &BTreeSet::new()), Judgement::default());
+        let known = records(State::Added, &[(&line(&copy), &line(&kept_back[0].allow))]);
+        let found = judged(&there, &known);
+        let steps = vec![remove(&copy, &kept_back[0].allow, false)];
+        assert_eq!((found.steps, &found.kept_back[..]), (steps, &kept_back[..]));
+        assert_eq!(judged(&there, &Records::new()), Judgement::default());
     }
 
     #[test]
@@ -509,8 +725,11 @@ mod tests {
         let rules = rules(Acls::Safe, Naming::Identity);
         let source = entries(&["ALLOW READ TOPIC LITERAL orders", "DENY READ TOPIC PREFIXED ord"]);
         let refused = |entry: &AclEntry| line(entry) == "DENY READ TOPIC LITERAL orders";
-        let judged =
-            |target: &[AclEntry]| judge(&rules.0, &rules.1, &source, target, &BTreeSet::new(), &refused);
+        let (records, (rules, topics)) = (Records::new(), &rules);
+        let judged = |target: &[AclEntry]| {
+            let lists = Lists { topics, source: &source, target, records: &records, now_ms: NOW };
+            judge(rules, lists, &refused)
+        };
         let found = judged(&[]);
         assert_eq!(found.steps, []);
         assert_eq!(found.kept_back, [KeptBack { allow: source[0].clone(), deny: source[1].clone() }]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kmirror_client::{AclEntry, Client};
 
-use crate::acls::{self, AclStep, KeptBack, NotCopied};
+use crate::acls::{self, AclStep, Judgement, NotCopied};
 use crate::config::{Acls, Flow};
 use crate::selection::Selected;
 use crate::topics::TopicPair;
@@ -51,8 +51,8 @@ pub enum AclAction {
 #[derive(Default)]
 pub(super) struct AclPlans {
     pub(super) plans: Vec<AclPlan>,
-    /// What is kept back, and why.
-    pub(super) kept_back: Vec<KeptBack>,
+    /// What would not be done, and why.
+    pub(super) notes: Vec<String>,
 }
 
 /// Plans the access control lists of a flow.
@@ -68,6 +68,7 @@ pub(super) async fn of_flow(
     }
     let topics = pairs.iter().map(|pair| (Arc::clone(&pair.source), Arc::clone(&pair.target))).collect();
     let judged = acls::plan(flow, selected.groups.clone(), &topics, source, target).await?;
+    let notes = notes(&judged);
     let plans = judged.steps.into_iter().map(|step| match step {
         AclStep::Add { entry, of, .. } if entry == of => {
             of_entry(flow, AclAction::Add, entry, "the source has it".to_owned())
@@ -75,12 +76,20 @@ pub(super) async fn of_flow(
         AclStep::Add { entry, of, .. } => {
             of_entry(flow, AclAction::Add, entry, format!("the source has {of}"))
         }
-        AclStep::Remove(entry) => {
-            let reason = "kmirror has added it, and it is gone on the source";
-            of_entry(flow, AclAction::Remove, entry, reason.to_owned())
+        AclStep::Remove { entry, is_gone, .. } => {
+            let why = if is_gone { "it is gone on the source" } else { "it is kept back by now" };
+            of_entry(flow, AclAction::Remove, entry, format!("kmirror has added it, and {why}"))
         }
     });
-    Ok(AclPlans { plans: plans.collect(), kept_back: judged.kept_back })
+    Ok(AclPlans { plans: plans.collect(), notes })
+}
+
+fn notes(judged: &Judgement) -> Vec<String> {
+    let kept_back = judged.kept_back.iter().map(ToString::to_string);
+    let doubtful = judged.doubtful.iter();
+    let doubtful = doubtful
+        .map(|entry| format!("{entry} is gone on the source, and may be somebody else's on the target"));
+    kept_back.chain(doubtful).chain(judged.held.map(|held| held.to_string())).collect()
 }
 
 fn of_entry(flow: &Flow, action: AclAction, entry: AclEntry, reason: String) -> AclPlan {

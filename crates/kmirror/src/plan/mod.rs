@@ -75,7 +75,7 @@ impl Plan {
         match acls::of_flow(flow, selected, source, target, &pairs).await {
             Ok(acls) => {
                 self.acls.extend(acls.plans);
-                acls.kept_back.iter().for_each(|kept_back| note("access control lists", kept_back));
+                acls.notes.iter().for_each(|text| note("access control lists", text));
             }
             Err(reason) => note("access control lists are not copied", &reason),
         }
