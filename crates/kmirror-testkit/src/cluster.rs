@@ -13,7 +13,7 @@ use crate::jars::kafka_home;
 use crate::metadata::brokers_alive;
 use crate::process::{await_stopped, last_lines, wait_for};
 use crate::watchdog::Watchdog;
-use crate::{KafkaEndpoint, KafkaJars, KafkaRelease, TestkitError};
+use crate::{KafkaEndpoint, KafkaJars, KafkaRelease, TestkitError, ToolOutput};
 
 /// A real Kafka cluster on loopback: one or more nodes in KRaft mode, each broker and controller.
 ///
@@ -71,6 +71,16 @@ impl KafkaCluster {
     pub fn allow(&self, permission: &[&str]) -> Result<(), TestkitError> {
         let node = self.node(1)?;
         authorizer::allow(self.endpoint.jars(), &node.folder, permission)
+    }
+
+    /// What Java's console consumer prints that logs in as `alice`, `bob` or `eve` to a cluster with an authorizer, and reads the first
+    /// records of partition 0 of a topic, outside of any group. That it is refused is in the output.
+    ///
+    /// # Errors
+    /// The cluster has no authorizer, or Java cannot be started.
+    pub fn consume_as(&self, user: &str, topic: &str, count: usize) -> Result<ToolOutput, TestkitError> {
+        let node = self.node(1)?;
+        authorizer::consume_as(self.endpoint.jars(), &node.folder, user, topic, count)
     }
 
     /// A node by its `node.id`, which counts from 1.

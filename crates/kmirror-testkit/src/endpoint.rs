@@ -193,7 +193,7 @@ impl KafkaEndpoint {
     }
 
     /// Kafka 4.2 renamed it (KIP-1147) and warns about the old name.
-    fn consumer_option(&self) -> &'static str {
+    pub(crate) fn consumer_option(&self) -> &'static str {
         if self.jars.release().version().starts_with('3') {
             "--consumer-property"
         } else {

@@ -324,7 +324,7 @@ pub enum Acls {
     /// None.
     None,
     /// As MirrorMaker 2 does it: entries of the topics that are copied, without the right to write, since only the mirror writes
-    /// there; ALL becomes READ. Nothing is removed.
+    /// there; ALL becomes READ. What it leaves out is what prefixes and `*` deny: here each copy is denied. Nothing is removed.
     #[default]
     Safe,
     /// Exactly: entries of topics, of the groups that follow and of transactional ids, for programs that move to the target. What

@@ -1,19 +1,23 @@
 //! The task that lets access control lists follow, beside a flow.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{AclEntry, AclResults, Client, ClientError};
+use kmirror_client::{AclEntry, AclResults, Client, ClientError, KafkaError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::added::Added;
-use super::judge::{self, AclRules, AclStep, CopiedTopics};
-use super::views::{self, NotCopied, Views};
+use super::changes::{self, Addition, Changes, Removal};
+use super::guard::Held;
+use super::judge::{self, AclRules, CopiedTopics, Judgement, KeptBack, Lists};
+use super::record::{Record, Records, State};
+use super::views::{self, NotCopied};
 use crate::flow::beside::Rounds;
 use crate::flow::{FlowContext, FlowShared, Terms};
+use crate::topics::compacted;
 
 /// Compares the lists of both clusters now and then, and changes the target's.
 pub(crate) struct AclFollower {
@@ -26,8 +30,25 @@ pub(crate) struct AclFollower {
     added: Added,
     /// Entries that the target refused, which was told.
     refused: HashSet<AclEntry>,
+    /// What the target was asked for without an answer.
+    unanswered: HashSet<AclEntry>,
+    /// What is kept back, which was told.
+    kept_back: HashSet<KeptBack>,
+    /// What may be somebody else's, which was told.
+    doubtful: HashSet<AclEntry>,
+    /// Why nothing is removed, which was told.
+    held: Option<Held>,
     /// Why nothing follows, which was told.
     told: Option<NotCopied>,
+}
+
+/// What became of an entry that the target was asked to add or to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Refused,
+    /// It may be done, or be done yet.
+    Unanswered,
 }
 
 impl AclFollower {
@@ -42,6 +63,10 @@ impl AclFollower {
             target,
             shared: Arc::clone(&context.shared),
             refused: HashSet::new(),
+            unanswered: HashSet::new(),
+            kept_back: HashSet::new(),
+            doubtful: HashSet::new(),
+            held: None,
             told: None,
         }
     }
@@ -71,65 +96,170 @@ impl AclFollower {
     async fn follow(&mut self, topics: &CopiedTopics) -> Result<(), NotCopied> {
         self.rules.select(&self.terms.borrow().selected.groups);
         let views = views::read(&self.source, &self.target).await?;
-        let added = known(&self.rules, &mut self.added, &self.source, &views).await?;
-        let gone = judge::gone(&self.rules, &views.source, &added);
-        let (mut add, mut remove) = (Vec::new(), Vec::new());
-        for step in judge::steps(&self.rules, topics, &views.source, &views.target, &added) {
-            match step {
-                AclStep::Add { entry, .. } => add.push(entry),
-                AclStep::Remove(entry) => remove.push(entry),
-            }
+        let records = known(&self.rules, &mut self.added, &self.source).await?;
+        let mut there: HashSet<AclEntry> = views.target.iter().cloned().collect();
+        let records = self.confirmed(records, &there).await?;
+        let (source, target) = (&views.source, &views.target);
+        let lists = Lists { topics, source, target, records: &records, now_ms: compacted::now_ms() };
+        let judged = judge::judge(&self.rules, lists, &|entry| self.refused.contains(entry));
+        self.tell_judged(&judged);
+        self.record(judged.records).await?;
+        let changes = Changes::of(judged.steps);
+        there.extend(self.add(&changes.denies, &records).await?);
+        let (ready, waiting) = changes::ready(changes.allows, &there);
+        for allow in waiting {
+            debug!(entry = %allow.entry, "this waits for what denies some of it");
         }
-        add.retain(|entry| !self.refused.contains(entry));
-        remove.retain(|entry| !self.refused.contains(entry));
-        self.add(&add, &added).await?;
-        for entries in remove.chunks(ENTRIES_PER_REQUEST) {
-            let deleted = self.target.delete_acls(entries).await;
-            self.done(entries, deleted, "access control entry removed on the target")?;
-        }
-        let forgotten = gone.iter().filter(|entry| !self.refused.contains(*entry));
-        self.added.forget(forgotten).await.map_err(NotCopied::failed)
-    }
-
-    async fn add(&mut self, entries: &[AclEntry], added: &BTreeSet<AclEntry>) -> Result<(), NotCopied> {
-        // Recorded before they are there: what was added and is not known would never be removed.
-        let removes = self.rules.removes();
-        let is_new = |entry: &&AclEntry| removes && !added.contains(*entry);
-        self.added.put(entries.iter().filter(is_new)).await.map_err(NotCopied::failed)?;
-        let mut left = entries;
-        while !left.is_empty() {
-            let (some, rest) = left.split_at(left.len().min(ENTRIES_PER_REQUEST));
-            let created = self.target.create_acls(some).await;
-            let done = self.done(some, created, "access control entry added on the target");
-            if matches!(done, Err(NotCopied::Unauthorized { .. })) {
-                // Whoever adds them now is somebody else.
-                self.added.forget(left.iter().filter(is_new)).await.map_err(NotCopied::failed)?;
-            }
-            done?;
-            left = rest;
-        }
+        self.add(&ready, &records).await?;
+        let staying = self.remove(changes.removed_allows).await?;
+        self.remove(changes::unneeded(changes.removed_denies, &staying)).await?;
         Ok(())
     }
 
+    /// What this process has asked the target for, without an answer, and is there now, is what it has added.
+    async fn confirmed(
+        &mut self,
+        mut records: Records,
+        there: &HashSet<AclEntry>,
+    ) -> Result<Records, NotCopied> {
+        let unanswered = std::mem::take(&mut self.unanswered);
+        let mut confirmed = Vec::new();
+        for entry in unanswered.into_iter().filter(|entry| there.contains(entry)) {
+            if let Some(record) = records.get_mut(&entry).filter(|record| record.state == State::Asked) {
+                record.state = State::Added;
+                confirmed.push((entry, Some(record.clone())));
+            }
+        }
+        self.record(confirmed).await?;
+        Ok(records)
+    }
+
+    async fn record(&mut self, changes: Vec<(AclEntry, Option<Record>)>) -> Result<(), NotCopied> {
+        self.added.write(changes).await.map_err(NotCopied::failed)
+    }
+
+    /// Adds entries; the ones that are there now.
+    async fn add(&mut self, additions: &[Addition], records: &Records) -> Result<Vec<AclEntry>, NotCopied> {
+        let mut there = Vec::new();
+        for additions in additions.chunks(ENTRIES_PER_REQUEST) {
+            there.extend(self.add_some(additions, records).await?);
+        }
+        Ok(there)
+    }
+
+    async fn add_some(
+        &mut self,
+        additions: &[Addition],
+        records: &Records,
+    ) -> Result<Vec<AclEntry>, NotCopied> {
+        let removes = self.rules.removes();
+        let is_known = |entry: &AclEntry| records.get(entry).is_some_and(|record| record.state.is_ours());
+        let is_new = |addition: &&Addition| removes && !is_known(&addition.entry);
+        let new = || additions.iter().filter(is_new);
+        // Recorded before they are there: what was added and is not known would never be removed.
+        let asked = |new: &Addition| (new.entry.clone(), Some(Record::new(new.of.clone(), State::Asked)));
+        self.record(new().map(asked).collect()).await?;
+        let entries: Vec<_> = additions.iter().map(|addition| addition.entry.clone()).collect();
+        let created = self.target.create_acls(&entries).await;
+        let outcomes = match self.outcomes(&entries, created, "access control entry added on the target") {
+            Ok(outcomes) => outcomes,
+            Err(reason) => {
+                if matches!(reason, NotCopied::Failed(_)) {
+                    self.unanswered.extend(new().map(|new| new.entry.clone()));
+                } else {
+                    // Whoever adds them now is somebody else.
+                    self.record(new().map(|new| (new.entry.clone(), None)).collect()).await?;
+                }
+                return Err(reason);
+            }
+        };
+        let mut known = Vec::new();
+        for (addition, outcome) in additions.iter().zip(&outcomes).filter(|(addition, _)| is_new(addition)) {
+            let Addition { entry, of, .. } = addition;
+            match outcome {
+                Outcome::Done => known.push((entry.clone(), Some(Record::new(of.clone(), State::Added)))),
+                Outcome::Refused => known.push((entry.clone(), None)),
+                Outcome::Unanswered => drop(self.unanswered.insert(entry.clone())),
+            }
+        }
+        self.record(known).await?;
+        let done = entries.into_iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Done);
+        Ok(done.map(|(entry, _)| entry).collect())
+    }
+
+    /// Removes entries; the ones that are there still.
+    async fn remove(&mut self, mut removals: Vec<Removal>) -> Result<Vec<AclEntry>, NotCopied> {
+        let refused = removals.extract_if(.., |removal| self.refused.contains(&removal.entry));
+        let mut staying: Vec<_> = refused.map(|removal| removal.entry).collect();
+        for removals in removals.chunks(ENTRIES_PER_REQUEST) {
+            let entries: Vec<_> = removals.iter().map(|removal| removal.entry.clone()).collect();
+            let deleted = self.target.delete_acls(&entries).await;
+            let what = "access control entry removed on the target";
+            let outcomes = self.outcomes(&entries, deleted, what)?;
+            let at_ms = compacted::now_ms();
+            let mut known = Vec::new();
+            for (removal, outcome) in removals.iter().zip(outcomes) {
+                let Removal { entry, of, is_gone } = removal.clone();
+                let record = is_gone.then(|| Record::new(of, State::Removed { at_ms }));
+                match outcome {
+                    Outcome::Done => known.push((entry, record)),
+                    Outcome::Refused | Outcome::Unanswered => staying.push(entry),
+                }
+            }
+            self.record(known).await?;
+        }
+        Ok(staying)
+    }
+
     /// What became of some entries. One that the target does not take does not keep the others from being changed.
-    fn done(
+    fn outcomes(
         &mut self,
         entries: &[AclEntry],
         results: Result<AclResults, ClientError>,
         what: &str,
-    ) -> Result<(), NotCopied> {
+    ) -> Result<Vec<Outcome>, NotCopied> {
         let failed = |error| NotCopied::of(&self.target, ALTER, error);
+        let mut outcomes = Vec::new();
         for (entry, result) in entries.iter().zip(results.map_err(failed)?) {
             match result {
-                Ok(()) => info!(%entry, "{what}"),
+                Ok(()) => {
+                    info!(%entry, "{what}");
+                    outcomes.push(Outcome::Done);
+                }
                 Err(error) if error.is_authorization() => return Err(failed(error)),
                 Err(error) => {
                     warn!(%entry, %error, "the target does not take this access control entry: the lists differ in it");
                     self.refused.insert(entry.clone());
+                    outcomes.push(Outcome::of(&error));
                 }
             }
         }
-        Ok(())
+        Ok(outcomes)
+    }
+
+    /// Says once what is not done, and why.
+    fn tell_judged(&mut self, judged: &Judgement) {
+        if let Some(held) = judged.held.filter(|_| self.held.is_none()) {
+            warn!(%held, "nothing is removed of the target's access control lists");
+        }
+        self.held = judged.held;
+        for entry in judged.doubtful.iter().filter(|entry| !self.doubtful.contains(*entry)) {
+            warn!(
+                %entry,
+                "this is gone on the source and stays on the target: kmirror was interrupted as it was about to add it, and somebody else \
+                 may have added it since; remove it there if nobody needs it"
+            );
+        }
+        self.doubtful = judged.doubtful.iter().cloned().collect();
+        self.tell_kept_back(&judged.kept_back);
+    }
+
+    /// Says once what is kept back.
+    fn tell_kept_back(&mut self, kept_back: &[KeptBack]) {
+        for told in kept_back.iter().filter(|kept_back| !self.kept_back.contains(*kept_back)) {
+            warn!(entry = %told.allow, by = %told.deny, "an access control entry of the source is kept back: the target cannot be told what limits it");
+        }
+        self.kept_back = kept_back.iter().cloned().collect();
     }
 
     /// Says once what lasts.
@@ -145,24 +275,28 @@ impl AclFollower {
     }
 }
 
-/// What the flow has added, where it may be removed; or why nothing may be changed by what the source says.
+impl Outcome {
+    fn of(error: &ClientError) -> Outcome {
+        match error.kafka_error() {
+            Some(KafkaError::REQUEST_TIMED_OUT | KafkaError::UNKNOWN_SERVER_ERROR) | None => {
+                Outcome::Unanswered
+            }
+            Some(_) => Outcome::Refused,
+        }
+    }
+}
+
+/// What was added, where it may be removed; or why nothing may be changed by what the source says.
 pub(super) async fn known(
     rules: &AclRules,
     added: &mut Added,
     source: &Client,
-    views: &Views,
-) -> Result<BTreeSet<AclEntry>, NotCopied> {
+) -> Result<Records, NotCopied> {
     if !added.are_of(source) {
         return Err(NotCopied::AnotherSource);
     }
-    if !rules.removes() {
-        return Ok(BTreeSet::new()); // what nobody will ask for need not be known
-    }
-    let known = added.read().await.map_err(NotCopied::failed)?;
-    match views.source.is_empty() && !known.is_empty() {
-        true => Err(NotCopied::Emptied),
-        false => Ok(known.clone()),
-    }
+    // What nobody will ask for need not be known.
+    if rules.removes() { added.read().await.map_err(NotCopied::failed) } else { Ok(Records::new()) }
 }
 
 const ALTER: &str = "ALTER";

@@ -2,17 +2,24 @@
 //! flow's rules go.
 
 mod added;
+mod changes;
 mod follower;
+mod guard;
 mod judge;
+mod limits;
+#[cfg(test)]
+mod oracle;
+mod record;
 mod views;
 
 use kmirror_client::Client;
 
 pub(crate) use self::follower::AclFollower;
-pub(crate) use self::judge::{AclStep, CopiedTopics};
+pub(crate) use self::judge::{AclStep, CopiedTopics, Judgement};
 pub(crate) use self::views::NotCopied;
 use crate::config::Flow;
 use crate::selection::GroupMatcher;
+use crate::topics::compacted;
 
 /// What would be changed now on the target, where these topics are copied.
 pub(crate) async fn plan(
@@ -21,10 +28,17 @@ pub(crate) async fn plan(
     topics: &CopiedTopics,
     source: &Client,
     target: &Client,
-) -> Result<Vec<AclStep>, NotCopied> {
+) -> Result<Judgement, NotCopied> {
     let rules = judge::AclRules::new(flow, groups);
     let views = views::read(source, target).await?;
     let mut added = added::Added::new(flow, source, target);
-    let added = follower::known(&rules, &mut added, source, &views).await?;
-    Ok(judge::steps(&rules, topics, &views.source, &views.target, &added))
+    let records = follower::known(&rules, &mut added, source).await?;
+    let lists = judge::Lists {
+        topics,
+        source: &views.source,
+        target: &views.target,
+        records: &records,
+        now_ms: compacted::now_ms(),
+    };
+    Ok(judge::judge(&rules, lists, &|_| false))
 }

@@ -15,9 +15,6 @@ pub(crate) enum NotCopied {
     NoAuthorizer { alias: String },
     #[error("{error}; kmirror needs {right} on the cluster {alias}")]
     Unauthorized { alias: String, right: &'static str, error: ClientError },
-    /// All of them may have been removed on purpose, or lost.
-    #[error("the source has no entry any more, which may be an accident: what was added on the target stays")]
-    Emptied,
     #[error("another cluster answers at the source's address")]
     AnotherSource,
     #[error("{0}; it is tried again")]

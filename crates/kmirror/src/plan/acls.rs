@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kmirror_client::{AclEntry, Client};
 
-use crate::acls::{self, AclStep, NotCopied};
+use crate::acls::{self, AclStep, Judgement, NotCopied};
 use crate::config::{Acls, Flow};
 use crate::selection::Selected;
 use crate::topics::TopicPair;
@@ -47,6 +47,14 @@ pub enum AclAction {
     Remove,
 }
 
+/// What would be done with the access control lists of a flow.
+#[derive(Default)]
+pub(super) struct AclPlans {
+    pub(super) plans: Vec<AclPlan>,
+    /// What would not be done, and why.
+    pub(super) notes: Vec<String>,
+}
+
 /// Plans the access control lists of a flow.
 pub(super) async fn of_flow(
     flow: &Flow,
@@ -54,23 +62,34 @@ pub(super) async fn of_flow(
     source: &Client,
     target: &Client,
     pairs: &[&TopicPair],
-) -> Result<Vec<AclPlan>, NotCopied> {
+) -> Result<AclPlans, NotCopied> {
     if flow.acls == Acls::None || pairs.is_empty() {
-        return Ok(Vec::new());
+        return Ok(AclPlans::default());
     }
     let topics = pairs.iter().map(|pair| (Arc::clone(&pair.source), Arc::clone(&pair.target))).collect();
-    let steps = acls::plan(flow, selected.groups.clone(), &topics, source, target).await?;
-    let plans = steps.into_iter().map(|step| match step {
-        AclStep::Add { entry, of } if entry == of => {
+    let judged = acls::plan(flow, selected.groups.clone(), &topics, source, target).await?;
+    let notes = notes(&judged);
+    let plans = judged.steps.into_iter().map(|step| match step {
+        AclStep::Add { entry, of, .. } if entry == of => {
             of_entry(flow, AclAction::Add, entry, "the source has it".to_owned())
         }
-        AclStep::Add { entry, of } => of_entry(flow, AclAction::Add, entry, format!("the source has {of}")),
-        AclStep::Remove(entry) => {
-            let reason = "kmirror has added it, and it is gone on the source";
-            of_entry(flow, AclAction::Remove, entry, reason.to_owned())
+        AclStep::Add { entry, of, .. } => {
+            of_entry(flow, AclAction::Add, entry, format!("the source has {of}"))
+        }
+        AclStep::Remove { entry, is_gone, .. } => {
+            let why = if is_gone { "it is gone on the source" } else { "it is kept back by now" };
+            of_entry(flow, AclAction::Remove, entry, format!("kmirror has added it, and {why}"))
         }
     });
-    Ok(plans.collect())
+    Ok(AclPlans { plans: plans.collect(), notes })
+}
+
+fn notes(judged: &Judgement) -> Vec<String> {
+    let kept_back = judged.kept_back.iter().map(ToString::to_string);
+    let doubtful = judged.doubtful.iter();
+    let doubtful = doubtful
+        .map(|entry| format!("{entry} is gone on the source, and may be somebody else's on the target"));
+    kept_back.chain(doubtful).chain(judged.held.map(|held| held.to_string())).collect()
 }
 
 fn of_entry(flow: &Flow, action: AclAction, entry: AclEntry, reason: String) -> AclPlan {

@@ -79,7 +79,10 @@ impl Plan {
             note("what follows from excluded configurations is not known", &error);
         }
         match acls::of_flow(flow, selected, source, target, &pairs).await {
-            Ok(acls) => self.acls.extend(acls),
+            Ok(acls) => {
+                self.acls.extend(acls.plans);
+                acls.notes.iter().for_each(|text| note("access control lists", text));
+            }
             Err(reason) => note("access control lists are not copied", &reason),
         }
         match groups::of_flow(flow, selected, &terms.returning, source, target, &found.copied).await {

@@ -3,6 +3,7 @@
 // What is outside runs by the machine's clock.
 #![allow(clippy::disallowed_methods)]
 
+mod acls;
 mod arrows;
 mod beside;
 mod embedded;
