@@ -14,6 +14,7 @@ use crate::stage::{AnyCluster, Stage, on_both_kinds};
 on_both_kinds!(
     groups_go_there_and_back_and_read_each_record_once,
     a_group_that_moved_keeps_its_place_on_both_sides,
+    a_failback_skips_no_record_of_a_group,
     a_look_up_by_timestamp_never_lands_behind_the_sources,
     groups_follow_and_go_back_only_where_they_were_reset,
     groups_of_a_shifted_copy_stand_at_the_same_records,
@@ -151,6 +152,29 @@ fn a_group_that_moved_keeps_its_place_on_both_sides(stage: &Stage) {
     source.delete_group(&deleted);
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(places(&deleted), (None, Some(50)));
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+/// While the source is away producers write to the target, and the group reads that; then producers go home.
+fn a_failback_skips_no_record_of_a_group(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let [topic, group] = ["failback", "group"].map(unique_topic);
+    let there = format!("east.{topic}");
+    source.produce(&[Workload::new(&topic).records(100)]);
+    let mut mirror = start_both_ways(&source, &target, &topic);
+    await_that("everything is copied", || target.end(&there, 0) == Some(100));
+    source.commit(&group, &topic, 0, 100);
+    await_that("the group has followed", || target.committed(&group, &there, 0) == Some(100));
+    target.produce(&[Workload::new(&there).first(100).records(200)]);
+    target.commit(&group, &there, 0, 300);
+    source.produce(&[Workload::new(&topic).first(300).records(200)]);
+    mirror.says(&["TargetDiverged", &there]);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(
+        source.committed(&group, &topic, 0),
+        Some(100),
+        "it has read nothing of what the source has since"
+    );
     assert_eq!(mirror.end("TERM"), Some(143));
 }
 

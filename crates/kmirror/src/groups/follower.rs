@@ -16,6 +16,7 @@ use crate::config::OnGroupReset;
 use crate::flow::beside::Rounds;
 use crate::flow::{FlowContext, FlowShared, Terms};
 use crate::mm2::{Checkpoint, Checkpoints};
+use crate::status::PartitionState;
 
 /// Lets the groups of the source follow to the target.
 pub(crate) struct GroupFollower {
@@ -43,6 +44,8 @@ pub(crate) struct GroupFollower {
 pub(crate) struct Copied {
     pub(crate) target: TopicPartition,
     pub(crate) arrived: Arrived,
+    /// Whether it was taken over, and is copied now: else what the target holds may be somebody else's, and nothing returns.
+    pub(crate) is_copying: bool,
 }
 
 impl Copied {
@@ -139,12 +142,16 @@ impl GroupFollower {
 
     fn copied(&self) -> BTreeMap<TopicPartition, Copied> {
         let copied = self.shared.published().into_iter().filter_map(|partition| {
-            let position = partition.gauge.position();
+            let (state, position) = (partition.gauge.state(), partition.gauge.position());
+            if matches!(&state, PartitionState::Parked(parked) if parked.reason.doubts_the_copy()) {
+                return None;
+            }
             let lineage = partition.gauge.lineage()?;
             let source_end = partition.gauge.source_end.load(Ordering::Relaxed);
             let copied = Copied {
                 target: TopicPartition::new(partition.target_topic, partition.partition),
                 arrived: Arrived { lineage, position, source_end },
+                is_copying: state == PartitionState::Copying,
             };
             (position >= 0)
                 .then(|| (TopicPartition::new(partition.source_topic, partition.partition), copied))
@@ -178,6 +185,7 @@ impl GroupFollower {
             let before = settled.get(partition).copied();
             let before = before.or_else(|| self.recorded.of(group, partition, target));
             let standing = Standing { source, target, settled: before };
+            let rules = GroupRules { may_return: rules.may_return && copied.is_copying, ..rules };
             match judge(standing, &copied.arrived, rules) {
                 Decision::Same => drop(before.map(|before| settled.insert(partition.clone(), before))),
                 Decision::Right(now) => drop(settled.insert(partition.clone(), now)),
