@@ -98,27 +98,23 @@ impl GroupFollower {
     }
 
     async fn follow(&mut self) {
-        let (copied, groups, returning) = {
-            let terms = self.terms.borrow();
-            (self.copied(), terms.selected.groups.clone(), terms.returning.clone())
-        };
+        let (copied, groups) = (self.copied(), self.terms.borrow().selected.groups.clone());
         if copied.is_empty() || groups.is_empty() {
             return;
         }
-        let may_return = |group: &str| returning.iter().any(|groups| groups.matches(group));
         let Some(mut ids) = self.list(&self.source.clone(), "DESCRIBE on the groups of the source").await
         else {
             return;
         };
-        if !returning.is_empty() {
+        if groups.any_returns() {
             let there = self.list(&self.target.clone(), "DESCRIBE on the groups of the target").await;
-            ids.extend(there.into_iter().flatten().filter(|id| may_return(id)));
+            ids.extend(there.into_iter().flatten().filter(|id| groups.may_return(id)));
         }
         for group in ids {
             if self.own_group.as_ref() == Some(&group) || !groups.matches(&group) {
                 continue;
             }
-            let rules = GroupRules { on_reset: self.on_reset, may_return: may_return(&group) };
+            let rules = GroupRules { on_reset: self.on_reset, may_return: groups.may_return(&group) };
             match self.follow_group(&group, &copied, rules).await {
                 Ok(()) => drop(self.failing.remove(&group)),
                 Err(error) => self.tell(group, &error, permissions(rules)),

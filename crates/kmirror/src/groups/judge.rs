@@ -1,7 +1,7 @@
 //! What is to be committed, and on which side, for a group and a partition. Pure.
 //!
-//! Groups follow from the source to the target. Where they may return, because the mirror copies the other way as well, a group that is
-//! further on the target than on the source has moved there, and the source's follows it. One judge decides both, so that they cannot
+//! Groups follow from the source to the target. Where they may return, which has to be asked for, a group that is further on the target
+//! than on the source has moved there, and the source's follows it. One judge decides both, so that they cannot
 //! fight: whatever it has brought to the source is not taken for a move of the source's group afterwards.
 
 use crate::config::OnGroupReset;

@@ -1,6 +1,6 @@
 //! Consumer groups across restarts: what somebody has put elsewhere meanwhile is left there.
 
-use kmirror::{MirrorHandle, Naming, ParkReason};
+use kmirror::{MirrorHandle, ParkReason};
 
 use super::*;
 
@@ -201,16 +201,15 @@ async fn a_group_does_not_return_while_its_partition_is_parked() {
     stop(handle).await;
 }
 
-/// The flow of the world, and one that goes the other way, of other topics.
+/// The flow of the world, whose groups return.
 fn both_ways(world: &World) -> MirrorHandle {
-    let mut back = Flow::new("west", "east").topics(["payments"]).naming(Naming::Prefixed);
-    back.groups_interval = Duration::from_millis(20);
+    let mut flow = world.flow.clone();
+    flow.groups.returning = vec![".*".to_owned()];
     let cluster = |cluster: &EmbeddedCluster| ClusterConfig::new([cluster.bootstrap_servers()]);
     Mirror::builder()
         .cluster("east", cluster(&world.source))
         .cluster("west", cluster(&world.target))
-        .flow(world.flow.clone())
-        .flow(back)
+        .flow(flow)
         .build()
         .unwrap()
         .spawn()
