@@ -35,6 +35,24 @@ impl ParkReason {
     pub(crate) fn may_pass(self) -> bool {
         matches!(self, ParkReason::Unauthorized | ParkReason::TooLarge | ParkReason::Rejected)
     }
+
+    /// Whether one of the two topics is not, or may not be, the one that was copied or the copy: what was known of both together does
+    /// not count any more.
+    pub(crate) fn doubts_the_copy(self) -> bool {
+        match self {
+            ParkReason::SourceTruncated
+            | ParkReason::SourceRecreated
+            | ParkReason::SourceDeleted
+            | ParkReason::TargetDiverged
+            | ParkReason::TargetRecreated => true,
+            ParkReason::RecordsExpired
+            | ParkReason::DeletionsForgotten
+            | ParkReason::Unauthorized
+            | ParkReason::TooLarge
+            | ParkReason::Rejected
+            | ParkReason::CorruptBatch => false,
+        }
+    }
 }
 
 impl ParkReason {

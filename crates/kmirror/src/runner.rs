@@ -285,16 +285,11 @@ pub(crate) async fn refuse_circles(
 
 /// What each flow copies, among the others.
 pub(crate) fn terms(flows: &[(Flow, Selected)], routes: &Arc<[Route]>) -> Vec<Terms> {
-    let places = flows.iter().zip(routes.iter()).enumerate();
-    let terms = places.map(|(route, ((_, selected), place))| {
-        let back = flows.iter().zip(routes.iter());
-        let back = back.filter(|(_, other)| other.source == place.target && other.target == place.source);
-        Terms {
-            selected: selected.clone(),
-            returning: back.map(|((_, back), _)| back.groups.clone()).collect(),
-            routes: Arc::clone(routes),
-            route,
-        }
+    let places = flows.iter().enumerate();
+    let terms = places.map(|(route, (_, selected))| Terms {
+        selected: selected.clone(),
+        routes: Arc::clone(routes),
+        route,
     });
     terms.collect()
 }

@@ -24,6 +24,9 @@ pub struct GroupSelection {
     /// The same; what it matches is left out even if it is included. Default: what MirrorMaker 2 leaves out, groups of consoles, of
     /// Connect's sinks, and internal ones.
     pub exclude: Vec<String>,
+    /// Those of them that return: where they have read on on the target is committed on the source, while nobody reads the source with
+    /// them. Default: none, for a group of the same name may be another program on the other side.
+    pub returning: Vec<String>,
 }
 
 impl Default for GroupSelection {
@@ -32,6 +35,7 @@ impl Default for GroupSelection {
         GroupSelection {
             include: owned(&[".*"]),
             exclude: owned(&["console-consumer-.*", "connect-.*", "__.*"]),
+            returning: Vec::new(),
         }
     }
 }
@@ -42,7 +46,10 @@ pub struct TopicMatcher(Patterns);
 
 /// A selection of groups whose patterns are compiled.
 #[derive(Clone, Debug, PartialEq)]
-pub struct GroupMatcher(Patterns);
+pub struct GroupMatcher {
+    follows: Patterns,
+    returns: Patterns,
+}
 
 /// Why a topic is selected, or is not: the first item of a list that matches its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,12 +98,13 @@ impl TopicSelection {
 impl GroupSelection {
     /// No group at all.
     pub fn none() -> GroupSelection {
-        GroupSelection { include: Vec::new(), exclude: Vec::new() }
+        GroupSelection { include: Vec::new(), exclude: Vec::new(), returning: Vec::new() }
     }
 
     /// Compiles the patterns, or says which one does not compile and why.
     pub fn compile(&self) -> Result<GroupMatcher, ConfigError> {
-        Patterns::compile(&self.include, &self.exclude).map(GroupMatcher)
+        let follows = Patterns::compile(&self.include, &self.exclude)?;
+        Ok(GroupMatcher { follows, returns: Patterns::compile(&self.returning, &[])? })
     }
 }
 
@@ -140,12 +148,22 @@ fn is_internal(topic: &str) -> bool {
 impl GroupMatcher {
     /// Whether a group is selected.
     pub fn matches(&self, group: &str) -> bool {
-        self.0.matches(group)
+        self.follows.matches(group)
     }
 
-    /// Whether no group can be.
+    /// Whether a group is selected, and returns when it has moved to the target.
+    pub fn may_return(&self, group: &str) -> bool {
+        self.returns.matches(group) && self.matches(group)
+    }
+
+    /// Whether no group can be selected.
     pub fn is_empty(&self) -> bool {
-        self.0.include.is_empty()
+        self.follows.include.is_empty()
+    }
+
+    /// Whether any group may return.
+    pub(crate) fn any_returns(&self) -> bool {
+        !self.returns.include.is_empty()
     }
 }
 

@@ -230,6 +230,9 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     if let Some(exclude) = &raw.groups.exclude {
         flow.groups.exclude = texts(exclude);
     }
+    if let Some(returning) = &raw.groups.returning {
+        flow.groups.returning = texts(returning);
+    }
     if let Some(interval) = raw.groups_interval {
         flow.groups_interval = interval.0;
     }

@@ -195,12 +195,14 @@ pub(crate) enum OffsetSyncsWord {
     Target,
 }
 
-/// Each of both lists has a default of its own.
+/// Each of the lists has a default of its own.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GroupsSection {
     pub(crate) include: Option<Vec<Text>>,
     pub(crate) exclude: Option<Vec<Text>>,
+    #[serde(rename = "return")]
+    pub(crate) returning: Option<Vec<Text>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]

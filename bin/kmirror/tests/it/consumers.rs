@@ -14,6 +14,8 @@ use crate::stage::{AnyCluster, Stage, on_both_kinds};
 on_both_kinds!(
     groups_go_there_and_back_and_read_each_record_once,
     a_group_that_moved_keeps_its_place_on_both_sides,
+    a_failback_skips_no_record_of_a_group,
+    a_group_that_has_the_same_name_at_both_sites_is_left_on_the_source,
     a_look_up_by_timestamp_never_lands_behind_the_sources,
     groups_follow_and_go_back_only_where_they_were_reset,
     groups_of_a_shifted_copy_stand_at_the_same_records,
@@ -39,11 +41,16 @@ fn a_group_goes_on_at_the_next_record_with_its_offsets_as_they_are() {
     assert_eq!(by_partition([read, rest].concat()), by_partition(all), "each record once, in order");
 }
 
-/// The usual file for two sites that both may be written to.
+/// A file for two sites that both may be written to, whose groups return.
 fn both_ways(source: &str, target: &str, topic: &str) -> Kmirror {
+    two_sites(source, target, topic, "groups: { return: [\".*\"] }")
+}
+
+/// The usual file for two sites that both may be written to. `more`: of each flow.
+fn two_sites(source: &str, target: &str, topic: &str, more: &str) -> Kmirror {
     let flow = |from: &str, to: &str| {
         format!(
-            "  - {{ source: {from}, target: {to}, topics: {{ include: [{topic:?}] }}, naming: prefixed, groups_interval: 200ms }}\n"
+            "  - {{ source: {from}, target: {to}, topics: {{ include: [{topic:?}] }}, naming: prefixed, groups_interval: 200ms, {more} }}\n"
         )
     };
     Kmirror::with_config(&format!(
@@ -152,6 +159,66 @@ fn a_group_that_moved_keeps_its_place_on_both_sides(stage: &Stage) {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(places(&deleted), (None, Some(50)));
     assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+/// While the source is away producers write to the target, and the group reads that; then producers go home.
+fn a_failback_skips_no_record_of_a_group(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let [topic, group] = ["failback", "group"].map(unique_topic);
+    let there = format!("east.{topic}");
+    source.produce(&[Workload::new(&topic).records(100)]);
+    let mut mirror = start_both_ways(&source, &target, &topic);
+    await_that("everything is copied", || target.end(&there, 0) == Some(100));
+    source.commit(&group, &topic, 0, 100);
+    await_that("the group has followed", || target.committed(&group, &there, 0) == Some(100));
+    target.produce(&[Workload::new(&there).first(100).records(200)]);
+    target.commit(&group, &there, 0, 300);
+    source.produce(&[Workload::new(&topic).first(300).records(200)]);
+    mirror.says(&["TargetDiverged", &there]);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(
+        source.committed(&group, &topic, 0),
+        Some(100),
+        "it has read nothing of what the source has since"
+    );
+    assert_eq!(mirror.end("TERM"), Some(143));
+}
+
+/// Two deployments of a program, one at each site, read the topic and its copy with the same group. Both files are usual ones.
+fn a_group_that_has_the_same_name_at_both_sites_is_left_on_the_source(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let [app, witness] = ["app", "witness"].map(unique_topic);
+    let (east, west) = (source.bootstrap_servers(), target.bootstrap_servers());
+    for is_mirror_makers in [false, true] {
+        let topic = unique_topic("both-sites");
+        let there = format!("east.{topic}");
+        source.produce(&[Workload::new(&topic).records(100)]);
+        source.commit(&app, &topic, 0, 40);
+        let kmirror = match is_mirror_makers {
+            false => two_sites(&east, &west, &topic, ""),
+            true => Kmirror::with_file(
+                "properties",
+                &format!(
+                    "clusters = east, west\neast.bootstrap.servers = {east}\nwest.bootstrap.servers = {west}\n\
+                     east->west.enabled = true\nwest->east.enabled = true\ntopics = {topic}\nreplication.factor = 1\n\
+                     sync.group.offsets.enabled = true\nsync.group.offsets.interval.seconds = 1\n"
+                ),
+            ),
+        };
+        let mut mirror = kmirror.start();
+        let at = |group: &str| (source.committed(group, &topic, 0), target.committed(group, &there, 0));
+        await_that("the group has followed", || at(&app) == (Some(40), Some(40)));
+        target.commit(&app, &there, 0, 100);
+        for offset in [1, 2] {
+            source.commit(&witness, &topic, 0, offset);
+            await_that("groups were looked at", || at(&witness).1 == Some(offset));
+        }
+        assert_eq!(at(&app), (Some(40), Some(100)), "60 records are not read at home");
+        assert_eq!(mirror.end("TERM"), Some(143));
+        let plan = kmirror.run(&["plan"]).with_code(0);
+        let told = format!("{app}: it is further on the target, and does not return");
+        assert!(plan.stderr().contains(&told), "{}", plan.stderr());
+    }
 }
 
 /// For real Kafka alone, since it is Java's consumers, of both protocols, that move.

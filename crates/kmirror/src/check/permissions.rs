@@ -248,8 +248,7 @@ impl Look<'_> {
                     "it follows to the target",
                 );
             }
-            let may_return = self.terms.returning.iter().any(|groups| groups.matches(&group));
-            if may_return && !self.source.may_read_group(&group, TIMEOUT).await? {
+            if groups.may_return(&group) && !self.source.may_read_group(&group, TIMEOUT).await? {
                 self.on_source.add(
                     Severity::Error,
                     Resource::Group,

@@ -26,7 +26,7 @@ pub(crate) use self::pipe::Pipe;
 pub(crate) use self::supervisor::run;
 use crate::config::Flow;
 use crate::loops::Route;
-use crate::selection::{GroupMatcher, Selected};
+use crate::selection::Selected;
 use crate::status::{DueDeletion, FlowCounters, FlowStatus, PartitionGauge, PartitionState, PartitionStatus};
 
 /// What a flow's supervisor works with.
@@ -47,8 +47,6 @@ pub(crate) struct FlowContext {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) selected: Selected,
-    /// The groups of each flow that goes the other way: they return when they have moved to the target.
-    pub(crate) returning: Vec<GroupMatcher>,
     /// All flows of the mirror, and which of them this is.
     pub(crate) routes: Arc<[Route]>,
     pub(crate) route: usize,

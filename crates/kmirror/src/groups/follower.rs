@@ -16,6 +16,7 @@ use crate::config::OnGroupReset;
 use crate::flow::beside::Rounds;
 use crate::flow::{FlowContext, FlowShared, Terms};
 use crate::mm2::{Checkpoint, Checkpoints};
+use crate::status::PartitionState;
 
 /// Lets the groups of the source follow to the target.
 pub(crate) struct GroupFollower {
@@ -43,6 +44,8 @@ pub(crate) struct GroupFollower {
 pub(crate) struct Copied {
     pub(crate) target: TopicPartition,
     pub(crate) arrived: Arrived,
+    /// Whether it was taken over, and is copied now: else what the target holds may be somebody else's, and nothing returns.
+    pub(crate) is_copying: bool,
 }
 
 impl Copied {
@@ -95,27 +98,23 @@ impl GroupFollower {
     }
 
     async fn follow(&mut self) {
-        let (copied, groups, returning) = {
-            let terms = self.terms.borrow();
-            (self.copied(), terms.selected.groups.clone(), terms.returning.clone())
-        };
+        let (copied, groups) = (self.copied(), self.terms.borrow().selected.groups.clone());
         if copied.is_empty() || groups.is_empty() {
             return;
         }
-        let may_return = |group: &str| returning.iter().any(|groups| groups.matches(group));
         let Some(mut ids) = self.list(&self.source.clone(), "DESCRIBE on the groups of the source").await
         else {
             return;
         };
-        if !returning.is_empty() {
+        if groups.any_returns() {
             let there = self.list(&self.target.clone(), "DESCRIBE on the groups of the target").await;
-            ids.extend(there.into_iter().flatten().filter(|id| may_return(id)));
+            ids.extend(there.into_iter().flatten().filter(|id| groups.may_return(id)));
         }
         for group in ids {
             if self.own_group.as_ref() == Some(&group) || !groups.matches(&group) {
                 continue;
             }
-            let rules = GroupRules { on_reset: self.on_reset, may_return: may_return(&group) };
+            let rules = GroupRules { on_reset: self.on_reset, may_return: groups.may_return(&group) };
             match self.follow_group(&group, &copied, rules).await {
                 Ok(()) => drop(self.failing.remove(&group)),
                 Err(error) => self.tell(group, &error, permissions(rules)),
@@ -140,12 +139,16 @@ impl GroupFollower {
     fn copied(&self) -> BTreeMap<TopicPartition, Copied> {
         let owned = self.shared.owned(&self.source.metadata(), &self.target.metadata());
         let copied = owned.into_iter().filter_map(|partition| {
-            let position = partition.gauge.position();
+            let (state, position) = (partition.gauge.state(), partition.gauge.position());
+            if matches!(&state, PartitionState::Parked(parked) if parked.reason.doubts_the_copy()) {
+                return None;
+            }
             let lineage = partition.gauge.lineage()?;
             let source_end = partition.gauge.source_end.load(Ordering::Relaxed);
             let copied = Copied {
                 target: TopicPartition::new(partition.target_topic, partition.partition),
                 arrived: Arrived { lineage, position, source_end },
+                is_copying: state == PartitionState::Copying,
             };
             (position >= 0)
                 .then(|| (TopicPartition::new(partition.source_topic, partition.partition), copied))
@@ -179,6 +182,7 @@ impl GroupFollower {
             let before = settled.get(partition).copied();
             let before = before.or_else(|| self.recorded.of(group, partition, target));
             let standing = Standing { source, target, settled: before };
+            let rules = GroupRules { may_return: rules.may_return && copied.is_copying, ..rules };
             match judge(standing, &copied.arrived, rules) {
                 Decision::Same => drop(before.map(|before| settled.insert(partition.clone(), before))),
                 Decision::Right(now) => drop(settled.insert(partition.clone(), now)),

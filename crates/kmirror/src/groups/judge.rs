@@ -1,7 +1,7 @@
 //! What is to be committed, and on which side, for a group and a partition. Pure.
 //!
-//! Groups follow from the source to the target. Where they may return, because the mirror copies the other way as well, a group that is
-//! further on the target than on the source has moved there, and the source's follows it. One judge decides both, so that they cannot
+//! Groups follow from the source to the target. Where they may return, which has to be asked for, a group that is further on the target
+//! than on the source has moved there, and the source's follows it. One judge decides both, so that they cannot
 //! fight: whatever it has brought to the source is not taken for a move of the source's group afterwards.
 
 use crate::config::OnGroupReset;
@@ -140,12 +140,13 @@ fn judge_on_target_alone(standing: Standing, arrived: &Arrived, rules: GroupRule
     }
 }
 
-/// The source offset of an offset of the target, where groups may return and that is known: never beyond the source's end.
+/// The source offset of an offset of the target, where groups may return and that is known: never beyond what was copied, for what the
+/// target holds behind that is nobody's on the source, and never beyond the source's end.
 fn returning(target: i64, arrived: &Arrived, rules: GroupRules) -> Option<i64> {
     let lineage = &arrived.lineage;
     let is_known = !lineage.is_continuing() || target >= lineage.first().target;
     (rules.may_return && is_known && arrived.source_end >= 0)
-        .then(|| lineage.source_of(target).min(arrived.source_end))
+        .then(|| lineage.source_of(target).min(arrived.position).min(arrived.source_end))
 }
 
 #[cfg(test)]
@@ -230,20 +231,21 @@ mod tests {
             (Some(50), Some(100), at(50), Follow, back(100)),
             (Some(50), Some(100), None, Follow, back(100)),
             (Some(100), Some(100), at(100), Follow, right(100)),
-            (Some(100), Some(110), at(100), Follow, back(110)),
+            (Some(80), Some(90), at(80), Follow, back(90)),
             // It is on the source again, and reads on there.
             (Some(110), Some(100), at(100), Follow, right(100)),
             (Some(110), Some(90), at(90), Follow, commit(100)),
             (Some(90), Some(80), at(80), Follow, commit(90)),
-            // Never beyond the source's end, never backwards.
-            (Some(50), Some(130), at(50), Follow, back(120)),
+            // Never beyond what was copied, though the source has more by now: the rest is not what it has read. Never backwards.
+            (Some(50), Some(130), at(50), Follow, back(100)),
+            (Some(100), Some(130), at(100), Follow, ahead(100, 130)),
             (Some(120), Some(130), at(120), Follow, ahead(120, 130)),
             (Some(115), Some(110), at(110), Follow, ahead(115, 110)),
             // It was reset on the source, which is no reason to take it forward again: neither now nor in the next round.
             (Some(10), Some(100), at(100), Follow, commit(10)),
             (Some(10), Some(100), at(100), Keep, Decision::Ahead(kept(10, 100))),
             (Some(10), Some(100), Some(kept(10, 100)), Keep, Decision::Ahead(kept(10, 100))),
-            (Some(10), Some(105), Some(kept(10, 100)), Keep, back(105)),
+            (Some(10), Some(95), Some(kept(10, 90)), Keep, back(95)),
             // It was reset on the target: nobody takes it forward again. Where it was deleted it is back once it moves on the source.
             (Some(100), Some(30), at(100), Follow, Decision::Same),
             (Some(101), Some(30), at(100), Follow, Decision::Same),
@@ -299,6 +301,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A source that was truncated ends before what was copied, until that is noticed.
+    #[test]
+    fn nothing_returns_beyond_the_end_of_the_source() {
+        let returned = |source_end| {
+            let arrived = Arrived { lineage: Lineage::beginning_at(0, 0), position: ARRIVED, source_end };
+            let standing = Standing { source: Some(50), target: Some(ARRIVED), settled: at(50) };
+            judge(standing, &arrived, rules(Follow, true))
+        };
+        assert_eq!(returned(80), Decision::Return { source: 80 });
+        assert_eq!(returned(-1), Decision::Ahead(Settled::at(50, ARRIVED)), "not known");
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! What a flow would do with consumer groups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, TopicPartition};
 
 use crate::config::Flow;
 use crate::groups::{Copied, Decision, GroupRules, Recorded, Standing, is_of_consumers, judge};
-use crate::selection::{GroupMatcher, Selected};
+use crate::selection::Selected;
 use crate::state::topic::StateError;
 
-/// An offset of a group that would be committed: on the target, or, where a flow goes the other way, on the source.
+/// An offset of a group that would be committed: on the target, or, where the group may return, on the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupPlan {
@@ -44,6 +44,8 @@ pub(super) struct Groups {
     pub(super) groups: Vec<GroupPlan>,
     /// Groups that consumers read a cluster with on which something would be committed else, and its alias.
     pub(super) active: Vec<(String, String)>,
+    /// Groups that would return if they were asked to.
+    pub(super) staying: BTreeSet<String>,
     /// Whether any group of the source stands in something that is copied.
     pub(super) has_groups: bool,
 }
@@ -60,12 +62,10 @@ pub(super) enum NotPlanned {
 /// The groups of a cluster, and whether they have members, which alone may commit then.
 type Members = BTreeMap<String, bool>;
 
-/// Plans the groups of a flow, as they will be when everything is copied that is there now. `returning`: groups of flows that go the
-/// other way.
+/// Plans the groups of a flow, as they will be when everything is copied that is there now.
 pub(super) async fn of_flow(
     flow: &Flow,
     selected: &Selected,
-    returning: &[GroupMatcher],
     source: &Client,
     target: &Client,
     copied: &HashMap<TopicPartition, Copied>,
@@ -74,7 +74,7 @@ pub(super) async fn of_flow(
     if selected.groups.is_empty() || copied.is_empty() {
         return Ok(plan);
     }
-    let may_return = |group: &str| returning.iter().any(|groups| groups.matches(group));
+    let may_return = |group: &str| selected.groups.may_return(group);
     let (on_source, on_target) = (members(source).await?, members(target).await?);
     let mut recorded = Recorded::new(flow, source, target);
     recorded.read_once().await?;
@@ -94,6 +94,9 @@ pub(super) async fn of_flow(
                 let target = there.get(&copied.target).map(|there| there.offset);
                 let settled = recorded.of(group, partition, target);
                 let standing = Standing { source, target, settled };
+                if !rules.may_return && would_return(standing, copied, rules) {
+                    plan.staying.insert(group.clone());
+                }
                 (source.is_some() || target.is_some())
                     .then(|| of_partition(flow, group, partition, standing, copied, rules))?
             })
@@ -112,6 +115,11 @@ pub(super) async fn of_flow(
         plan.groups.extend(commits);
     }
     Ok(plan)
+}
+
+fn would_return(standing: Standing, copied: &Copied, rules: GroupRules) -> bool {
+    let asked = GroupRules { may_return: true, ..rules };
+    standing.source.is_some() && matches!(judge(standing, &copied.arrived, asked), Decision::Return { .. })
 }
 
 async fn members(cluster: &Client) -> Result<Members, ClientError> {

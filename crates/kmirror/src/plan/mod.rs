@@ -85,10 +85,16 @@ impl Plan {
             }
             Err(reason) => note("access control lists are not copied", &reason),
         }
-        match groups::of_flow(flow, selected, &terms.returning, source, target, &found.copied).await {
+        match groups::of_flow(flow, selected, source, target, &found.copied).await {
             Ok(plans) => {
                 self.topics.extend(topics::of_checkpoints(flow, target, plans.has_groups));
                 self.groups.extend(plans.groups);
+                for group in plans.staying {
+                    note(
+                        &group,
+                        &"it is further on the target, and does not return: `groups.return` does not name it",
+                    );
+                }
                 for (group, cluster) in plans.active {
                     let text =
                         format!("consumers read {cluster} with this group: it keeps its own place there");

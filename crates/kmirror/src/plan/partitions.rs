@@ -223,7 +223,7 @@ pub(crate) async fn of_flow(
                 position: bounds.readable_end,
                 source_end: bounds.readable_end,
             };
-            copied.insert(at_source, Copied { target: at_target, arrived });
+            copied.insert(at_source, Copied { target: at_target, arrived, is_copying: true });
         }
         let mut plan = PartitionPlan {
             flow: flow.name(),

@@ -345,6 +345,8 @@ impl Import<'_> {
                     let text = "it is off by default in MirrorMaker 2; kmirror lets groups follow";
                     self.note(NoteKind::Warning, "sync.group.offsets.enabled", text);
                 }
+                let text = "groups follow to the target, and none is committed on the source, as with MirrorMaker: `groups.return` names those that return";
+                self.note(NoteKind::Mapped, "sync.group.offsets.enabled", text);
                 let include = self.patterns(pair, "groups", "groups.whitelist", ".*")?;
                 let exclude = self.patterns(pair, "groups.exclude", "groups.blacklist", GROUPS_EXCLUDED)?;
                 flow.insert("groups".to_owned(), json!({ "include": include, "exclude": exclude }));

@@ -38,6 +38,8 @@ fn flows_have_what_is_theirs_or_the_default_of_all() {
             }],
         })
     );
+    let returns = imported.notes.iter().filter(|note| note.text.contains("`groups.return`"));
+    assert_eq!(returns.map(|note| note.kind).collect::<Vec<_>>(), [NoteKind::Mapped], "it is said");
     let kind_of = |key: &str| imported.notes.iter().find(|note| note.key == key).map(|note| note.kind);
     for (key, kind) in [
         ("a->b.topics", NoteKind::Mapped),
