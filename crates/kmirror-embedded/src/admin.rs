@@ -11,7 +11,12 @@ impl EmbeddedCluster {
     /// What clients have changed so far beside records, oldest first: topics, entries of access control lists, offsets of groups. At most the last
     /// 10,000 requests.
     pub fn changes(&self) -> Vec<Change> {
-        self.shared.lock().changes.all()
+        self.changes_since(0)
+    }
+
+    /// The same without the first `seen` ones.
+    pub fn changes_since(&self, seen: usize) -> Vec<Change> {
+        self.shared.lock().changes.since(seen)
     }
 
     /// How many partitions a topic has; 0 where there is none of this name.

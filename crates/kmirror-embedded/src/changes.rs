@@ -1,5 +1,7 @@
 //! What clients have changed beside records: so that a test can ask whether anything was touched that should not have been.
 
+use std::collections::VecDeque;
+
 use kafka_protocol::messages::ApiKey;
 
 /// A request of a client that changes a topic, an entry of an access control list or the offsets of a group, whatever became of it.
@@ -14,18 +16,23 @@ pub struct Change {
 
 /// The changes of a cluster, in the order of the requests; the oldest are forgotten.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Changes(std::collections::VecDeque<Change>);
+pub(crate) struct Changes {
+    kept: VecDeque<Change>,
+    forgotten: usize,
+}
 
 impl Changes {
     pub(crate) fn note(&mut self, api: ApiKey, resource: &str) {
-        if self.0.len() == CHANGES_MAX {
-            self.0.pop_front();
+        if self.kept.len() == CHANGES_MAX {
+            self.kept.pop_front();
+            self.forgotten += 1;
         }
-        self.0.push_back(Change { api, resource: resource.to_owned() });
+        self.kept.push_back(Change { api, resource: resource.to_owned() });
     }
 
-    pub(crate) fn all(&self) -> Vec<Change> {
-        self.0.iter().cloned().collect()
+    /// Those behind the first `seen` ones, as far as they are not forgotten.
+    pub(crate) fn since(&self, seen: usize) -> Vec<Change> {
+        self.kept.iter().skip(seen.saturating_sub(self.forgotten)).cloned().collect()
     }
 }
 

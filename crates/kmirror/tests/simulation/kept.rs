@@ -277,6 +277,7 @@ fn of(
         seed,
         mirrors,
         record_age: Duration::ZERO,
+        has_theirs: false,
         request_timeout: Duration::from_millis(request_timeout_ms),
         steps: steps.into_iter().map(|(at_ms, what)| Step { at_ms, what }).collect(),
     }

@@ -12,6 +12,8 @@ use crate::random::Random;
 pub(crate) const TOPICS: [&str; 3] = ["orders", "payments", "accounts"];
 pub(crate) const PARTITIONS: [(&str, i32); 4] =
     [("orders", 0), ("orders", 1), ("payments", 0), ("accounts", 0)];
+/// A topic of the source, with a namesake on the target that is somebody else's.
+pub(crate) const THEIRS: &str = "theirs";
 /// The one that is written in transactions alone.
 pub(crate) const TRANSACTIONAL: usize = 2;
 /// The one that is compacted.
@@ -55,6 +57,14 @@ pub(crate) struct Content {
 }
 
 impl Logs {
+    /// Both clusters have a topic of the same name, and one has nothing to do with the other.
+    pub(crate) fn create_theirs(source: &EmbeddedCluster, target: &EmbeddedCluster) {
+        source.create_topic(THEIRS, 2, &[("retention.ms", "3600000")]).unwrap();
+        target.create_topic(THEIRS, 1, &[("retention.ms", "-1")]).unwrap();
+        source.write(THEIRS, 0, Codec::None, &[(Some(b"ours"), Some(b"value"))]).unwrap();
+        target.write(THEIRS, 0, Codec::None, &[(Some(b"theirs"), Some(b"value"))]).unwrap();
+    }
+
     /// With topics that are still empty. Records are so old when they are written.
     pub(crate) fn create(source: &EmbeddedCluster, age: Duration) -> Logs {
         source.create_topic("orders", 2, &[]).unwrap();

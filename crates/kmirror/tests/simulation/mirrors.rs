@@ -7,7 +7,7 @@ use kmirror::{ClusterConfig, Flow, FlowStatus, Mirror, MirrorHandle, Parked, Par
 use kmirror_embedded::EmbeddedCluster;
 use tokio::time::timeout;
 
-use crate::logs::TOPICS;
+use crate::logs::{THEIRS, TOPICS};
 use crate::net::Net;
 use crate::schedule::Side;
 
@@ -17,6 +17,7 @@ pub(crate) struct Mirrors {
     source: Arc<EmbeddedCluster>,
     target: Arc<EmbeddedCluster>,
     request_timeout: Duration,
+    has_theirs: bool,
     running: Vec<(u32, MirrorHandle)>,
     started: u32,
 }
@@ -27,13 +28,18 @@ impl Mirrors {
         source: &Arc<EmbeddedCluster>,
         target: &Arc<EmbeddedCluster>,
         request_timeout: Duration,
+        has_theirs: bool,
     ) -> Mirrors {
         let (net, source, target) = (Arc::clone(net), Arc::clone(source), Arc::clone(target));
-        Mirrors { net, source, target, request_timeout, running: Vec::new(), started: 0 }
+        Mirrors { net, source, target, request_timeout, has_theirs, running: Vec::new(), started: 0 }
     }
 
-    /// One that does not run yet; each has a number of its own.
+    /// One that does not run yet; each has a number of its own. It copies what can be copied.
     pub(crate) fn mirror(&self, number: u32) -> Mirror {
+        self.mirror_of(number, &TOPICS)
+    }
+
+    fn mirror_of(&self, number: u32, topics: &[&str]) -> Mirror {
         let config = |side, cluster: &Arc<EmbeddedCluster>| {
             let mut config = ClusterConfig::new(cluster.bootstrap_servers().split(','));
             config.request_timeout = self.request_timeout;
@@ -41,7 +47,7 @@ impl Mirrors {
             config.connector = Some(self.net.line(number, side, cluster));
             config
         };
-        let mut flow = Flow::new("east", "west").topics(TOPICS);
+        let mut flow = Flow::new("east", "west").topics(topics.iter().copied());
         flow.metadata_refresh_interval = Duration::from_millis(100);
         let builder = Mirror::builder()
             .cluster("east", config(Side::Source, &self.source))
@@ -51,7 +57,8 @@ impl Mirrors {
 
     fn spawn(&mut self) -> (u32, MirrorHandle) {
         self.started += 1;
-        (self.started, self.mirror(self.started).spawn())
+        let topics: Vec<_> = TOPICS.into_iter().chain(self.has_theirs.then_some(THEIRS)).collect();
+        (self.started, self.mirror_of(self.started, &topics).spawn())
     }
 
     /// One more, if there are not too many.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use kmirror::{Lineage, Run};
-use kmirror_embedded::{EmbeddedCluster, Isolation};
+use kmirror_embedded::{ApiKey, EmbeddedCluster, Isolation};
 
-use crate::logs::{COMPACTED, Content, Logs, PARTITIONS, Written};
+use crate::logs::{COMPACTED, Content, Logs, PARTITIONS, THEIRS, Written};
 use crate::trace::Trace;
 
 /// What should never be so.
@@ -22,6 +22,8 @@ pub(crate) struct Violation {
 pub(crate) struct Oracle {
     seen: [Seen; PARTITIONS.len()],
     state: StateTopic,
+    /// How many changes of the target's topics were looked at.
+    changes_seen: usize,
 }
 
 #[derive(Default)]
@@ -38,6 +40,8 @@ struct Seen {
 struct StateTopic {
     read_to: i64,
     lineages: BTreeMap<String, Lineage>,
+    /// The topics that were recorded as the flow's.
+    owned: BTreeSet<String>,
 }
 
 /// A partition of the target.
@@ -78,9 +82,28 @@ impl Oracle {
         (0..).zip(checked).filter_map(|(partition, checked)| Some((partition, checked.err()?))).collect()
     }
 
+    /// Nothing of a topic is changed before it is recorded as the flow's.
+    pub(crate) fn check_changes(&mut self, target: &EmbeddedCluster) -> Result<(), Violation> {
+        let changes = target.changes_since(self.changes_seen);
+        self.changes_seen += changes.len();
+        for change in changes {
+            let is_change = matches!(
+                change.api,
+                ApiKey::CreatePartitions
+                    | ApiKey::IncrementalAlterConfigs
+                    | ApiKey::DeleteRecords
+                    | ApiKey::DeleteTopics
+            );
+            if is_change && !self.state.owned.contains(&change.resource) {
+                return Err(violation("changed what is not the flow's", format!("{change:?}")));
+            }
+        }
+        check_theirs(target)
+    }
+
     /// Everything is looked at again, whether it has changed or not.
     pub(crate) fn forget(&mut self) {
-        *self = Oracle::default();
+        *self = Oracle { changes_seen: self.changes_seen, ..Oracle::default() };
     }
 
     /// A partition, if it is another one than before.
@@ -130,6 +153,17 @@ impl Oracle {
         let lineage = lineage.unwrap_or_else(|| Lineage::beginning_at(0, 0));
         Ok(Some(Log { name, written, records, batches, lineage }))
     }
+}
+
+/// A topic of the target that is somebody else's stays as it is.
+fn check_theirs(target: &EmbeddedCluster) -> Result<(), Violation> {
+    let Ok(log) = target.log(THEIRS, 0) else { return Ok(()) };
+    let (partitions, retention) = (target.partitions(THEIRS), target.topic_config(THEIRS, "retention.ms"));
+    if (log.start, log.end, partitions, retention.as_deref()) != (0, 1, 1, Some("-1")) {
+        let what = format!("{THEIRS}: [{}, {}), {partitions} partitions, {retention:?}", log.start, log.end);
+        return Err(violation("touched what is somebody else's", what));
+    }
+    Ok(())
 }
 
 impl Log<'_> {
@@ -219,6 +253,7 @@ impl StateTopic {
         for record in view.records(Isolation::ReadUncommitted).unwrap() {
             let (Some(key), Some(value)) = (record.key, record.value) else { continue };
             let key = String::from_utf8_lossy(&key).into_owned();
+            self.owned.extend(key.strip_prefix("topic/").map(str::to_owned));
             let json: serde_json::Value = serde_json::from_slice(&value).unwrap();
             let Some(runs) = json.get("runs").cloned() else { continue };
             let runs: Vec<Run> = serde_json::from_value(runs).unwrap();

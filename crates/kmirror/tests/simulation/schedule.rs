@@ -16,6 +16,8 @@ pub(crate) struct Schedule {
     /// How old records are when they are written.
     pub(crate) record_age: Duration,
     pub(crate) request_timeout: Duration,
+    /// Whether the target has a topic of somebody else with the name of one of the source's.
+    pub(crate) has_theirs: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -103,6 +105,7 @@ impl Schedule {
             mirrors: 1 + random.below(2) as usize,
             record_age: Duration::from_secs(if random.one_in(4) { 2 * 86_400 } else { 0 }),
             request_timeout: Duration::from_millis(random.pick(&[1_000, 1_000, 1_000, 5_000, 30_000])),
+            has_theirs: Random::of(seed, "theirs").one_in(4),
             steps: Vec::new(),
         };
         let focus = random.pick(&[Focus::Everything, Focus::Everything, Focus::Cleaners, Focus::Owners]);

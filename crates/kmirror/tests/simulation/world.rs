@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kmirror::{ParkReason, PartitionReport};
+use kmirror::{ParkReason, Parked, PartitionReport};
 use kmirror_client::simulated;
 use kmirror_embedded::{EmbeddedCluster, Fault};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::logs::{COMPACTED, Logs, PARTITIONS};
+use crate::logs::{COMPACTED, Logs, PARTITIONS, THEIRS};
 use crate::mirrors::Mirrors;
 use crate::mutation;
 use crate::net::Net;
@@ -80,8 +80,11 @@ pub(crate) async fn run(
     let (source, target) = (cluster("east").await, cluster("west").await);
     let trace = Arc::new(Trace::begin(is_listed));
     let net = Net::new(Random::of(seed, "network").bits(), Arc::clone(&trace));
-    let mut mirrors = Mirrors::new(&net, &source, &target, schedule.request_timeout);
+    let mut mirrors = Mirrors::new(&net, &source, &target, schedule.request_timeout, schedule.has_theirs);
     let logs = Logs::create(&source, schedule.record_age);
+    if schedule.has_theirs {
+        Logs::create_theirs(&source, &target);
+    }
     (0..schedule.mirrors).for_each(|_| mirrors.add());
     let world = World {
         schedule,
@@ -245,7 +248,12 @@ impl World<'_> {
         for (partition, violation) in self.oracle.check(&self.logs, &self.source, &self.target, &self.trace) {
             self.judge(partition, violation)?;
         }
-        for (partition, parked) in self.mirrors.parked() {
+        self.oracle.check_changes(&self.target)?;
+        let parked = self.mirrors.parked().into_iter();
+        let is_rightly = |parked: &Parked| parked.reason == ParkReason::TargetDiverged;
+        for (partition, parked) in
+            parked.filter(|(partition, parked)| partition.source_topic != THEIRS || !is_rightly(parked))
+        {
             let name = (partition.source_topic.as_str(), partition.partition);
             let lost = PARTITIONS.iter().position(|of| *of == name).map(|index| &mut self.lost[index]);
             match lost {
