@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kmirror_client::{TopicId, TopicPartition};
+use kmirror_client::{BrokerId, ClusterMetadata, TopicId, TopicPartition};
 use tokio::sync::mpsc;
 
 use super::Pipe;
@@ -48,6 +48,8 @@ pub(crate) struct Entry {
     pub(crate) fetched_from: Option<Pipe>,
     /// Where its items go, while it has an appender, and how many are on the way.
     pub(crate) appender: Option<(mpsc::Sender<AppenderEvent>, Arc<QueueGauge>)>,
+    /// Which broker led the target partition when it was handed to the appender, and under which epoch.
+    pub(crate) appended_under: Option<(BrokerId, Option<i32>)>,
     /// Waits for a source leader.
     pub(crate) returned: Option<Box<Returned>>,
     /// Whether another owner appends as well.
@@ -79,6 +81,18 @@ impl Entry {
     pub(crate) fn target_end_seen(&self) -> i64 {
         let position = self.gauge.position().max(0);
         self.record.as_ref().map_or(0, |record| record.lineage.target_of(position))
+    }
+
+    /// Whether another broker leads the target partition by now: the old one may keep silent for long before it says so.
+    pub(crate) fn has_other_target_leader(&self, target: &ClusterMetadata) -> bool {
+        let (Some(_), Some((broker, epoch))) = (&self.appender, self.appended_under) else { return false };
+        let Some(partition) = target.partition(&self.target) else { return false };
+        // What a broker says that was cut off is older.
+        let is_newer = match (partition.leader_epoch, epoch) {
+            (Some(now), Some(then)) => now > then,
+            _ => true,
+        };
+        is_newer && target.leader(&self.target).is_some_and(|leader| leader != broker)
     }
 
     /// The target topic's configuration was read again.

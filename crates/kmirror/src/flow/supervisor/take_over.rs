@@ -229,6 +229,8 @@ impl Supervisor {
             gauge: Arc::clone(&entry.gauge),
             queue: Arc::clone(&queue),
         };
+        let epoch = metadata.partition(&entry.target).and_then(|partition| partition.leader_epoch);
+        entry.appended_under = Some((leader, epoch));
         let pipe = Pipe::of(key, leader, &self.context.target, self.context.flow.connections);
         let appender = self.appender(pipe);
         let _ = appender.send(AppenderEvent::Add(Box::new(partition))).await;

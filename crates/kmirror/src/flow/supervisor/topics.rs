@@ -93,6 +93,7 @@ impl Supervisor {
             read_from: ReadFrom::Leader,
             fetched_from: None,
             appender: None,
+            appended_under: None,
             returned: None,
             standby: Standby::default(),
             token_refused: 0,
@@ -168,6 +169,7 @@ impl Supervisor {
         self.recheck_topic_ids().await;
         self.settle_unowned();
         self.reconsider_parked();
+        self.follow_target_leaders().await;
         let metadata = self.context.source.metadata();
         self.tell_taken_again();
         let mut waiting = Vec::new();
@@ -191,6 +193,18 @@ impl Supervisor {
             if let Some(fetcher) = self.fetchers.get(&pipe) {
                 let _ = fetcher.send(FetcherEvent::GiveBack(key)).await;
             }
+        }
+    }
+
+    /// Takes partitions over whose target leader has moved: what is on its way to the old one is waited for by nobody.
+    async fn follow_target_leaders(&mut self) {
+        let metadata = self.context.target.metadata();
+        let moved = self.table.iter().filter(|(_, entry)| entry.has_other_target_leader(&metadata));
+        let moved: Vec<_> = moved.map(|(key, entry)| (key, entry.target.clone())).collect();
+        for (key, partition) in moved {
+            info!(%partition, "the target partition has another leader");
+            self.release(key).await;
+            self.take_over(key);
         }
     }
 

@@ -299,3 +299,23 @@ async fn metadata_that_are_an_epoch_behind_hold_nothing_up() {
     stop(handle).await;
     world.proves_exact().await;
 }
+
+/// It is stopped, and its connections stay open: nobody hears from it before a request has timed out, which would be long.
+#[tokio::test]
+async fn a_target_leader_that_keeps_silent_is_left_when_another_one_leads() {
+    let mut world = World::new(&[]).await;
+    world.request_timeout = super::PATIENCE * 10;
+    world.target = EmbeddedCluster::builder().brokers(3).start().await.unwrap();
+    world.write_numbered(0..5);
+    let handle = world.start();
+    world.caught_up(&handle).await;
+    let leader = world.target.leader(TOPIC, 0).unwrap().unwrap();
+    world.target.pause_broker(leader).unwrap();
+    world.write_numbered(5..10);
+    let other = 1 + leader % 3;
+    world.target.move_leader(TOPIC, 0, other).unwrap();
+    world.caught_up(&handle).await;
+    world.target.resume_broker(leader).unwrap();
+    stop(handle).await;
+    world.proves_exact().await;
+}
