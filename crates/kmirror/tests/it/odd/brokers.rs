@@ -299,3 +299,34 @@ async fn metadata_that_are_an_epoch_behind_hold_nothing_up() {
     stop(handle).await;
     world.proves_exact().await;
 }
+
+/// Who is alarmed by the lag would never be: nothing is copied, and what was seen of the source last is on the target.
+#[tokio::test]
+async fn a_source_that_cannot_be_read_for_long_is_not_being_copied() {
+    let fails = async |error: Option<ResponseError>, cause: &str| {
+        let world = World::new(&[]).await;
+        world.write_numbered(0..3);
+        let handle = world.start();
+        world.caught_up(&handle).await;
+        match error {
+            Some(error) => {
+                world.source.inject(Fault::new(FaultKind::Error(error)).of(ApiKey::Fetch).times(u32::MAX));
+            }
+            None => world.source.stop_broker(1).unwrap(),
+        }
+        world.waits(&handle, &format!("the source cannot be read: {cause}")).await;
+        world.source.clear_faults();
+        world.source.start_broker(1).unwrap();
+        world.write_numbered(3..5);
+        world.caught_up(&handle).await;
+        let is_copying = |partition: &PartitionStatus| partition.state == PartitionState::Copying;
+        world.until(&handle, "copying", is_copying).await;
+        stop(handle).await;
+        world.is_exact();
+    };
+    tokio::join!(
+        fails(Some(ResponseError::UnknownServerError), "UNKNOWN_SERVER_ERROR"),
+        fails(Some(ResponseError::NotLeaderOrFollower), "NOT_LEADER_OR_FOLLOWER"),
+        fails(None, "127.0.0.1:"),
+    );
+}
