@@ -330,3 +330,31 @@ async fn a_source_that_cannot_be_read_for_long_is_not_being_copied() {
         fails(None, "127.0.0.1:"),
     );
 }
+
+/// A quorum that was restored from a backup counts leader epochs anew.
+#[tokio::test]
+async fn leader_epochs_that_go_back_are_believed_after_a_while() {
+    let goes_on = async |is_source: bool| {
+        let mut world = World::with_brokers(2, &[]).await;
+        world.target = EmbeddedCluster::builder().brokers(2).start().await.unwrap();
+        world.target.create_topic(TOPIC, 1, &[]).unwrap();
+        let cluster = if is_source { &world.source } else { &world.target };
+        for broker in [2, 1, 2] {
+            cluster.move_leader(TOPIC, 0, broker).unwrap();
+        }
+        let handle = world.start();
+        let is_copying = |partition: &PartitionStatus| partition.state == PartitionState::Copying;
+        world.until(&handle, "copying", is_copying).await;
+        if !is_source {
+            world.write_alone(&handle, "key 0", Some("value 0")).await;
+            // The next append is lost with its connection, and the partition is taken over.
+            cluster.inject(Fault::new(FaultKind::HangUpBefore).of(ApiKey::Produce));
+        }
+        cluster.restore_leader_epoch(TOPIC, 0, 0).unwrap();
+        world.write_numbered(1..6);
+        world.caught_up(&handle).await;
+        stop(handle).await;
+        world.is_exact();
+    };
+    tokio::join!(goes_on(true), goes_on(false));
+}
