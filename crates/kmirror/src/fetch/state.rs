@@ -186,8 +186,6 @@ impl FetchState {
             KafkaError::INCONSISTENT_TOPIC_ID | KafkaError::UNKNOWN_TOPIC_ID => FetchFault::Recreated,
             // The leader has not heard of its own epoch yet; or the epoch is of a quorum that is no more, and the metadata will say so.
             KafkaError::UNKNOWN_LEADER_EPOCH => FetchFault::LeaderUnknown(error.to_string()),
-            // Something in the broker failed; Java's consumer asks again (`FetchCollector.handleInitializeErrors`).
-            KafkaError::UNKNOWN_SERVER_ERROR => FetchFault::Passing(error.to_string()),
             error if error.is_authorization() => FetchFault::Park(Parked::new(
                 ParkReason::Unauthorized,
                 format!("the source refuses to read: {error}; kmirror needs READ on the topic"),
@@ -408,6 +406,7 @@ mod tests {
             (KafkaError::OFFSET_NOT_AVAILABLE, "Passing"),
             (KafkaError::REBOOTSTRAP_REQUIRED, "Passing"),
             (KafkaError::UNKNOWN_SERVER_ERROR, "Passing"),
+            (KafkaError::from_code(999).expect("an error"), "Passing"),
             (KafkaError::UNSUPPORTED_COMPRESSION_TYPE, "CorruptBatch"),
         ];
         for (error, expected) in table {

@@ -358,3 +358,20 @@ async fn leader_epochs_that_go_back_are_believed_after_a_while() {
     };
     tokio::join!(goes_on(true), goes_on(false));
 }
+
+/// A broker whose disk is full says no more than that.
+#[tokio::test]
+async fn a_target_that_fails_for_a_while_is_waited_for() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..3);
+    let handle = world.start();
+    world.caught_up(&handle).await;
+    let error = FaultKind::Error(ResponseError::UnknownServerError);
+    world.target.inject(Fault::new(error).of(ApiKey::Produce).times(u32::MAX));
+    world.write_numbered(3..5);
+    world.waits(&handle, "UNKNOWN_SERVER_ERROR").await;
+    world.target.clear_faults();
+    world.caught_up(&handle).await;
+    stop(handle).await;
+    world.is_exact();
+}
