@@ -72,7 +72,7 @@ impl Client {
             let others = self.others_say(denied.clone(), answer.broker).await;
             fresh.settle(&known, &denied, others.as_deref());
         }
-        Ok(self.take_over_metadata(&topics, fresh))
+        Ok(self.take_over_metadata(&topics, fresh, answer.broker))
     }
 
     /// What other brokers say of `topics`, until two have spoken or nobody is left to ask. `None` where those that are left do not answer.

@@ -18,6 +18,7 @@ use crate::error_codes::Retry;
 use crate::identity::ClusterIdentity;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ClusterMetadata, LeaderHint, Topics};
+use crate::regress::Regressions;
 use crate::route::no_leader;
 use crate::wire::Api;
 
@@ -74,6 +75,7 @@ struct Inner {
     /// A connection to any broker, for requests that any broker answers.
     any: Mutex<Option<Connection>>,
     askings: Mutex<Askings>,
+    regressions: Mutex<Regressions>,
     coordinators: Mutex<Coordinators>,
     /// When it was told last that a quota throttles reads.
     throttling_told: Mutex<Option<Instant>>,
@@ -106,6 +108,7 @@ impl Client {
             connections: Mutex::default(),
             any: Mutex::default(),
             askings: Mutex::default(),
+            regressions: Mutex::default(),
             coordinators: Mutex::default(),
             throttling_told: Mutex::default(),
         }));
@@ -296,9 +299,21 @@ impl Client {
         &self.0.identity
     }
 
-    /// Merges what a refresh that asked for `topics` brought into what is known.
-    pub(crate) fn take_over_metadata(&self, topics: &Topics, fresh: ClusterMetadata) -> Arc<ClusterMetadata> {
+    /// Merges what a refresh that asked `broker` for `topics` brought into what is known.
+    pub(crate) fn take_over_metadata(
+        &self,
+        topics: &Topics,
+        fresh: ClusterMetadata,
+        broker: Option<BrokerId>,
+    ) -> Arc<ClusterMetadata> {
         let mut metadata = lock(&self.0.metadata);
+        if let Some(broker) = broker {
+            let gone_back = lock(&self.0.regressions).take_in(&metadata, &fresh, broker, Instant::now());
+            for partition in gone_back {
+                tracing::info!(cluster = self.alias(), %partition, "its leader epoch has gone back, all brokers say");
+                Arc::make_mut(&mut metadata).forget_epoch(&partition);
+            }
+        }
         *metadata = Arc::new(metadata.merged(topics, fresh));
         metadata.clone()
     }

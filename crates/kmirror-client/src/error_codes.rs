@@ -4,7 +4,7 @@ use std::fmt;
 
 /// An error code that a broker sent, other than 0 (`NONE`).
 ///
-/// Codes that this release does not know are kept as they came; they are never retried.
+/// Codes that this release does not know are kept as they came. They may pass as well as not: what they answer is tried again after a while.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KafkaError(i16);
 
@@ -39,7 +39,7 @@ impl KafkaError {
 
     /// What gives the request a chance when it is sent again.
     pub fn retry(self) -> Retry {
-        self.row().map_or(Retry::Never, |row| row.retry)
+        self.row().map_or(Retry::Backoff, |row| row.retry)
     }
 
     /// Why [`retry`](Self::retry) says what it says, in a few words for a log line.
@@ -98,7 +98,7 @@ macro_rules! error_codes {
 // Codes and names of Kafka 4.3.1 (clients/.../common/protocol/Errors.java). The class follows RetriableException and
 // InvalidMetadataException there, except where the reason says otherwise.
 error_codes! {
-    -1, UNKNOWN_SERVER_ERROR, Never, "an exception that the broker did not expect: Java does not retry it either";
+    -1, UNKNOWN_SERVER_ERROR, Backoff, "an exception that the broker did not expect, as of a disk that is full: Java does not retry it, but we have nobody to hand it to";
     1, OFFSET_OUT_OF_RANGE, Never, "below the log start or above the high watermark: two different incidents, told apart by the caller";
     2, CORRUPT_MESSAGE, Backoff, "damaged on the way to the broker: the same bytes may arrive whole the next time";
     3, UNKNOWN_TOPIC_OR_PARTITION, RefreshMetadata, "not there, not yet known to this broker, or led elsewhere";
@@ -258,9 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn a_code_of_the_future_is_kept_and_never_retried() {
+    fn a_code_of_the_future_is_kept_and_may_pass() {
         let future = KafkaError::from_code(999).unwrap();
         assert_eq!(future.to_string(), "UNKNOWN (999)");
-        assert_eq!(future.retry(), Retry::Never);
+        assert_eq!(future.retry(), Retry::Backoff);
+        assert_eq!(KafkaError::UNKNOWN_SERVER_ERROR.retry(), Retry::Backoff);
     }
 }

@@ -32,6 +32,7 @@ mod offsets;
 mod produce;
 mod produce_once;
 mod producers;
+mod regress;
 mod rights;
 mod route;
 #[doc(hidden)]

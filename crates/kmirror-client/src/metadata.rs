@@ -148,6 +148,27 @@ impl ClusterMetadata {
         }
     }
 
+    /// The partitions whose leader epochs both views name, and whether that of `fresh` is older. Of a topic that is another one, none is.
+    pub(crate) fn compared_epochs(&self, fresh: &Self) -> impl Iterator<Item = (TopicPartition, bool)> {
+        let topics = fresh.topics.iter().filter_map(|(name, topic)| Some((name, topic, self.topic(name)?)));
+        topics.flat_map(|(name, topic, known)| {
+            let is_same = topic.id == known.id;
+            topic.partitions.iter().filter_map(move |partition| {
+                let known = known.partition(partition.partition)?.leader_epoch?;
+                let is_older = is_same && partition.leader_epoch? < known;
+                Some((TopicPartition::new(name.clone(), partition.partition), is_older))
+            })
+        })
+    }
+
+    /// Lets any leader epoch of `partition` be news.
+    pub(crate) fn forget_epoch(&mut self, partition: &TopicPartition) {
+        let topic = self.topics.get_mut(&partition.topic);
+        if let Some(known) = topic.and_then(|topic| topic.partition_mut(partition.partition)) {
+            known.leader_epoch = None;
+        }
+    }
+
     /// This view after a refresh that asked for `topics` brought `fresh`.
     pub(crate) fn merged(&self, topics: &Topics, mut fresh: Self) -> Self {
         for (name, topic) in &mut fresh.topics {

@@ -534,6 +534,14 @@ impl EmbeddedCluster {
         self.shared.lock().epochs_behind = behind;
     }
 
+    /// Lets a partition's leader epoch go back, as in a quorum that was restored from a backup.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoPartition`].
+    pub fn restore_leader_epoch(&self, topic: &str, partition: i32, epoch: i32) -> Result<(), EmbeddedError> {
+        self.with_partition(topic, partition, |partition| partition.leader_epoch = epoch)
+    }
+
     /// Cuts a broker off from the controller, or ends that: it goes on answering to Metadata what it has heard so far, and serves all else as
     /// before.
     ///

@@ -63,8 +63,13 @@ impl RequestFrame {
     }
 
     /// Writes all of it. Where there is a deadline nothing is written once it is over, and the rest is not written either if the
-    /// process stood still in between: a broker executes a request when its last byte arrives.
-    pub(super) async fn write_to(&self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), WriteFailure> {
+    /// process stood still in between: a broker executes a request when its last byte arrives. `progress` is called whenever some of it
+    /// was taken.
+    pub(super) async fn write_to(
+        &self,
+        write: &mut (impl AsyncWrite + Unpin),
+        progress: impl Fn(),
+    ) -> Result<(), WriteFailure> {
         let mut watch = match &self.deadline {
             None => None,
             Some(deadline) if deadline.is_over(Moment::now()) => return Err(WriteFailure::Stale),
@@ -91,6 +96,7 @@ impl RequestFrame {
             if written == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
+            progress();
             advance(&mut slices, written);
         }
     }

@@ -83,12 +83,30 @@ struct Waiter {
     api: &'static str,
     timeout: Duration,
     sent_at: Instant,
+    /// How long the request is, without the length itself.
+    length: i32,
+    /// When some of it was taken last.
+    written_at: Arc<Mutex<Option<Instant>>>,
     expected_bytes: usize,
     owner: Option<Box<dyn FrameOwner>>,
     respond: Box<dyn FnOnce(Result<Bytes, ClientError>) -> Duration + Send>,
     _permit: OwnedSemaphorePermit,
 }
 
+impl Waiter {
+    fn written_at(&self) -> Option<Instant> {
+        *self.written_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the broker should have taken the whole request.
+    fn taken_by(&self) -> Instant {
+        let bytes = u32::try_from(self.length).unwrap_or(0);
+        self.sent_at + self.timeout + Duration::from_secs(1) * bytes / WRITTEN_BYTES_PER_SECOND_MIN
+    }
+}
+
+/// A link on which requests are taken more slowly is none.
+const WRITTEN_BYTES_PER_SECOND_MIN: u32 = 16 << 10;
 /// Far above what a broker serves at once, far below what would cost memory.
 const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 
@@ -206,6 +224,8 @@ impl Link {
             api: A::NAME,
             timeout: self.0.request_timeout + reply.patience,
             sent_at: Instant::now(),
+            length,
+            written_at: Arc::default(),
             expected_bytes: reply.expected_bytes,
             owner: reply.owner,
             respond: responder::<A>(self.0.address.clone(), version, sender),
@@ -358,7 +378,10 @@ impl Driver {
                     self.waiters.push_back(waiter);
                 }
                 () = sleep_until(deadline.unwrap_or(heard)), if deadline.is_some() => {
-                    return self.timeout();
+                    // It may have moved on while bytes were taken.
+                    if self.deadline(heard).is_none_or(|deadline| deadline <= Instant::now()) {
+                        return self.timeout();
+                    }
                 }
             }
         }
@@ -396,11 +419,12 @@ impl Driver {
     }
 
     /// When the broker's silence is too long: it counts from the last byte heard, as requests are served one after the
-    /// other, and not while the broker throttles us.
+    /// other, and not while the broker throttles us, nor while it takes the request, unless it takes it by drops.
     fn deadline(&self, heard: Instant) -> Option<Instant> {
         let waiter = self.waiters.front()?;
         let since = self.state.throttled_until().map_or(heard, |until| until.max(heard));
-        Some(since + waiter.timeout)
+        let taken = waiter.written_at().map_or(since, |at| at.min(waiter.taken_by()).max(since));
+        Some(taken + waiter.timeout)
     }
 
     fn timeout(&self) -> ClientError {
@@ -440,11 +464,13 @@ async fn write_requests(
         waiter.correlation_id = correlation_id;
         waiter.sent_at = Instant::now();
         correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
+        let written_at = waiter.written_at.clone();
         if let Err(refused) = announce.send(waiter).await {
             (refused.0.respond)(Err(closed(address, api)));
             return closed(address, api);
         }
-        match frame.write_to(write).await {
+        let progress = || *written_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        match frame.write_to(write, progress).await {
             Ok(()) => state.wrote(&frame),
             Err(WriteFailure::Io(error)) => return ClientError::network(address, api, error),
             Err(WriteFailure::Stale) => return ClientError::Stale { address: address.clone(), during: api },

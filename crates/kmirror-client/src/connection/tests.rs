@@ -486,3 +486,51 @@ async fn version_0_of_api_versions_is_the_fallback() {
         drop(broker.await.unwrap());
     }
 }
+
+/// A request of so many bytes, over a link whose peer reads what `takes` says every 20 ms and answers then. The time is the test's own.
+async fn taken_slowly(payload_bytes: usize, takes: usize, answers: bool) -> Result<Response, ClientError> {
+    let mut config = config();
+    config.request_timeout = Duration::from_millis(600);
+    let (link, mut peer) = linked(4 << 10, &config);
+    let mut frame = link.encode(&DeleteRecordsRequest::default(), 1).unwrap();
+    let at = frame.framing.len();
+    frame.payloads.push((at, Bytes::from(vec![0u8; payload_bytes])));
+    let reply = Reply { patience: Duration::ZERO, expected_bytes: 0, owner: None };
+    let pending = link.submit::<DeleteRecordsRequest>(frame, 1, reply).await.unwrap();
+    let peer = tokio::spawn(async move {
+        let length = peer.0.read_u32().await.unwrap() as usize;
+        let mut left = length;
+        while left > 0 {
+            let mut taken = vec![0; takes.min(left)];
+            if peer.0.read_exact(&mut taken).await.is_err() {
+                return;
+            }
+            left -= taken.len();
+            sleep(Duration::from_millis(20)).await;
+        }
+        if answers {
+            peer.answer(0, &empty_response(0)).await;
+        }
+        std::future::pending::<()>().await;
+    });
+    let answer = pending.await;
+    peer.abort();
+    answer
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_request_is_taken_nobody_keeps_silent() {
+    // A second at least, which is longer than the silence that is borne.
+    taken_slowly(200 << 10, 4 << 10, true).await.unwrap();
+    let silent = taken_slowly(200 << 10, 4 << 10, false).await.unwrap_err();
+    assert!(matches!(silent, ClientError::Timeout { .. }), "{silent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_taken_by_drops_is_given_up() {
+    let began = Instant::now();
+    let drops = taken_slowly(64 << 10, 16, true).await.unwrap_err();
+    assert!(matches!(drops, ClientError::Timeout { .. }), "{drops}");
+    // Two timeouts, and 64 KiB at 16 KiB/s.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}

@@ -79,6 +79,7 @@ pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<Appender
         checks: None,
         checks_wanted: Vec::new(),
         fill_by: None,
+        has_filled: false,
         probe: None,
         transactions: TransactionFiller::default(),
         reader: Reader::default(),
@@ -103,6 +104,8 @@ struct Appender {
     checks_wanted: Vec<(PartitionKey, Generation)>,
     /// How holes are filled here, once a hole made us ask.
     fill_by: Option<FillBy>,
+    /// Whether that was permitted once since it was asked.
+    has_filled: bool,
     probe: Option<Call<Result<FillBy, ClientError>>>,
     transactions: TransactionFiller,
     reader: Reader,
@@ -454,7 +457,11 @@ impl Appender {
                     Ok((high_watermark, log_end)) => {
                         partition.state.on_log_end(Now::read(), high_watermark, log_end)
                     }
-                    Err(refusal) => partition.state.on_markers(Err(refusal)),
+                    Err(refusal) => {
+                        let refusal = self.reconsider_filling(refusal);
+                        let Some(partition) = self.partition(key, generation) else { return };
+                        partition.state.on_markers(Err(refusal))
+                    }
                 };
                 self.after(key, outcome).await;
             }
@@ -551,11 +558,24 @@ impl Appender {
         for (key, generation, count, written) in answers {
             if written.is_ok() {
                 self.context.counters.marker_offsets.fetch_add(u64::from(count), Ordering::Relaxed);
+                self.has_filled = self.fill_by.is_some();
             }
+            let written = written.map_err(|refusal| self.reconsider_filling(refusal));
             let Some(partition) = self.partition(key, generation) else { continue };
             let outcome = partition.state.on_markers(written);
             self.after(key, outcome).await;
         }
+    }
+
+    /// What fills holes is not permitted any more, or never was: what is will be asked again, by the next hole. Where it was, the other way
+    /// may be open, and nobody has to look.
+    fn reconsider_filling(&mut self, refusal: Refusal) -> Refusal {
+        let Refusal::Park(parked) = refusal else { return refusal };
+        let was_permitted = std::mem::take(&mut self.has_filled);
+        if self.fill_by.take().is_none() || was_permitted {
+            return Refusal::TakeOver(TakeOverCause::LeaderUnknown(parked.message));
+        }
+        Refusal::Park(parked)
     }
 
     async fn on_log_ends(&mut self, answers: LogEndsAnswer) {

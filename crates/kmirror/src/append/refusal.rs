@@ -139,6 +139,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_nobody_expected_is_tried_again() {
+        for code in [-1, 999] {
+            let code = KafkaError::from_code(code).unwrap();
+            let expected = Refusal::Again(code.to_string());
+            assert_eq!(of_data(code, None), expected);
+            let error = ClientError::Broker { error: code, api: "", context: "".into(), message: None };
+            assert_eq!(of_markers(&error, 1), expected);
+        }
+    }
+
+    #[test]
     fn another_cluster_has_refused_nothing() {
         let error = ClientError::OtherCluster {
             alias: "west".into(),

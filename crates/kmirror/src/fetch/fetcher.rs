@@ -2,6 +2,7 @@
 //! partition's [`FetchState`] and [`Planner`] what they are, and hands the items to the partition's appender.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::failing::Failing;
 use super::show::{Look, ShowError, Shown};
 use super::state::{FetchFault, FetchState, Fetched, Sourced};
 use crate::append::appender::AppenderEvent;
@@ -61,6 +63,7 @@ pub(crate) struct FetchPartition {
 pub(crate) struct Returned {
     pub(crate) state: FetchState,
     pub(crate) planner: Planner,
+    pub(crate) failing: Failing,
 }
 
 /// What a fetcher works with.
@@ -123,6 +126,7 @@ struct Slot {
     source: TopicPartition,
     topic_id: TopicId,
     state: FetchState,
+    failing: Failing,
     /// Away while its batches are rewritten.
     planner: Option<Planner>,
     gauge: Arc<PartitionGauge>,
@@ -225,6 +229,7 @@ impl Fetcher {
             source: source.clone(),
             topic_id,
             state: reading.state,
+            failing: reading.failing,
             planner: Some(reading.planner),
             gauge,
             queue,
@@ -314,6 +319,10 @@ impl Fetcher {
         self.connection = None;
         self.session.reset();
         self.rest();
+        let paused = &self.paused;
+        for (_, slot) in self.slots.iter_mut().filter(|(key, _)| !paused.contains(key)) {
+            slot.failed(&self.context.events, error);
+        }
         let _ = self.context.events.send(FlowEvent::SourceBrokerLost);
     }
 
@@ -343,6 +352,10 @@ impl Fetcher {
         let Some(slot) = self.slots.get_mut(&key) else { return };
         match slot.state.on_fetched(fetched) {
             Ok(fetched) => {
+                if slot.failing.succeeded() {
+                    let generation = slot.generation;
+                    let _ = self.context.events.send(FlowEvent::Hidden { key, generation, cause: None });
+                }
                 slot.gauge.source_end.store(fetched.readable_end, Ordering::Relaxed);
                 slot.at_end = fetched.at_end;
                 if fetched.pieces.is_empty() && !fetched.at_end {
@@ -364,9 +377,13 @@ impl Fetcher {
             Err(FetchFault::Passing(cause)) => {
                 debug!(partition = %slot.source, cause, "fetch answered with a passing error");
                 slot.paused_until = Some(clock::now() + BACKOFF_MIN);
+                slot.failed(&self.context.events, &cause);
                 self.pause(key);
             }
-            Err(fault) => self.end(key, fault).await,
+            Err(fault) => {
+                slot.failing.failed(clock::now());
+                self.end(key, fault).await;
+            }
         }
     }
 
@@ -558,8 +575,8 @@ impl Fetcher {
 
     async fn end(&mut self, key: PartitionKey, fault: FetchFault) {
         let Some(slot) = self.forget(key) else { return };
-        let Slot { generation, state, planner, .. } = slot;
-        let returned = planner.map(|planner| Box::new(Returned { state, planner }));
+        let Slot { generation, state, failing, planner, .. } = slot;
+        let returned = planner.map(|planner| Box::new(Returned { state, planner, failing }));
         let _ = self.context.events.send(FlowEvent::FetchEnded { key, generation, fault, returned });
     }
 
@@ -626,6 +643,15 @@ impl Slot {
             last_fetched_epoch: self.state.last_fetched_epoch,
             topic_id: self.topic_id,
             partition_bytes_max: i32::try_from(partition_bytes_max).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Counts a failure to read, and says why the partition stands still where that goes on.
+    fn failed(&mut self, events: &mpsc::UnboundedSender<FlowEvent>, cause: impl fmt::Display) {
+        if self.failing.failed(clock::now()) {
+            let (key, generation) = (self.key, self.generation);
+            let cause = Some(format!("the source cannot be read: {cause}"));
+            let _ = events.send(FlowEvent::Hidden { key, generation, cause });
         }
     }
 

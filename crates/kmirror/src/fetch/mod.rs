@@ -2,6 +2,7 @@
 
 pub(crate) mod aborted;
 mod empty;
+pub(crate) mod failing;
 pub(crate) mod fetcher;
 pub(crate) mod show;
 pub(crate) mod state;

@@ -184,8 +184,8 @@ impl FetchState {
         match error {
             KafkaError::OFFSET_OUT_OF_RANGE => FetchFault::OutOfRange,
             KafkaError::INCONSISTENT_TOPIC_ID | KafkaError::UNKNOWN_TOPIC_ID => FetchFault::Recreated,
-            // Something in the broker failed; Java's consumer asks again (`FetchCollector.handleInitializeErrors`).
-            KafkaError::UNKNOWN_SERVER_ERROR => FetchFault::Passing(error.to_string()),
+            // The leader has not heard of its own epoch yet; or the epoch is of a quorum that is no more, and the metadata will say so.
+            KafkaError::UNKNOWN_LEADER_EPOCH => FetchFault::LeaderUnknown(error.to_string()),
             error if error.is_authorization() => FetchFault::Park(Parked::new(
                 ParkReason::Unauthorized,
                 format!("the source refuses to read: {error}; kmirror needs READ on the topic"),
@@ -402,10 +402,11 @@ mod tests {
             (KafkaError::FENCED_LEADER_EPOCH, "LeaderUnknown"),
             (KafkaError::UNKNOWN_TOPIC_OR_PARTITION, "LeaderUnknown"),
             (KafkaError::KAFKA_STORAGE_ERROR, "LeaderUnknown"),
-            (KafkaError::UNKNOWN_LEADER_EPOCH, "Passing"),
+            (KafkaError::UNKNOWN_LEADER_EPOCH, "LeaderUnknown"),
             (KafkaError::OFFSET_NOT_AVAILABLE, "Passing"),
             (KafkaError::REBOOTSTRAP_REQUIRED, "Passing"),
             (KafkaError::UNKNOWN_SERVER_ERROR, "Passing"),
+            (KafkaError::from_code(999).expect("an error"), "Passing"),
             (KafkaError::UNSUPPORTED_COMPRESSION_TYPE, "CorruptBatch"),
         ];
         for (error, expected) in table {

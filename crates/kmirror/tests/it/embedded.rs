@@ -232,6 +232,47 @@ async fn empty_transactions_fill_holes_on_releases_of_every_age() {
     }
 }
 
+/// Which way to fill holes is open may change while a flow runs.
+#[tokio::test]
+async fn holes_are_filled_by_the_other_way_when_one_is_taken_back() {
+    let world = World::without_markers(1, Profile::Kafka4_3).await;
+    let [markers, transactions] = [
+        World::acl(ResourceType::Cluster, "kafka-cluster", Operation::Alter),
+        World::acl(ResourceType::TransactionalId, "*", Operation::Write),
+    ];
+    world.target.add_acl(markers.clone());
+    let mut writer = Writer::new(29);
+    let handle = world.mirror().spawn();
+    let mut ways = Vec::new();
+    for round in 0..4 {
+        match round {
+            1 => world.target.remove_acl(&markers),
+            2 => {
+                world.target.add_acl(markers.clone());
+                world.target.remove_acl(&transactions);
+            }
+            3 => {
+                world.target.add_acl(transactions.clone());
+                world.target.remove_acl(&markers);
+            }
+            _ => {}
+        }
+        (0..30).for_each(|_| writer.write(&world.source, "orders", 0));
+        caught_up(&handle, &world).await;
+        let last_filler =
+            world.target.log("orders", 0).unwrap().batches.into_iter().rev().find_map(|batch| {
+                let header = *kmirror_codec::Batch::parse(batch).unwrap().header();
+                header.attributes.is_control().then_some(header.producer_id)
+            });
+        // The target gives out low ids, where kmirror computes its own.
+        ways.push(if last_filler.unwrap() < 1_000 { "transaction" } else { "marker" });
+    }
+    assert_eq!(ways, ["marker", "transaction", "marker", "transaction"]);
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+    world.verify().await;
+    assert_eq!(world.records("orders"), writer.committed);
+}
+
 #[tokio::test]
 async fn empty_transactions_go_on_when_their_coordinators_move_and_answers_are_lost() {
     let world = World::without_markers(3, Profile::Kafka4_3).await;
@@ -276,6 +317,17 @@ impl World {
         world
     }
 
+    fn acl(resource_type: ResourceType, name: &str, operation: Operation) -> Acl {
+        Acl {
+            resource_type,
+            pattern: Pattern::Literal(name.to_owned()),
+            principal: "User:ANONYMOUS".to_owned(),
+            host: "*".to_owned(),
+            operation,
+            allows: true,
+        }
+    }
+
     /// The target permits everything that kmirror needs but markers.
     async fn without_markers(brokers: u8, target: Profile) -> World {
         let mut world = World::new(1, Profile::Kafka4_3, target).await;
@@ -298,14 +350,7 @@ impl World {
         ];
         for (resource_type, name, operations) in resources {
             for operation in operations {
-                world.target.add_acl(Acl {
-                    resource_type,
-                    pattern: Pattern::Literal(name.to_owned()),
-                    principal: "User:ANONYMOUS".to_owned(),
-                    host: "*".to_owned(),
-                    operation: *operation,
-                    allows: true,
-                });
+                world.target.add_acl(World::acl(resource_type, name, *operation));
             }
         }
         world

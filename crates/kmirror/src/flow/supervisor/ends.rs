@@ -47,6 +47,11 @@ impl Supervisor {
             FetchFault::Park(parked) => self.park(key, parked),
             FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => {
                 debug!(partition = %entry.source, cause, "looking for the source's leader");
+                if entry.returned.as_ref().is_some_and(|returned| returned.failing.is_told()) {
+                    entry
+                        .gauge
+                        .set_state(PartitionState::Waiting(format!("the source cannot be read: {cause}")));
+                }
                 let topic = Arc::clone(&entry.source.topic);
                 let pause = entry.next_attempt();
                 let source = self.context.source.clone();

@@ -13,6 +13,7 @@ use crate::append::appender::{AppendPartition, AppenderEvent};
 use crate::append::now::Now;
 use crate::append::state::AppendState;
 use crate::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
+use crate::fetch::failing::Failing;
 use crate::fetch::fetcher::{FetchPartition, FetcherEvent, Returned};
 use crate::fetch::state::FetchState;
 use crate::flow::Pipe;
@@ -212,7 +213,7 @@ impl Supervisor {
         let state = FetchState::new(position, None, taken.last_fetched_epoch, isolation);
         entry.gauge.set_lineage(taken.record.lineage.clone());
         entry.record = Some(taken.record);
-        entry.returned = Some(Box::new(Returned { state, planner }));
+        entry.returned = Some(Box::new(Returned { state, planner, failing: Failing::default() }));
         entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
         let state = entry.state_of_copying();
         entry.gauge.set_state(state);
@@ -260,8 +261,10 @@ impl Supervisor {
         let pipe = Pipe::of(key, broker, &self.context.source, connections);
         let pipe = Pipe { is_for_leaders: !entry.read_from.follows(), ..pipe };
         entry.fetched_from = Some(pipe);
-        let state = entry.state_of_copying();
-        entry.gauge.set_state(state);
+        if !reading.failing.is_told() {
+            let state = entry.state_of_copying();
+            entry.gauge.set_state(state);
+        }
         let partition = FetchPartition {
             key,
             generation: entry.generation,

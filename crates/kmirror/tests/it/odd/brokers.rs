@@ -319,3 +319,79 @@ async fn a_target_leader_that_keeps_silent_is_left_when_another_one_leads() {
     stop(handle).await;
     world.proves_exact().await;
 }
+
+/// Who is alarmed by the lag would never be: nothing is copied, and what was seen of the source last is on the target.
+#[tokio::test]
+async fn a_source_that_cannot_be_read_for_long_is_not_being_copied() {
+    let fails = async |error: Option<ResponseError>, cause: &str| {
+        let world = World::new(&[]).await;
+        world.write_numbered(0..3);
+        let handle = world.start();
+        world.caught_up(&handle).await;
+        match error {
+            Some(error) => {
+                world.source.inject(Fault::new(FaultKind::Error(error)).of(ApiKey::Fetch).times(u32::MAX));
+            }
+            None => world.source.stop_broker(1).unwrap(),
+        }
+        world.waits(&handle, &format!("the source cannot be read: {cause}")).await;
+        world.source.clear_faults();
+        world.source.start_broker(1).unwrap();
+        world.write_numbered(3..5);
+        world.caught_up(&handle).await;
+        let is_copying = |partition: &PartitionStatus| partition.state == PartitionState::Copying;
+        world.until(&handle, "copying", is_copying).await;
+        stop(handle).await;
+        world.is_exact();
+    };
+    tokio::join!(
+        fails(Some(ResponseError::UnknownServerError), "UNKNOWN_SERVER_ERROR"),
+        fails(Some(ResponseError::NotLeaderOrFollower), "NOT_LEADER_OR_FOLLOWER"),
+        fails(None, "127.0.0.1:"),
+    );
+}
+
+/// A quorum that was restored from a backup counts leader epochs anew.
+#[tokio::test]
+async fn leader_epochs_that_go_back_are_believed_after_a_while() {
+    let goes_on = async |is_source: bool| {
+        let mut world = World::with_brokers(2, &[]).await;
+        world.target = EmbeddedCluster::builder().brokers(2).start().await.unwrap();
+        world.target.create_topic(TOPIC, 1, &[]).unwrap();
+        let cluster = if is_source { &world.source } else { &world.target };
+        for broker in [2, 1, 2] {
+            cluster.move_leader(TOPIC, 0, broker).unwrap();
+        }
+        let handle = world.start();
+        let is_copying = |partition: &PartitionStatus| partition.state == PartitionState::Copying;
+        world.until(&handle, "copying", is_copying).await;
+        if !is_source {
+            world.write_alone(&handle, "key 0", Some("value 0")).await;
+            // The next append is lost with its connection, and the partition is taken over.
+            cluster.inject(Fault::new(FaultKind::HangUpBefore).of(ApiKey::Produce));
+        }
+        cluster.restore_leader_epoch(TOPIC, 0, 0).unwrap();
+        world.write_numbered(1..6);
+        world.caught_up(&handle).await;
+        stop(handle).await;
+        world.is_exact();
+    };
+    tokio::join!(goes_on(true), goes_on(false));
+}
+
+/// A broker whose disk is full says no more than that.
+#[tokio::test]
+async fn a_target_that_fails_for_a_while_is_waited_for() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..3);
+    let handle = world.start();
+    world.caught_up(&handle).await;
+    let error = FaultKind::Error(ResponseError::UnknownServerError);
+    world.target.inject(Fault::new(error).of(ApiKey::Produce).times(u32::MAX));
+    world.write_numbered(3..5);
+    world.waits(&handle, "UNKNOWN_SERVER_ERROR").await;
+    world.target.clear_faults();
+    world.caught_up(&handle).await;
+    stop(handle).await;
+    world.is_exact();
+}
