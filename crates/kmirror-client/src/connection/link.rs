@@ -237,6 +237,14 @@ impl Link {
         Ok(Pending { answer, link: self.clone() })
     }
 
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.0.state.throttled_until().is_some_and(|until| until > Instant::now())
+    }
+
+    pub(crate) async fn unthrottled(&self) {
+        self.0.state.throttle_over().await;
+    }
+
     /// The cause of the poison.
     fn cause(&self, api: &'static str) -> ClientError {
         self.poison().cloned().unwrap_or_else(|| closed(&self.0.address, api))

@@ -179,6 +179,16 @@ impl Connection {
         self.0.link.unwritten_bytes()
     }
 
+    /// Whether the broker throttles this connection (KIP-219): a request that is submitted now waits first.
+    pub fn is_throttled(&self) -> bool {
+        self.0.link.is_throttled()
+    }
+
+    /// Waits until the broker throttles this connection no more.
+    pub async fn unthrottled(&self) {
+        self.0.link.unthrottled().await;
+    }
+
     /// Waits until the socket has taken some of them, or will take none any more.
     pub async fn written(&self) {
         self.0.link.written().await;

@@ -236,7 +236,8 @@ impl Appender {
                     return;
                 }
             };
-            if is_busy(&connection) {
+            // To wait for a quota here would keep the inbox, and with it whoever reads for other brokers.
+            if is_busy(&connection) || connection.is_throttled() {
                 return;
             }
             let Packed { request, sent, deadline } = self.pack(now);
@@ -256,7 +257,11 @@ impl Appender {
     /// The connection, where there is more to send than it takes at present.
     fn busy_connection(&self) -> Option<Connection> {
         match &self.link {
-            Link::Up(connection) if !self.ready.is_empty() && is_busy(connection) => Some(connection.clone()),
+            Link::Up(connection)
+                if !self.ready.is_empty() && (is_busy(connection) || connection.is_throttled()) =>
+            {
+                Some(connection.clone())
+            }
             _ => None,
         }
     }
@@ -712,6 +717,7 @@ fn is_busy(connection: &Connection) -> bool {
 
 async fn written(connection: Option<Connection>) {
     match connection {
+        Some(connection) if connection.is_throttled() => connection.unthrottled().await,
         Some(connection) => connection.written().await,
         None => pending().await,
     }

@@ -271,6 +271,14 @@ impl Fetcher {
                 Step::Connected(client.connection(pipe.broker, pipe.fetch_lane()).await)
             }));
         };
+        if connection.is_throttled() {
+            // A step of its own: the inbox is served meanwhile.
+            let connection = connection.clone();
+            return Some(Box::pin(async move {
+                connection.unthrottled().await;
+                Step::Rested
+            }));
+        }
         let Some(permit) = self.permit.take() else {
             let (budget, bytes) = (self.context.budget.clone(), self.context.fetch_bytes_max);
             return Some(Box::pin(async move { Step::Permitted(budget.acquire(bytes).await) }));

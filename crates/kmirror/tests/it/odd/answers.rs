@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kmirror::{Offsets, PartitionState, Predecessor};
-use kmirror_embedded::{ApiKey, Codec, Fault, FaultKind};
+use kmirror::{MirrorHandle, Offsets, PartitionState, PartitionStatus, Predecessor};
+use kmirror_embedded::{ApiKey, Codec, EmbeddedCluster, Fault, FaultKind};
 
 use super::{TOPIC, World, shows_nothing, stop};
 
@@ -190,4 +190,54 @@ async fn a_quota_that_leaves_no_room_is_named() {
     let error = world.mirror(false).lineages().await.unwrap_err().to_string();
     assert!(error.contains("a quota throttles client id kmirror"), "{error}");
     assert!(error.contains("consumer_byte_rate"), "{error}");
+}
+
+/// More partitions than an appender's inbox has room for wait for a quota: those of another broker do not.
+#[tokio::test]
+async fn a_target_broker_that_throttles_holds_up_no_other_one() {
+    const PARTITIONS: i32 = 2_400;
+    let mut world = World::new(&[]).await;
+    world.target = EmbeddedCluster::builder().brokers(2).start().await.unwrap();
+    world.flow.buffer_bytes_max = 1 << 30;
+    world.source.add_partitions(TOPIC, PARTITIONS as usize).unwrap();
+    let handle = world.start();
+    let are_copying = |handle: &MirrorHandle| {
+        let partitions = &handle.status()[0].partitions;
+        let is_copying = |partition: &PartitionStatus| partition.state == PartitionState::Copying;
+        partitions.len() == PARTITIONS as usize && partitions.iter().all(is_copying)
+    };
+    let deadline = tokio::time::Instant::now() + super::PATIENCE;
+    while !are_copying(&handle) {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What is recorded of a partition's first records is written to the other one.
+    world.target.move_leader("__kmirror_state", 0, 2).unwrap();
+    let (of_one, of_two): (Vec<i32>, Vec<i32>) =
+        (0..PARTITIONS).partition(|number| world.target.leader(TOPIC, *number).unwrap() == Some(1));
+    let write = |number: i32| {
+        world.source.write(TOPIC, number, Codec::None, &[(Some(b"key"), Some(b"value"))]).unwrap();
+    };
+    let an_hour = FaultKind::Throttle(Duration::from_secs(3_600));
+    world.target.inject(Fault::new(an_hour).of(ApiKey::Produce).at(1));
+    // It throttles from the first answer on; the rest is read and waits.
+    write(of_one[0]);
+    let is_written = |number: i32| world.target.log(TOPIC, number).unwrap().end > 0;
+    while !is_written(of_one[0]) {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    of_one.iter().for_each(|number| write(*number));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    write(of_two[0]);
+    while !is_written(of_two[0]) {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{:?}",
+            handle.status()[0].partitions[of_two[0] as usize]
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(of_one[1..].iter().filter(|number| is_written(**number)).count() < 10);
+    drop(handle);
 }
