@@ -18,6 +18,7 @@ on_both_kinds!(
     a_topic_that_is_closed_for_everybody_closes_its_copy,
     what_denies_many_topics_denies_each_copy,
     what_was_added_under_other_names_is_removed,
+    what_somebody_takes_back_again_and_again_is_told_once,
 );
 
 fn lists_follow_by_the_rules_of_mirror_maker(stage: &Stage) {
@@ -259,6 +260,28 @@ fn what_was_added_under_other_names_is_removed(stage: &Stage) {
     source.remove_acl(&first[2]);
     scene.kmirror().copy();
     assert_eq!(target.acls(), sorted(&[&first[..2], &second[..2]].concat()));
+}
+
+fn what_somebody_takes_back_again_and_again_is_told_once(stage: &Stage) {
+    let (source, target) = (stage.guarded_cluster(), stage.guarded_cluster());
+    let scene = Scene::between(&source, &target, "returning", "acls_interval: 50ms");
+    scene.write(10);
+    let allow = format!("ALLOW READ TOPIC LITERAL {} User:* *", scene.topic);
+    let deny = format!("DENY READ TOPIC LITERAL {} User:bob *", scene.topic);
+    source.add_acl(&allow);
+    source.add_acl("DENY READ TOPIC PREFIXED returning User:bob *");
+    let mut mirror = scene.kmirror().start();
+    await_that("they have followed", || target.acls().contains(&allow));
+    // What limits another entry never waits.
+    for entry in [&[&allow; 3][..], &[&deny; 5]].concat() {
+        target.remove_acl(entry);
+        await_that("it is back", || target.acls().contains(entry));
+    }
+    let told = ["somebody removes it", &format!("ALLOW READ for User:* from * on TOPIC {}", scene.topic)];
+    assert!(mirror.says(&told).contains("WARN"));
+    mirror.says(&["somebody removes it", "DENY READ for User:bob from * on TOPIC returning (PREFIXED)"]);
+    assert_eq!(mirror.end("TERM"), Some(143));
+    assert_eq!(mirror.log().matches("somebody removes it").count(), 2, "{}", mirror.log());
 }
 
 /// For real Kafka alone, since its authorizer judges.
