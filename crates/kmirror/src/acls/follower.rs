@@ -175,7 +175,7 @@ impl AclFollower {
         self.record(new().map(asked).collect()).await?;
         let entries: Vec<_> = additions.iter().map(|addition| addition.entry.clone()).collect();
         let created = self.target.create_acls(&entries).await;
-        let outcomes = match self.outcomes(&entries, created, "access control entry added on the target") {
+        let outcomes = match self.outcomes(&entries, created) {
             Ok(outcomes) => outcomes,
             Err(reason) => {
                 if matches!(reason, NotCopied::Failed(_)) {
@@ -211,8 +211,7 @@ impl AclFollower {
         for removals in removals.chunks(ENTRIES_PER_REQUEST) {
             let entries: Vec<_> = removals.iter().map(|removal| removal.entry.clone()).collect();
             let deleted = self.target.delete_acls(&entries).await;
-            let what = "access control entry removed on the target";
-            let outcomes = self.outcomes(&entries, deleted, what)?;
+            let outcomes = self.outcomes(&entries, deleted)?;
             let at_ms = compacted::now_ms();
             let mut known = Vec::new();
             for (removal, outcome) in removals.iter().zip(outcomes) {
@@ -220,6 +219,7 @@ impl AclFollower {
                 let record = is_gone.then(|| Record::new(of, State::Removed { at_ms }));
                 match outcome {
                     Outcome::Done => {
+                        info!(%entry, "access control entry removed on the target");
                         self.patience.removed(&entry);
                         known.push((entry, record));
                     }
@@ -236,17 +236,13 @@ impl AclFollower {
         &mut self,
         entries: &[AclEntry],
         results: Result<AclResults, ClientError>,
-        what: &str,
     ) -> Result<Vec<Outcome>, NotCopied> {
         let target = self.target.clone();
         let failed = |error| NotCopied::of(&target, ALTER, error);
         let mut outcomes = Vec::new();
         for (entry, result) in entries.iter().zip(results.map_err(failed)?) {
             match result {
-                Ok(()) => {
-                    info!(%entry, "{what}");
-                    outcomes.push(Outcome::Done);
-                }
+                Ok(()) => outcomes.push(Outcome::Done),
                 Err(error) if error.is_authorization() => return Err(failed(error)),
                 Err(error) => {
                     self.refused(entry, &error);
@@ -278,6 +274,7 @@ impl AclFollower {
                  growing pauses"
             );
         }
+        info!(%entry, "access control entry added on the target");
     }
 
     /// Says once what is not done, and why.

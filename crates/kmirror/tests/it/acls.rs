@@ -89,7 +89,8 @@ fn what_somebody_adds_while_kmirror_is_down_is_his() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    doomed.shutdown_background();
+    // It is gone before the target answers again.
+    doomed.shutdown_timeout(Duration::from_secs(30));
     world.target.clear_faults();
     world.target.add_acl(read("User:ann"));
     clusters.block_on(async {
