@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use kmirror_testkit::{KafkaCluster, KafkaRelease, Workload, real_kafka, unique_topic};
 
-use crate::kmirror::{Kmirror, await_that};
+use crate::kmirror::{Kmirror, Running, await_that};
 use crate::scene::Scene;
 use crate::stage::{Stage, on_both_kinds};
 use crate::takes_over::FACTORS;
@@ -18,6 +18,7 @@ on_both_kinds!(
     a_topic_that_is_closed_for_everybody_closes_its_copy,
     what_denies_many_topics_denies_each_copy,
     what_was_added_under_other_names_is_removed,
+    what_somebody_takes_back_again_and_again_is_told_once,
 );
 
 fn lists_follow_by_the_rules_of_mirror_maker(stage: &Stage) {
@@ -259,6 +260,43 @@ fn what_was_added_under_other_names_is_removed(stage: &Stage) {
     source.remove_acl(&first[2]);
     scene.kmirror().copy();
     assert_eq!(target.acls(), sorted(&[&first[..2], &second[..2]].concat()));
+}
+
+fn what_somebody_takes_back_again_and_again_is_told_once(stage: &Stage) {
+    let (source, target) = (stage.guarded_cluster(), stage.guarded_cluster());
+    let scene = Scene::between(&source, &target, "returning", "acls_interval: 50ms");
+    scene.write(10);
+    let allow = format!("ALLOW READ TOPIC LITERAL {} User:* *", scene.topic);
+    let deny = format!("DENY READ TOPIC LITERAL {} User:bob *", scene.topic);
+    source.add_acl(&allow);
+    source.add_acl("DENY READ TOPIC PREFIXED returning User:bob *");
+    let mut mirror = scene.kmirror().start();
+    await_that("they have followed", || target.acls().contains(&allow));
+    let logged = |mirror: &Running, words: [&str; 2]| {
+        let is_it = |line: &&str| words.iter().all(|word| line.contains(word));
+        mirror.log().lines().filter(is_it).count()
+    };
+    let told = |mirror: &Running, entry: &str| logged(mirror, ["somebody removes it", entry]);
+    let take_back = |mirror: &Running, line: &str, entry: &str| {
+        let added = || logged(mirror, ["access control entry added on the target", entry]);
+        let before = added();
+        target.remove_acl(line);
+        await_that("it is back", || added() > before);
+    };
+    let of_all = format!("ALLOW READ for User:* from * on TOPIC {}", scene.topic);
+    let of_bob = format!("DENY READ for User:bob from * on TOPIC {}", scene.topic);
+    for (line, entry) in [(&allow, &of_all), (&deny, &of_bob)] {
+        // One that is gone before kmirror has seen it there is none that it has to add again.
+        while told(&mirror, entry) == 0 {
+            take_back(&mirror, line, entry);
+        }
+    }
+    // What limits another entry never waits.
+    (0..3).for_each(|_| take_back(&mirror, &deny, &of_bob));
+    let source = "source=DENY READ for User:bob from * on TOPIC returning (PREFIXED)";
+    assert_eq!(logged(&mirror, ["WARN", source]), 1, "{}", mirror.log());
+    assert_eq!(mirror.end("TERM"), Some(143));
+    assert_eq!(mirror.log().matches("somebody removes it").count(), 2, "{}", mirror.log());
 }
 
 /// For real Kafka alone, since its authorizer judges.

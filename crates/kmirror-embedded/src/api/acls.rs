@@ -65,7 +65,7 @@ pub(super) fn describe(request: DescribeAclsRequest, context: &mut Context<'_>) 
 
 pub(super) fn create(request: CreateAclsRequest, context: &mut Context<'_>) -> CreateAclsResponse {
     let version = context.version;
-    let allowed = check(context, Operation::Alter).and_then(|()| {
+    let allowed = check(context, Operation::Alter).and_then(|()| injected(context)).and_then(|()| {
         // What only filters may have is not even an entry, and costs the whole request (`ResourcePattern`, `AccessControlEntry`).
         let is_for_filters = |creation: &AclCreation| {
             creation.operation == ANY || version > 0 && matches!(creation.resource_pattern_type, ANY | MATCH)
@@ -94,7 +94,7 @@ pub(super) fn create(request: CreateAclsRequest, context: &mut Context<'_>) -> C
 }
 
 pub(super) fn delete(request: DeleteAclsRequest, context: &mut Context<'_>) -> DeleteAclsResponse {
-    let allowed = check(context, Operation::Alter);
+    let allowed = check(context, Operation::Alter).and_then(|()| injected(context));
     let results = request.filters.into_iter().map(|wanted| {
         let name = wanted.resource_name_filter.as_ref().map_or("", |name| name.as_str());
         context.state.changes.note(ApiKey::DeleteAcls, name);
@@ -123,6 +123,10 @@ fn check(context: &Context<'_>, operation: Operation) -> Result<(), Refusal> {
         return Err((ResponseError::ClusterAuthorizationFailed, "Cluster authorization failed.".to_owned()));
     }
     Ok(())
+}
+
+fn injected(context: &Context<'_>) -> Result<(), Refusal> {
+    context.injected.map_or(Ok(()), |error| Err((error, "injected".to_owned())))
 }
 
 /// The filters of both requests, in their codes.

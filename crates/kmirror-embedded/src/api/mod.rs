@@ -267,6 +267,8 @@ impl Request {
                 | ApiKey::AddOffsetsToTxn
                 | ApiKey::EndTxn
                 | ApiKey::DescribeTransactions
+                | ApiKey::CreateAcls
+                | ApiKey::DeleteAcls
         );
         if injected.is_some() && !takes_errors {
             return Reply::HangUp;

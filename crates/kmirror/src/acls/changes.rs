@@ -22,6 +22,8 @@ pub(super) struct Addition {
     pub(super) entry: AclEntry,
     pub(super) of: AclEntry,
     limits: Vec<AclEntry>,
+    /// Whether it must itself be there before something else.
+    pub(super) is_limit: bool,
 }
 
 /// What is to be removed, and of which entry of the source it was.
@@ -38,10 +40,10 @@ impl Changes {
         let mut changes = Changes::default();
         for step in steps {
             match step {
-                AclStep::Add { entry, of, limits } => {
+                AclStep::Add { entry, of, limits, is_limit } => {
                     let is_denial = limits::is_denial(&entry);
                     let kind = if is_denial { &mut changes.denies } else { &mut changes.allows };
-                    kind.push(Addition { entry, of, limits });
+                    kind.push(Addition { entry, of, limits, is_limit });
                 }
                 AclStep::Remove { entry, of, is_gone } => {
                     let is_denial = limits::is_denial(&entry);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{AclEntry, AclResults, Client, ClientError, KafkaError};
+use kmirror_client::{AclEntry, AclResults, Client, ClientError, KafkaError, Moment};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -13,6 +13,7 @@ use super::added::Added;
 use super::changes::{self, Addition, Changes, Removal};
 use super::guard::Held;
 use super::judge::{self, AclRules, CopiedTopics, Judgement, KeptBack, Lists};
+use super::patience::Patience;
 use super::record::{Record, Records, State};
 use super::views::{self, NotCopied};
 use crate::flow::beside::Rounds;
@@ -28,8 +29,7 @@ pub(crate) struct AclFollower {
     rules: AclRules,
     interval: Duration,
     added: Added,
-    /// Entries that the target refused, which was told.
-    refused: HashSet<AclEntry>,
+    patience: Patience,
     /// What the target was asked for without an answer.
     unanswered: HashSet<AclEntry>,
     /// What is kept back, which was told.
@@ -62,7 +62,7 @@ impl AclFollower {
             source,
             target,
             shared: Arc::clone(&context.shared),
-            refused: HashSet::new(),
+            patience: Patience::default(),
             unanswered: HashSet::new(),
             kept_back: HashSet::new(),
             doubtful: HashSet::new(),
@@ -98,19 +98,25 @@ impl AclFollower {
         let views = views::read(&self.source, &self.target).await?;
         let records = known(&self.rules, &mut self.added, &self.source).await?;
         let mut there: HashSet<AclEntry> = views.target.iter().cloned().collect();
+        self.patience.seen(&there);
         let records = self.confirmed(records, &there).await?;
         let (source, target) = (&views.source, &views.target);
         let lists = Lists { topics, source, target, records: &records, now_ms: compacted::now_ms() };
-        let judged = judge::judge(&self.rules, lists, &|entry| self.refused.contains(entry));
+        let judged = judge::judge(&self.rules, lists, &|entry| self.patience.is_refused(entry));
         self.tell_judged(&judged);
-        self.record(judged.records).await?;
+        let now = Moment::now();
+        // What was added a moment ago is not forgotten because the broker that was asked has not learned of it yet.
+        let is_known = |(entry, record): &(AclEntry, Option<Record>)| {
+            record.is_some() || !self.patience.is_unseen(entry, now)
+        };
+        self.record(judged.records.into_iter().filter(is_known).collect()).await?;
         let changes = Changes::of(judged.steps);
-        there.extend(self.add(&changes.denies, &records).await?);
+        there.extend(self.add(changes.denies, &records).await?);
         let (ready, waiting) = changes::ready(changes.allows, &there);
         for allow in waiting {
             debug!(entry = %allow.entry, "this waits for what denies some of it");
         }
-        self.add(&ready, &records).await?;
+        self.add(ready, &records).await?;
         let staying = self.remove(changes.removed_allows).await?;
         self.remove(changes::unneeded(changes.removed_denies, &staying)).await?;
         Ok(())
@@ -139,8 +145,16 @@ impl AclFollower {
     }
 
     /// Adds entries; the ones that are there now.
-    async fn add(&mut self, additions: &[Addition], records: &Records) -> Result<Vec<AclEntry>, NotCopied> {
-        let mut there = Vec::new();
+    async fn add(
+        &mut self,
+        mut additions: Vec<Addition>,
+        records: &Records,
+    ) -> Result<Vec<AclEntry>, NotCopied> {
+        let (mut there, now) = (Vec::new(), Moment::now());
+        // What limits others is added whoever takes it back: they are there, or may be.
+        additions.retain(|Addition { entry, is_limit, .. }| {
+            self.patience.may_ask(entry, now) && (*is_limit || self.patience.may_return(entry, now))
+        });
         for additions in additions.chunks(ENTRIES_PER_REQUEST) {
             there.extend(self.add_some(additions, records).await?);
         }
@@ -161,7 +175,7 @@ impl AclFollower {
         self.record(new().map(asked).collect()).await?;
         let entries: Vec<_> = additions.iter().map(|addition| addition.entry.clone()).collect();
         let created = self.target.create_acls(&entries).await;
-        let outcomes = match self.outcomes(&entries, created, "access control entry added on the target") {
+        let outcomes = match self.outcomes(&entries, created) {
             Ok(outcomes) => outcomes,
             Err(reason) => {
                 if matches!(reason, NotCopied::Failed(_)) {
@@ -173,6 +187,8 @@ impl AclFollower {
                 return Err(reason);
             }
         };
+        let done = additions.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Done);
+        done.for_each(|(addition, _)| self.tell_added(addition));
         let mut known = Vec::new();
         for (addition, outcome) in additions.iter().zip(&outcomes).filter(|(addition, _)| is_new(addition)) {
             let Addition { entry, of, .. } = addition;
@@ -189,20 +205,24 @@ impl AclFollower {
 
     /// Removes entries; the ones that are there still.
     async fn remove(&mut self, mut removals: Vec<Removal>) -> Result<Vec<AclEntry>, NotCopied> {
-        let refused = removals.extract_if(.., |removal| self.refused.contains(&removal.entry));
-        let mut staying: Vec<_> = refused.map(|removal| removal.entry).collect();
+        let now = Moment::now();
+        let waiting = removals.extract_if(.., |removal| !self.patience.may_ask(&removal.entry, now));
+        let mut staying: Vec<_> = waiting.map(|removal| removal.entry).collect();
         for removals in removals.chunks(ENTRIES_PER_REQUEST) {
             let entries: Vec<_> = removals.iter().map(|removal| removal.entry.clone()).collect();
             let deleted = self.target.delete_acls(&entries).await;
-            let what = "access control entry removed on the target";
-            let outcomes = self.outcomes(&entries, deleted, what)?;
+            let outcomes = self.outcomes(&entries, deleted)?;
             let at_ms = compacted::now_ms();
             let mut known = Vec::new();
             for (removal, outcome) in removals.iter().zip(outcomes) {
                 let Removal { entry, of, is_gone } = removal.clone();
                 let record = is_gone.then(|| Record::new(of, State::Removed { at_ms }));
                 match outcome {
-                    Outcome::Done => known.push((entry, record)),
+                    Outcome::Done => {
+                        info!(%entry, "access control entry removed on the target");
+                        self.patience.removed(&entry);
+                        known.push((entry, record));
+                    }
                     Outcome::Refused | Outcome::Unanswered => staying.push(entry),
                 }
             }
@@ -216,25 +236,45 @@ impl AclFollower {
         &mut self,
         entries: &[AclEntry],
         results: Result<AclResults, ClientError>,
-        what: &str,
     ) -> Result<Vec<Outcome>, NotCopied> {
-        let failed = |error| NotCopied::of(&self.target, ALTER, error);
+        let target = self.target.clone();
+        let failed = |error| NotCopied::of(&target, ALTER, error);
         let mut outcomes = Vec::new();
         for (entry, result) in entries.iter().zip(results.map_err(failed)?) {
             match result {
-                Ok(()) => {
-                    info!(%entry, "{what}");
-                    outcomes.push(Outcome::Done);
-                }
+                Ok(()) => outcomes.push(Outcome::Done),
                 Err(error) if error.is_authorization() => return Err(failed(error)),
                 Err(error) => {
-                    warn!(%entry, %error, "the target does not take this access control entry: the lists differ in it");
-                    self.refused.insert(entry.clone());
+                    self.refused(entry, &error);
                     outcomes.push(Outcome::of(&error));
                 }
             }
         }
         Ok(outcomes)
+    }
+
+    fn refused(&mut self, entry: &AclEntry, error: &ClientError) {
+        let is_told = self.patience.refused(entry, error, Moment::now());
+        if !is_told {
+            debug!(%entry, %error, "the target does not take this access control entry");
+        } else if self.patience.is_refused(entry) {
+            warn!(%entry, %error, "the target does not take this access control entry: the lists differ in it");
+        } else {
+            warn!(%entry, %error, "the target does not take this access control entry now: it is tried again");
+        }
+    }
+
+    fn tell_added(&mut self, addition: &Addition) {
+        let Addition { entry, of, .. } = addition;
+        if self.patience.added(entry, Moment::now()) {
+            warn!(
+                %entry,
+                source = %of,
+                "the source has this access control entry, and somebody removes it on the target again and again: it is added again after \
+                 growing pauses"
+            );
+        }
+        info!(%entry, "access control entry added on the target");
     }
 
     /// Says once what is not done, and why.

@@ -61,6 +61,8 @@ pub(crate) enum AclStep {
         of: AclEntry,
         /// Entries that must be on the target before, or it would allow more than the source does.
         limits: Vec<AclEntry>,
+        /// Whether it is such an entry itself.
+        is_limit: bool,
     },
     /// An entry that was added is not wanted any more.
     Remove {
@@ -274,9 +276,11 @@ impl<'a> Judge<'a> {
     }
 
     fn deny(&self, judgement: &mut Judgement) {
+        let limits = self.wanted.limits.values().flatten().filter_map(|(_, entry)| entry.as_ref());
+        let limits: BTreeSet<_> = limits.collect();
         let denies = self.wanted.denies.iter();
         let denies = denies.filter(|(entry, _)| self.lacks(entry) && !(self.is_refused)(entry));
-        judgement.steps.extend(denies.map(|(entry, of)| add(entry, of, Vec::new())));
+        judgement.steps.extend(denies.map(|(entry, of)| deny(entry, of, limits.contains(entry))));
     }
 
     /// What was added before, and is kept back by now, is returned.
@@ -295,7 +299,7 @@ impl<'a> Judge<'a> {
                 }
                 None if self.lacks(allow) && !(self.is_refused)(allow) => {
                     let limits = limits.iter().filter_map(|(_, entry)| entry.clone()).collect();
-                    judgement.steps.push(add(allow, of, limits));
+                    judgement.steps.push(self::allow(allow, of, limits));
                 }
                 _ => {}
             }
@@ -330,8 +334,12 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn add(entry: &AclEntry, of: &AclEntry, limits: Vec<AclEntry>) -> AclStep {
-    AclStep::Add { entry: entry.clone(), of: of.clone(), limits }
+fn deny(entry: &AclEntry, of: &AclEntry, is_limit: bool) -> AclStep {
+    AclStep::Add { entry: entry.clone(), of: of.clone(), limits: Vec::new(), is_limit }
+}
+
+fn allow(entry: &AclEntry, of: &AclEntry, limits: Vec<AclEntry>) -> AclStep {
+    AclStep::Add { entry: entry.clone(), of: of.clone(), limits, is_limit: false }
 }
 
 fn remove(entry: &AclEntry, of: &AclEntry, is_gone: bool) -> AclStep {
@@ -574,7 +582,7 @@ mod tests {
         let source = [entry(&pairs[0].1), entry(&pairs[1].1), entry("DENY DESCRIBE TOPIC PREFIXED b")];
         let found = judgement(&rules, &source, &target, &known).steps;
         let limit = entry("DENY DESCRIBE TOPIC LITERAL former.b");
-        let expected = [add(&limit, &source[2], vec![]), remove(&target[2], &entry(&pairs[2].1), true)];
+        let expected = [deny(&limit, &source[2], true), remove(&target[2], &entry(&pairs[2].1), true)];
         assert_eq!(found, expected, "what is denied since then is denied there too");
     }
 

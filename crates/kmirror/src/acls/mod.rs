@@ -9,6 +9,7 @@ mod judge;
 mod limits;
 #[cfg(test)]
 mod oracle;
+mod patience;
 mod record;
 mod views;
 

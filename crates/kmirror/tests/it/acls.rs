@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kmirror::{Acls, ClusterConfig, Flow, Mirror, MirrorBuilder};
 use kmirror_embedded::{
-    Acl, ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, ResourceType,
+    Acl, ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Operation, Pattern, ResourceType, ResponseError,
 };
 use tokio::runtime::Runtime;
 
@@ -89,7 +89,8 @@ fn what_somebody_adds_while_kmirror_is_down_is_his() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    doomed.shutdown_background();
+    // It is gone before the target answers again.
+    doomed.shutdown_timeout(Duration::from_secs(30));
     world.target.clear_faults();
     world.target.add_acl(read("User:ann"));
     clusters.block_on(async {
@@ -112,5 +113,33 @@ async fn what_was_added_without_an_answer_is_removed_again() {
     world.await_readers(&["User:ann", "User:bob", "User:eve"]).await;
     world.source.remove_acl(&read("User:ann"));
     world.await_readers(&["User:bob", "User:eve"]).await;
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_target_cannot_do_now_is_tried_again() {
+    let world = World::readable_by(&["User:ann", "User:bob", "User:eve"]).await;
+    let fails = |api| {
+        let moved = FaultKind::Error(ResponseError::NotController);
+        world.target.inject(Fault::new(moved).of(api).times(1));
+    };
+    world.source.add_acl(Acl { allows: false, ..read("User:eve") });
+    fails(ApiKey::CreateAcls);
+    let handle = world.builder().build().unwrap().spawn();
+    let expected = ["User:ann", "User:bob", "User:eve", "User:eve"];
+    // What denies fails at first, and what it limits waits for it.
+    let awaited = async {
+        while world.readers().len() < expected.len() {
+            let entries = world.target.acls();
+            let of_eve = entries.iter().filter(|acl| acl.principal == "User:eve");
+            assert!(of_eve.clone().all(|acl| !acl.allows) || of_eve.count() == 2, "{entries:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), awaited).await.expect("they follow");
+    assert_eq!(world.readers(), expected);
+    fails(ApiKey::DeleteAcls);
+    world.source.remove_acl(&read("User:ann"));
+    world.await_readers(&expected[1..]).await;
     handle.shutdown(Duration::from_secs(10)).await.unwrap();
 }
