@@ -1,6 +1,6 @@
 //! Consumer groups across restarts: what somebody has put elsewhere meanwhile is left there.
 
-use kmirror::{MirrorHandle, ParkReason};
+use kmirror::{MirrorHandle, Naming, ParkReason};
 use kmirror_client::{Client, ClientConfig, CommittedOffset, TopicPartition};
 
 use super::*;
@@ -359,16 +359,39 @@ async fn a_group_does_not_return_while_its_partition_is_parked() {
     stop(handle).await;
 }
 
+/// What `check` says of the group for positions.
+#[tokio::test]
+async fn a_commit_group_that_others_commit_to_is_found() {
+    let mut world = World::with_groups().await;
+    world.flow.commit_group = Some("positions".to_owned());
+    world.once().await;
+    let problems = async |flows: &[Flow]| {
+        let checks = mirror_of(&world, flows).check("User:kmirror").await.unwrap();
+        let findings = checks.into_iter().flat_map(|check| check.findings);
+        let of_group = findings.filter(|finding| finding.subject == "group positions (commit_group)");
+        of_group.map(|finding| finding.problem).collect::<Vec<_>>()
+    };
+    let flow = world.flow.clone();
+    assert_eq!(World::place(&world.source, "positions"), Some(30));
+    assert_eq!(problems(std::slice::from_ref(&flow)).await, [] as [String; 0]);
+    let twice = problems(&[flow.clone(), flow.clone().naming(Naming::Prefixed)]).await;
+    let overwrites = "the flow east->west commits its positions to it as well: each overwrites the other's";
+    assert_eq!(twice.iter().filter(|problem| *problem == overwrites).count(), 2, "{twice:?}");
+    World::commit(&world.source, "positions", 31);
+    let beyond = problems(&[flow]).await;
+    assert!(beyond.len() == 1 && beyond[0].starts_with("it stands at 31 in orders-0"), "{beyond:?}");
+}
+
 /// The flow of the world, whose groups return.
 fn both_ways(world: &World) -> MirrorHandle {
     let mut flow = world.flow.clone();
     flow.groups.returning = vec![".*".to_owned()];
+    mirror_of(world, &[flow]).spawn()
+}
+
+fn mirror_of(world: &World, flows: &[Flow]) -> Mirror {
     let cluster = |cluster: &EmbeddedCluster| ClusterConfig::new([cluster.bootstrap_servers()]);
-    Mirror::builder()
-        .cluster("east", cluster(&world.source))
-        .cluster("west", cluster(&world.target))
-        .flow(flow)
-        .build()
-        .unwrap()
-        .spawn()
+    let mirror =
+        Mirror::builder().cluster("east", cluster(&world.source)).cluster("west", cluster(&world.target));
+    flows.iter().fold(mirror, |mirror, flow| mirror.flow(flow.clone())).build().unwrap()
 }
