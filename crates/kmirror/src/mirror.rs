@@ -126,6 +126,15 @@ impl Mirror {
         for ((flow, _, source, target), terms) in self.connected(&clients).zip(&terms) {
             checks.push(check::of_flow(flow, terms, source, target, principal).await?);
         }
+        let source = |index: usize| routes.get(index).map(|route| &*route.source);
+        let topics = |flow: &Flow| {
+            let metadata = clients.get(&flow.source).map(Client::metadata);
+            let topics = metadata.iter().flat_map(|metadata| metadata.topics.keys());
+            topics.map(|topic| topic.to_string()).collect()
+        };
+        for (index, finding) in check::shared_commit_groups(&self.flows, source, topics) {
+            checks.get_mut(index).into_iter().for_each(|check| check.findings.insert(0, finding.clone()));
+        }
         if !checks.iter().any(|check| check.is_same_cluster) {
             runner::refuse_circles(&routes, &self.flows, &clients).await?;
         }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use kmirror_testkit::{Workload, unique_topic};
+use kmirror_testkit::{Workload, real_kafka, unique_topic};
 use serde_json::Value;
 
-use crate::kmirror::Kmirror;
+use crate::kmirror::{Kmirror, await_that};
 use crate::scene::Scene;
 use crate::stage::{AnyCluster, Stage, on_both_kinds};
 
@@ -91,6 +91,27 @@ fn missing_rights_are_printed_as_commands_that_give_them(stage: &Stage) {
     kmirror.prove();
     assert_eq!(target.committed(&group, &second, 0), Some(7));
     kmirror.run(&["check", "--deny-warnings"]).with_code(0);
+}
+
+/// For real Kafka alone, since it is Java's consumer that reads with it.
+#[test]
+fn a_commit_group_that_consumers_read_with_is_found() {
+    let Some(kafka) = real_kafka("a_commit_group_that_consumers_read_with_is_found") else { return };
+    let pair = kafka.pair().unwrap();
+    let (source, target) = (&pair.source, &pair.target);
+    let [topic, group] = ["orders", "application"].map(unique_topic);
+    source.produce(&[Workload::new(&topic).records(20)]).unwrap();
+    let more = format!("    commit_group: {group}\n");
+    let kmirror = Kmirror::between(source.bootstrap_servers(), target.bootstrap_servers(), &[&topic], &more);
+    kmirror.run(&["check"]).with_code(0);
+    let reads = ["verifiable-consumer", "--topic", &topic, "--group-id", &group];
+    let consumer = source.start_tool(&reads, "").unwrap();
+    await_that("the consumer reads", || !source.group_offsets(&group).unwrap().is_empty());
+    let checked = kmirror.run(&["check"]).with_code(78);
+    assert!(checked.stdout().contains("consumers read with it"), "{}", checked.stdout());
+    consumer.terminate(Duration::from_secs(30)).unwrap();
+    let checked = kmirror.run(&["check", "--deny-warnings"]);
+    assert!(checked.stdout().contains("consumers have read with it"), "{}", checked.stdout());
 }
 
 /// Also where a topic is not there yet, of which a broker says nothing.

@@ -20,6 +20,7 @@ on_both_kinds!(
     groups_follow_and_go_back_only_where_they_were_reset,
     groups_of_a_shifted_copy_stand_at_the_same_records,
     a_copy_that_ends_takes_its_groups_along,
+    what_was_done_to_groups_on_the_target_outlives_a_restart,
     what_a_group_no_longer_holds_on_the_source_stays_on_the_target,
 );
 
@@ -152,9 +153,12 @@ fn a_group_that_moved_keeps_its_place_on_both_sides(stage: &Stage) {
     rests_at(&group, 5, 2);
     target.commit(&group, &there, 0, 120);
     rests_at(&group, 120, 120);
-    // One that begins on the target, and one that is deleted on the source.
+    // One that begins on the target, where nobody knows at first whether it moves, and one that is deleted on the source.
     target.commit(&young, &there, 0, 30);
-    rests_at(&young, 30, 30);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(places(&young), (None, Some(30)));
+    target.commit(&young, &there, 0, 35);
+    rests_at(&young, 35, 35);
     source.delete_group(&deleted);
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(places(&deleted), (None, Some(50)));
@@ -416,6 +420,39 @@ fn what_a_group_no_longer_holds_on_the_source_stays_on_the_target(stage: &Stage)
     await_that("both are followed again", || (there(&expired), there(&deleted)) == (Some(70), Some(5)));
     assert_eq!(mirror.end("TERM"), Some(143));
     assert!(!mirror.log().contains("WARN"), "{}", mirror.log());
+}
+
+/// A group that was set back for a replay, and one that was deleted on purpose: before the restart, and while nobody looks.
+fn what_was_done_to_groups_on_the_target_outlives_a_restart(stage: &Stage) {
+    let scene = Scene::copied(stage, "outlives", "groups_interval: 100ms");
+    let [before, meanwhile, deleted, gone, goes_on] =
+        ["before", "meanwhile", "deleted", "gone", "goes-on"].map(unique_topic);
+    let groups = [&before, &meanwhile, &deleted, &gone, &goes_on];
+    groups.iter().for_each(|group| scene.source.commit(group, &scene.topic, 0, 90));
+    let there = |group: &str| scene.target.committed(group, &scene.topic, 0);
+    let look = |offsets: [i64; 2]| {
+        for offset in offsets {
+            scene.source.commit(&goes_on, &scene.topic, 0, offset);
+            await_that("groups were looked at", || there(&goes_on) == Some(offset));
+        }
+    };
+    let mut mirror = scene.kmirror().start();
+    await_that("all have followed", || groups.iter().all(|group| there(group) == Some(90)));
+    scene.target.commit(&before, &scene.topic, 0, 10);
+    scene.target.delete_group(&deleted);
+    look([91, 92]);
+    assert_eq!(mirror.end("TERM"), Some(143));
+    scene.target.commit(&meanwhile, &scene.topic, 0, 10);
+    scene.target.delete_group(&gone);
+    let plan = scene.kmirror().run(&["plan", "--exit-code"]).with_code(0);
+    assert!(!plan.stderr().contains("does not return"), "{}", plan.stderr());
+    let mut mirror = scene.kmirror().start();
+    look([93, 94]);
+    assert_eq!(
+        [&before, &meanwhile, &deleted, &gone].map(|group| there(group)),
+        [Some(10), Some(10), None, None]
+    );
+    assert_eq!(mirror.end("TERM"), Some(143));
 }
 
 fn by_partition(records: Vec<PrintedRecord>) -> BTreeMap<i32, Vec<PrintedRecord>> {

@@ -162,6 +162,12 @@ impl Look<'_> {
         let plans = partitions::of_flow(self.flow, &self.terms.selected.topics, self.source, self.target)
             .await?
             .plans;
+        let known = plans.iter().filter(|plan| !matches!(plan.step, PlanStep::Continue { .. }));
+        let positions = known.filter_map(|plan| {
+            Some((TopicPartition::new(plan.source_topic.as_str(), plan.partition), plan.position()?))
+        });
+        let beyond = self.commit_group_beyond(&positions.collect()).await;
+        beyond.map_err(|error| Error::cluster(&self.flow.source, error))?;
         let (mut headless, mut resumed): (Vec<Arc<str>>, Vec<TopicPartition>) = (Vec::new(), Vec::new());
         for plan in plans {
             match plan.step {

@@ -58,6 +58,7 @@ impl Look<'_> {
         self.own_topics().await.map_err(of_target)?;
         self.clusters(fills_by_transactions).await.map_err(of_target)?;
         self.groups().await.map_err(of_target)?;
+        self.commit_group().await.map_err(of_source)?;
         self.limits(&pairs).await.map_err(of_target)?;
         if !self.on_source.is_needed() && !self.on_target.is_needed() {
             self.logs().await?;

@@ -1,6 +1,7 @@
 //! What a flow finds at both ends before it starts: reachable, distinct, how holes would be filled, what it may do, and what would be in
 //! its way. Changes nothing.
 
+mod commit_group;
 mod conditions;
 mod finding;
 mod limits;
@@ -8,6 +9,7 @@ mod look;
 mod permissions;
 mod rights;
 
+pub(crate) use self::commit_group::shared as shared_commit_groups;
 pub use self::finding::{Finding, FindingKind, Severity};
 
 use std::collections::HashMap;

@@ -273,4 +273,4 @@ const COPIED: &str = "it is copied";
 const PROBED_ID: &str = "kmirror-check";
 /// As many are asked for.
 const GROUPS_MAX: usize = 200;
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);

@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::judge::{Arrived, Decision, GroupRules, Settled, Standing, judge};
+use super::judge::{Arrived, Decision, GroupRules, NOWHERE, Settled, Side, Standing, judge};
 use super::recorded::{Recorded, SettledGroups};
 use crate::config::OnGroupReset;
 use crate::flow::beside::Rounds;
 use crate::flow::{FlowContext, FlowShared, Terms};
 use crate::mm2::{Checkpoint, Checkpoints};
+use crate::state::topic::StateError;
 use crate::status::PartitionState;
 
 /// Lets the groups of the source follow to the target.
@@ -30,7 +31,9 @@ pub(crate) struct GroupFollower {
     interval: Duration,
     /// By group and partition of the source: where it stood when both sides were last right.
     settled: SettledGroups,
-    /// The same as the state topic holds it, for the next start.
+    /// Groups that may return and were judged before.
+    looked_at: HashSet<String>,
+    /// What is settled as the state topic holds it, for the next start.
     recorded: Recorded,
     /// What failed and was told: groups by their id, lists by the cluster's alias.
     failing: HashSet<String>,
@@ -74,6 +77,7 @@ impl GroupFollower {
             on_reset: flow.policies.on_group_reset,
             interval: flow.groups_interval,
             settled: SettledGroups::new(),
+            looked_at: HashSet::new(),
             recorded: Recorded::new(flow, &context.source, &context.target),
             failing: HashSet::new(),
             active: HashSet::new(),
@@ -85,16 +89,29 @@ impl GroupFollower {
         let mut rounds = Rounds::new(self.interval, stop);
         while rounds.next().await {
             // What is not known to be the flow's own work is not changed.
-            if let Err(error) = self.recorded.read_once().await {
+            if let Err(error) = self.refresh().await {
                 self.tell_state(&error.to_string());
                 continue;
             }
             self.follow().await;
-            match self.recorded.write(&self.settled, rounds.is_last()).await {
+            let (copied, groups) = (self.copied(), self.terms.borrow().selected.groups.clone());
+            let on_target = |partition: &TopicPartition| Some(copied.get(partition)?.target.clone());
+            let is_eager = |group: &str| groups.may_return(group);
+            match self.recorded.write(&self.settled, on_target, is_eager, rounds.is_last()).await {
                 Ok(()) => drop(self.failing.remove(STATE)),
                 Err(error) => self.tell_state(&error.to_string()),
             }
         }
+    }
+
+    /// Takes over what other instances have recorded since: they may know who has moved a group.
+    async fn refresh(&mut self) -> Result<(), StateError> {
+        for ((group, partition), now) in self.recorded.refresh().await? {
+            // What this process has not looked at yet is recalled when it does.
+            let own = self.settled.get_mut(&group).and_then(|settled| settled.get_mut(&partition));
+            own.into_iter().for_each(|own| *own = now);
+        }
+        Ok(())
     }
 
     async fn follow(&mut self) {
@@ -117,7 +134,8 @@ impl GroupFollower {
             let rules = GroupRules { on_reset: self.on_reset, may_return: groups.may_return(&group) };
             match self.follow_group(&group, &copied, rules).await {
                 Ok(()) => drop(self.failing.remove(&group)),
-                Err(error) => self.tell(group, &error, permissions(rules)),
+                Err(NotFollowed::State(error)) => self.tell_state(&error.to_string()),
+                Err(NotFollowed::Client(error)) => self.tell(group, &error, permissions(rules)),
             }
         }
     }
@@ -161,7 +179,7 @@ impl GroupFollower {
         group: &str,
         copied: &BTreeMap<TopicPartition, Copied>,
         rules: GroupRules,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), NotFollowed> {
         let on_source: BTreeMap<_, _> =
             self.source.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
         if let Some(checkpoints) = &mut self.checkpoints {
@@ -170,46 +188,102 @@ impl GroupFollower {
                 .filter_map(|(partition, committed)| copied.get(partition)?.checkpoint(committed));
             checkpoints.write(group, found.collect()).await;
         }
+        if rules.may_return {
+            // Whatever another instance has put on the source it has recorded before.
+            self.refresh().await?;
+        }
         let on_target = self.on_target(group, copied, &on_source, rules).await?;
+        if rules.may_return && self.places(&self.source, group).await? != places_of(&on_source) {
+            // What was read of the target may belong to where it stands on the source now: that is looked at in the next round.
+            return Ok(());
+        }
+        let was_looked_at = rules.may_return && !self.looked_at.insert(group.to_owned());
         let settled = self.settled.entry(group.to_owned()).or_default();
-        let (mut commits, mut returns) = (Vec::new(), Vec::new());
+        let (mut commits, mut announcements, mut returns) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, copied) in copied {
             let (here, there) = (on_source.get(partition), on_target.get(&copied.target));
             if here.is_none() && there.is_none() {
                 continue;
             }
             let (source, target) = (here.map(|here| here.offset), there.map(|there| there.offset));
-            let before = settled.get(partition).copied();
-            let before = before.or_else(|| self.recorded.of(group, partition, target));
-            let standing = Standing { source, target, settled: before };
+            let own = settled.get(partition).copied();
+            let before = own.or_else(|| self.recorded.of(group, partition, &copied.target, target));
+            // One that was there before, and nowhere in this partition, has begun in it on the target since.
+            let before = before.or_else(|| (was_looked_at && source.is_none()).then_some(Settled::NOWHERE));
+            let standing = Standing {
+                source,
+                target,
+                is_consumers: there.is_some_and(|there| there.leader_epoch.is_some()),
+                settled: before,
+                is_recalled: own.is_none(),
+            };
             let rules = GroupRules { may_return: rules.may_return && copied.is_copying, ..rules };
             match judge(standing, &copied.arrived, rules) {
                 Decision::Same => drop(before.map(|before| settled.insert(partition.clone(), before))),
-                Decision::Right(now) => drop(settled.insert(partition.clone(), now)),
+                Decision::Right(now) | Decision::SetBack(now) => {
+                    settled.insert(partition.clone(), now);
+                }
                 Decision::Unknown => {
                     debug!(group, %partition, ?standing, "the group stands where the copy was another one's");
                 }
                 Decision::Ahead(now) => {
+                    let was_told = before.is_some_and(|before| before.side == Side::Both);
+                    if rules.may_return && now.side == Side::Both && !was_told {
+                        info!(group, %partition, ?source, ?target,
+                            "the group moves on both sides, or it is not known where it has moved first: it does not return");
+                    }
                     debug!(group, %partition, ?standing, "the group is further on the target");
                     settled.insert(partition.clone(), now);
                 }
                 Decision::Found(now) => {
-                    info!(group, %partition, source = now.source, target = now.target,
-                        "somebody else has put the group there on the target: it stays until it moves on the source");
+                    let until = match now.side {
+                        Side::Own => "until both stand at the same record, for consumers have put it there",
+                        _ => "until it moves on the source",
+                    };
+                    info!(group, %partition, source = now.source, target = now.target, until,
+                        "somebody else has put the group there on the target: it stays");
                     settled.insert(partition.clone(), now);
                 }
-                Decision::Commit { target, source } => commits.push(Commit {
-                    settles: (partition.clone(), Settled::at(source, target)),
+                Decision::Commit { target, source: reached } => commits.push(Commit {
+                    from: there.map(|there| there.offset),
+                    settles: (
+                        partition.clone(),
+                        Settled { committed: source.unwrap_or(reached), ..Settled::at(reached, target) },
+                    ),
                     place: (copied.target.clone(), moved(target, here)),
                 }),
-                Decision::Return { source } => returns.push(Commit {
-                    settles: (partition.clone(), Settled::at(source, target.unwrap_or(-1))),
-                    place: (partition.clone(), moved(source, there)),
-                }),
+                Decision::Return { source: back } => {
+                    let settles =
+                        Settled { side: Side::Moved, ..Settled::at(back, target.unwrap_or(NOWHERE)) };
+                    let place = source.unwrap_or(NOWHERE);
+                    let announced =
+                        Settled { source: place, committed: place, returned: Some(back), ..settles };
+                    announcements.push((partition.clone(), copied.target.clone(), announced));
+                    returns.push(Commit {
+                        from: source,
+                        settles: (partition.clone(), settles),
+                        place: (partition.clone(), moved(back, there)),
+                    });
+                }
             }
         }
         self.commit(group, End::Target, commits).await?;
-        self.commit(group, End::Source, returns).await
+        if returns.is_empty() || !self.recorded.announce(group, &announcements).await? {
+            return Ok(());
+        }
+        // Somebody may have reset it meanwhile, or another instance has done it.
+        if self.places(&self.source, group).await? != places_of(&on_source) {
+            return Ok(());
+        }
+        Ok(self.commit(group, End::Source, returns).await?)
+    }
+
+    async fn places(
+        &self,
+        cluster: &Client,
+        group: &str,
+    ) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+        Ok(places_of(&cluster.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect()))
     }
 
     /// Where a group stands on the target, in the partitions of which that may matter: all, where it may return, and else those in
@@ -254,6 +328,7 @@ impl GroupFollower {
         };
         let results = client.commit_offsets(group, &offsets, TIMEOUT).await?;
         let settled = self.settled.entry(group.to_owned()).or_default();
+        let mut missed = Vec::new();
         for (commit, (_, result)) in commits.into_iter().zip(results) {
             match result {
                 Ok(()) => settled.extend([commit.settles]),
@@ -265,12 +340,17 @@ impl GroupFollower {
                             "consumers read this cluster with this group: it keeps its own place there"
                         );
                     }
-                    return Ok(());
+                    missed.push(commit);
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.active.remove(&(end, group.to_owned()));
+        if missed.is_empty() {
+            self.active.remove(&(end, group.to_owned()));
+        }
+        for commit in missed.iter().filter(|_| end == End::Target) {
+            commit.has_missed(settled);
+        }
         Ok(())
     }
 
@@ -310,8 +390,46 @@ enum End {
 
 /// What is to be committed, and which partition of the source is settled by that.
 struct Commit {
+    /// Where it stands there now.
+    from: Option<i64>,
     settles: (TopicPartition, Settled),
     place: (TopicPartition, CommittedOffset),
+}
+
+impl Commit {
+    /// It was not done, since the group has members on the target. Where these have not moved it yet, what it has committed on the source
+    /// was committed before they began.
+    fn has_missed(&self, settled: &mut HashMap<TopicPartition, Settled>) {
+        let (partition, now) = &self.settles;
+        if let Some(before) = settled.get_mut(partition)
+            && before.side == Side::Follows
+            && self.from == Some(before.target)
+        {
+            before.committed = now.committed;
+        }
+    }
+}
+
+/// Why a group does not follow.
+enum NotFollowed {
+    Client(ClientError),
+    State(StateError),
+}
+
+impl From<ClientError> for NotFollowed {
+    fn from(error: ClientError) -> NotFollowed {
+        NotFollowed::Client(error)
+    }
+}
+
+impl From<StateError> for NotFollowed {
+    fn from(error: StateError) -> NotFollowed {
+        NotFollowed::State(error)
+    }
+}
+
+fn places_of(committed: &BTreeMap<TopicPartition, CommittedOffset>) -> BTreeMap<TopicPartition, i64> {
+    committed.iter().map(|(partition, committed)| (partition.clone(), committed.offset)).collect()
 }
 
 /// What a group wrote on the other side, at its offset on this one. A leader epoch means something on its own cluster only.

@@ -77,7 +77,7 @@ pub(super) async fn of_flow(
     let may_return = |group: &str| selected.groups.may_return(group);
     let (on_source, on_target) = (members(source).await?, members(target).await?);
     let mut recorded = Recorded::new(flow, source, target);
-    recorded.read_once().await?;
+    recorded.refresh().await?;
     let moved = on_target.keys().filter(|group| may_return(group) && !on_source.contains_key(*group));
     for group in on_source.keys().chain(moved) {
         if flow.commit_group.as_ref() == Some(group) || !selected.groups.matches(group) {
@@ -91,9 +91,15 @@ pub(super) async fn of_flow(
             .iter()
             .filter_map(|(partition, copied)| {
                 let source = here.get(partition).map(|here| here.offset);
-                let target = there.get(&copied.target).map(|there| there.offset);
-                let settled = recorded.of(group, partition, target);
-                let standing = Standing { source, target, settled };
+                let there = there.get(&copied.target);
+                let target = there.map(|there| there.offset);
+                let standing = Standing {
+                    source,
+                    target,
+                    is_consumers: there.is_some_and(|there| there.leader_epoch.is_some()),
+                    settled: recorded.of(group, partition, &copied.target, target),
+                    is_recalled: true,
+                };
                 if !rules.may_return && would_return(standing, copied, rules) {
                     plan.staying.insert(group.clone());
                 }
@@ -151,9 +157,12 @@ fn of_partition(
             let reason = "it reads the target, and would be followed on the source";
             (&flow.source, standing.source, source, reason.to_owned())
         }
-        Decision::Same | Decision::Right(_) | Decision::Found(_) | Decision::Unknown | Decision::Ahead(_) => {
-            return None;
-        }
+        Decision::Same
+        | Decision::Right(_)
+        | Decision::Found(_)
+        | Decision::SetBack(_)
+        | Decision::Unknown
+        | Decision::Ahead(_) => return None,
     };
     Some(GroupPlan {
         flow: flow.name(),

@@ -257,21 +257,40 @@ impl StateTopic {
         records: &[(&TopicPartition, &PartitionRecord)],
     ) -> Result<Reading<Change>, WriteError> {
         let batch = self.built(records)?;
-        let Some(next) = self.next_sequence().await? else { return Ok(self.read().await?) };
+        let appended = self.append(&batch).await?;
+        let reading = self.read().await?;
+        match appended {
+            Err(error) => Err(WriteError::Refused(error, reading)),
+            Ok(()) => Ok(reading),
+        }
+    }
+
+    /// The same with any keys, and what was read then of any key.
+    pub(crate) async fn write_keys(
+        &mut self,
+        records: &[compacted::KeyValue],
+    ) -> Result<(Reading<KeyChange>, Result<(), ClientError>), StateError> {
+        let appended = match compacted::built(records) {
+            Ok(batch) => self.append(&batch).await?,
+            Err(error) => Err(self.not_built(&error)),
+        };
+        Ok((self.read_keys().await?, appended))
+    }
+
+    /// Appends a batch, unless it is seen, or the broker says, that another instance has written since.
+    async fn append(&self, batch: &Batch) -> Result<Result<(), ClientError>, StateError> {
+        let Some(next) = self.next_sequence().await? else { return Ok(Ok(())) };
         let identity =
             Stamp { producer_id: STATE_PRODUCER_ID, producer_epoch: 0, base_sequence: next.value() };
-        let header = stamp(&batch, &identity);
+        let header = stamp(batch, &identity);
         // What was never read rests on nothing that could be too old.
         let deadline = self.write_deadline();
         let appended =
             self.client.produce_once(&self.partition, header, batch.payload(), WRITE_TIMEOUT, deadline).await;
-        let reading = self.read().await?;
-        match appended {
-            Err(error) if error.kafka_error() != Some(KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER) => {
-                Err(WriteError::Refused(error, reading))
-            }
-            _ => Ok(reading),
-        }
+        Ok(match appended {
+            Err(error) if error.kafka_error() != Some(KafkaError::OUT_OF_ORDER_SEQUENCE_NUMBER) => Err(error),
+            _ => Ok(()),
+        })
     }
 
     /// The sequence of the next batch behind what was read. `None`: more is to be read first, for the topic is another one, or has
@@ -440,7 +459,7 @@ fn changes_of(batch: &Batch) -> Result<Vec<KeyChange>, kmirror_codec::BatchError
 
 const FETCH_BYTES_MAX: i32 = 1 << 20;
 /// A record has a few hundred bytes: far below the default `max.message.bytes`.
-pub(super) const RECORDS_PER_BATCH_MAX: usize = 500;
+pub(crate) const RECORDS_PER_BATCH_MAX: usize = 500;
 /// How long ago the topic may have been read when it is written to.
 const READ_AGE_MAX: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);

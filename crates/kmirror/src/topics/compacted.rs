@@ -112,7 +112,8 @@ impl RecordTopic {
     }
 }
 
-fn built(records: &[KeyValue]) -> Result<kmirror_codec::Batch, BatchError> {
+/// A batch of these records, stamped now.
+pub(crate) fn built(records: &[KeyValue]) -> Result<kmirror_codec::Batch, BatchError> {
     let now_ms = now_ms();
     let mut builder = BatchBuilder::new(0);
     for (offset, (key, value)) in (0..).zip(records) {
