@@ -5,7 +5,7 @@
 //! and every later caller gets it.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,7 +17,7 @@ use kafka_protocol::messages::RequestHeader;
 use kafka_protocol::protocol::Encodable;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, unconstrained};
 use tokio::time::{Instant, sleep_until};
 
 use super::FrameOwner;
@@ -339,7 +339,10 @@ impl Driver {
             biased;
             // Both go on until one fails; where both do, what came from the broker tells more.
             cause = self.read_responses(&mut read, &mut announced) => cause,
-            cause = write_requests(&address, &state, &mut write, &mut outgoing, announce) => cause,
+            cause = write_requests(&address, &state, &mut write, &mut outgoing, announce) => {
+                self.take_in_arrived(&mut read, &mut announced).await;
+                cause
+            }
         };
         tracing::debug!(%address, %cause, "connection given up");
         let cause = self.state.poison.get_or_init(|| cause).clone();
@@ -354,6 +357,20 @@ impl Driver {
         while let Some(request) = outgoing.recv().await {
             (request.waiter.respond)(Err(cause.clone()));
         }
+    }
+
+    /// Delivers what has arrived by now: an answer is one, though nothing more can be asked.
+    async fn take_in_arrived(
+        &mut self,
+        read: &mut (impl AsyncRead + Unpin),
+        announced: &mut mpsc::Receiver<Waiter>,
+    ) {
+        let mut reading = std::pin::pin!(unconstrained(self.read_responses(read, announced)));
+        poll_fn(|context| {
+            let _waits_or_failed = reading.as_mut().poll(context);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     async fn read_responses(

@@ -534,3 +534,49 @@ async fn a_request_that_is_taken_by_drops_is_given_up() {
     // Two timeouts, and 64 KiB at 16 KiB/s.
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 }
+
+/// Takes one request. When another one is written, the answer to the first has just arrived, and the socket is broken.
+struct Breaks {
+    peer: DuplexStream,
+    has_taken_one: bool,
+}
+
+impl tokio::io::AsyncWrite for Breaks {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if !std::mem::replace(&mut self.has_taken_one, true) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let body = empty_response(0);
+        let answer = [&(4 + body.len() as u32).to_be_bytes()[..], &0i32.to_be_bytes(), &body].concat();
+        let arrived = ready!(Pin::new(&mut self.peer).poll_write(context, &answer));
+        assert_eq!(arrived.unwrap(), answer.len());
+        Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_has_arrived_counts_though_the_socket_breaks() {
+    let (ours, peer) = duplex(1 << 10);
+    let stream = Stream::over((ours, Breaks { peer, has_taken_one: false }));
+    let link = Link::new(stream, "broker:9092".into(), &config());
+    let one = submit(&link).await.unwrap();
+    while link.unwritten_bytes() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let two = submit(&link).await.unwrap();
+    one.await.unwrap();
+    let broken = two.await.unwrap_err();
+    assert!(matches!(broken, ClientError::Network { .. }), "{broken}");
+}
