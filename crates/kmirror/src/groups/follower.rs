@@ -199,83 +199,49 @@ impl GroupFollower {
         }
         let was_looked_at = rules.may_return && !self.looked_at.insert(group.to_owned());
         let settled = self.settled.entry(group.to_owned()).or_default();
-        let (mut commits, mut announcements, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+        let mut work = Work::default();
         for (partition, copied) in copied {
             let (here, there) = (on_source.get(partition), on_target.get(&copied.target));
             if here.is_none() && there.is_none() {
                 continue;
             }
-            let (source, target) = (here.map(|here| here.offset), there.map(|there| there.offset));
+            let target = there.map(|there| there.offset);
             let own = settled.get(partition).copied();
             let before = own.or_else(|| self.recorded.of(group, partition, &copied.target, target));
             // One that was there before, and nowhere in this partition, has begun in it on the target since.
-            let before = before.or_else(|| (was_looked_at && source.is_none()).then_some(Settled::NOWHERE));
+            let before = before.or_else(|| (was_looked_at && here.is_none()).then_some(Settled::NOWHERE));
             let standing = Standing {
-                source,
+                source: here.map(|here| here.offset),
                 target,
                 is_consumers: there.is_some_and(|there| there.leader_epoch.is_some()),
                 settled: before,
                 is_recalled: own.is_none(),
             };
             let rules = GroupRules { may_return: rules.may_return && copied.is_copying, ..rules };
-            match judge(standing, &copied.arrived, rules) {
+            let decision = judge(standing, &copied.arrived, rules);
+            tell_decision(group, partition, &standing, decision, rules);
+            match decision {
+                Decision::Unknown => {}
                 Decision::Same => drop(before.map(|before| settled.insert(partition.clone(), before))),
-                Decision::Right(now) | Decision::SetBack(now) => {
-                    settled.insert(partition.clone(), now);
+                Decision::Right(now)
+                | Decision::SetBack(now)
+                | Decision::Ahead(now)
+                | Decision::Found(now) => drop(settled.insert(partition.clone(), now)),
+                Decision::Commit { target, source } => {
+                    work.commit(partition, copied, (here, there), target, source)
                 }
-                Decision::Unknown => {
-                    debug!(group, %partition, ?standing, "the group stands where the copy was another one's");
-                }
-                Decision::Ahead(now) => {
-                    let was_told = before.is_some_and(|before| before.side == Side::Both);
-                    if rules.may_return && now.side == Side::Both && !was_told {
-                        info!(group, %partition, ?source, ?target,
-                            "the group moves on both sides, or it is not known where it has moved first: it does not return");
-                    }
-                    debug!(group, %partition, ?standing, "the group is further on the target");
-                    settled.insert(partition.clone(), now);
-                }
-                Decision::Found(now) => {
-                    let until = match now.side {
-                        Side::Own => "until both stand at the same record, for consumers have put it there",
-                        _ => "until it moves on the source",
-                    };
-                    info!(group, %partition, source = now.source, target = now.target, until,
-                        "somebody else has put the group there on the target: it stays");
-                    settled.insert(partition.clone(), now);
-                }
-                Decision::Commit { target, source: reached } => commits.push(Commit {
-                    from: there.map(|there| there.offset),
-                    settles: (
-                        partition.clone(),
-                        Settled { committed: source.unwrap_or(reached), ..Settled::at(reached, target) },
-                    ),
-                    place: (copied.target.clone(), moved(target, here)),
-                }),
-                Decision::Return { source: back } => {
-                    let settles =
-                        Settled { side: Side::Moved, ..Settled::at(back, target.unwrap_or(NOWHERE)) };
-                    let place = source.unwrap_or(NOWHERE);
-                    let announced =
-                        Settled { source: place, committed: place, returned: Some(back), ..settles };
-                    announcements.push((partition.clone(), copied.target.clone(), announced));
-                    returns.push(Commit {
-                        from: source,
-                        settles: (partition.clone(), settles),
-                        place: (partition.clone(), moved(back, there)),
-                    });
-                }
+                Decision::Return { source } => work.put_back(partition, copied, (here, there), source),
             }
         }
-        self.commit(group, End::Target, commits).await?;
-        if returns.is_empty() || !self.recorded.announce(group, &announcements).await? {
+        self.commit(group, End::Target, work.commits).await?;
+        if work.returns.is_empty() || !self.recorded.announce(group, &work.announcements).await? {
             return Ok(());
         }
         // Somebody may have reset it meanwhile, or another instance has done it.
         if self.places(&self.source, group).await? != places_of(&on_source) {
             return Ok(());
         }
-        Ok(self.commit(group, End::Source, returns).await?)
+        Ok(self.commit(group, End::Source, work.returns).await?)
     }
 
     async fn places(
@@ -380,6 +346,90 @@ impl GroupFollower {
 
 /// What the state topic is told by; no alias and no group is called so.
 const STATE: &str = "the state topic/";
+
+/// What is to be committed for a group.
+#[derive(Default)]
+struct Work {
+    commits: Vec<Commit>,
+    /// What is to be recorded before something is committed on the source: partitions of both sides.
+    announcements: Vec<(TopicPartition, TopicPartition, Settled)>,
+    returns: Vec<Commit>,
+}
+
+/// What a group has committed for a partition, on the source and on the target.
+type BothSides<'a> = (Option<&'a CommittedOffset>, Option<&'a CommittedOffset>);
+
+impl Work {
+    /// On the target, where `reached` of the source is.
+    fn commit(
+        &mut self,
+        partition: &TopicPartition,
+        copied: &Copied,
+        (here, there): BothSides<'_>,
+        target: i64,
+        reached: i64,
+    ) {
+        let committed = here.map_or(reached, |here| here.offset);
+        self.commits.push(Commit {
+            from: there.map(|there| there.offset),
+            settles: (partition.clone(), Settled { committed, ..Settled::at(reached, target) }),
+            place: (copied.target.clone(), moved(target, here)),
+        });
+    }
+
+    /// On the source.
+    fn put_back(
+        &mut self,
+        partition: &TopicPartition,
+        copied: &Copied,
+        (here, there): BothSides<'_>,
+        back: i64,
+    ) {
+        let offset =
+            |committed: Option<&CommittedOffset>| committed.map_or(NOWHERE, |committed| committed.offset);
+        let settles = Settled { side: Side::Moved, ..Settled::at(back, offset(there)) };
+        let announced =
+            Settled { source: offset(here), committed: offset(here), returned: Some(back), ..settles };
+        self.announcements.push((partition.clone(), copied.target.clone(), announced));
+        self.returns.push(Commit {
+            from: here.map(|here| here.offset),
+            settles: (partition.clone(), settles),
+            place: (partition.clone(), moved(back, there)),
+        });
+    }
+}
+
+/// Says why a group does not follow, or does not return.
+fn tell_decision(
+    group: &str,
+    partition: &TopicPartition,
+    standing: &Standing,
+    decision: Decision,
+    rules: GroupRules,
+) {
+    match decision {
+        Decision::Unknown => {
+            debug!(group, %partition, ?standing, "the group stands where the copy was another one's");
+        }
+        Decision::Ahead(now) => {
+            let was_told = standing.settled.is_some_and(|before| before.side == Side::Both);
+            if rules.may_return && now.side == Side::Both && !was_told {
+                info!(group, %partition, source = ?standing.source, target = ?standing.target,
+                    "the group moves on both sides, or it is not known where it has moved first: it does not return");
+            }
+            debug!(group, %partition, ?standing, "the group is further on the target");
+        }
+        Decision::Found(now) => {
+            let until = match now.side {
+                Side::Own => "until both stand at the same record, for consumers have put it there",
+                _ => "until it moves on the source",
+            };
+            info!(group, %partition, source = now.source, target = now.target, until,
+                "somebody else has put the group there on the target: it stays");
+        }
+        _ => {}
+    }
+}
 
 /// One of the two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
