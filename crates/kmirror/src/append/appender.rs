@@ -83,6 +83,7 @@ pub(crate) async fn run(context: AppenderContext, inbox: mpsc::Receiver<Appender
         probe: None,
         transactions: TransactionFiller::default(),
         reader: Reader::default(),
+        unpins_at: None,
     };
     appender.run(inbox).await;
 }
@@ -109,6 +110,8 @@ struct Appender {
     probe: Option<Call<Result<FillBy, ClientError>>>,
     transactions: TransactionFiller,
     reader: Reader,
+    /// When partitions are looked for next that stand still; none where nothing is queued.
+    unpins_at: Option<Instant>,
 }
 
 enum Link {
@@ -181,6 +184,7 @@ impl Appender {
                 Some(read) = self.reader.next() => self.on_read_back(read).await,
                 () = written(busy) => {}
                 () = sleep_until(wake) => self.on_timer(),
+                () = sleep_until(self.unpins_at) => self.unpin(),
                 event = inbox.recv(), if open => match event {
                     Some(event) => self.on_event(event).await,
                     None => open = false,
@@ -212,7 +216,10 @@ impl Appender {
                     partition.state.push(item)
                 });
                 match pushed {
-                    Ok(()) => self.make_ready(key),
+                    Ok(()) => {
+                        self.unpins_at.get_or_insert_with(|| clock::now() + UNPIN_INTERVAL);
+                        self.make_ready(key);
+                    }
                     Err(parked) => self.end(key, AppendEnd::Park(parked)).await,
                 }
             }
@@ -629,6 +636,19 @@ impl Appender {
         }
     }
 
+    /// What waits for a partition that stands still must not hold what others were read with.
+    fn unpin(&mut self) {
+        let now = Moment::now();
+        let mut is_any_queued = false;
+        for partition in self.partitions.values_mut() {
+            is_any_queued |= !partition.state.is_empty();
+            if partition.state.is_stuck(now) {
+                partition.state.let_go_of_answers();
+            }
+        }
+        self.unpins_at = is_any_queued.then(|| clock::now() + UNPIN_INTERVAL);
+    }
+
     async fn after(&mut self, key: PartitionKey, outcome: Outcome) {
         match outcome {
             Outcome::Going => self.make_ready(key),
@@ -749,6 +769,7 @@ async fn sleep_until(wake: Option<Instant>) {
 const REQUESTS_IN_FLIGHT_MAX: usize = 5;
 /// How long markers that are on their way are waited for when the other connection is lost.
 const MARKERS_PATIENCE: Duration = Duration::from_secs(5);
+const UNPIN_INTERVAL: Duration = Duration::from_millis(500);
 /// No request is made while the socket has not taken this much of those before: it would be too old when its turn comes.
 const UNWRITTEN_BYTES_MAX: usize = 64 << 10;
 /// A request stops taking batches at this size; it may be one batch larger. Far below `socket.request.max.bytes`.

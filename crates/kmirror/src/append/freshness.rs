@@ -58,6 +58,11 @@ impl Freshness {
         !self.deadline(now).is_over(now)
     }
 
+    /// Whether the log's end was seen within this time.
+    pub(crate) fn was_seen_within(&self, age: Duration, now: Moment) -> bool {
+        !Deadline::new(self.seen_at, age).is_over(now)
+    }
+
     /// Until when something may be written.
     pub(crate) fn deadline(&self, now: Moment) -> Deadline {
         let age_max = if self.is_remembered(now) { REMEMBERED_AGE_MAX } else { self.patience };

@@ -142,6 +142,8 @@ enum Queued {
         /// What left the fetcher for it: more than its own bytes where it was merged.
         weight_bytes: usize,
         is_merged: bool,
+        /// Whether its bytes are its own.
+        is_apart: bool,
         sequence: Option<Sequence>,
     },
     Gap {
@@ -331,12 +333,38 @@ impl AppendState {
                     _held: held,
                     weight_bytes,
                     is_merged: merged > 0,
+                    is_apart: false,
                     sequence: None,
                 });
             }
             Item::Gap { first, end, reason } => self.push_gap(first, end, repeat::may_differ(reason)),
         }
         Ok(())
+    }
+
+    /// Whether nothing waits and nothing is in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether something is queued, and nothing was acknowledged for so long that what it was read with should not be kept for it.
+    pub(crate) fn is_stuck(&self, now: Moment) -> bool {
+        !self.queue.is_empty() && !self.freshness.was_seen_within(STUCK_AFTER, now)
+    }
+
+    /// Gives back what small batches that wait were read with. A few bytes of a partition that stands still would keep whole answers of the
+    /// source, in which its neighbours' records were, and so the memory of all.
+    pub(crate) fn let_go_of_answers(&mut self) {
+        for queued in self.queue.range_mut(self.sent..) {
+            let Queued::Batch { batch, _held: held, is_apart, .. } = queued else { continue };
+            if *is_apart || batch.bytes().len() > APART_BYTES_MAX {
+                continue;
+            }
+            if let Ok(copy) = Batch::parse(self.budget.charge(batch.bytes().to_vec())) {
+                (*batch, *held) = (copy, None);
+            }
+            *is_apart = true;
+        }
     }
 
     /// The next batch to send, if one may be sent now: at most one goes into a request (`ProduceRequest.validateRecords`).
@@ -388,7 +416,14 @@ impl AppendState {
         self.queue.drain(self.sent + 1..self.sent + count);
         if let Some(queued) = self.queue.get_mut(self.sent) {
             let weight_bytes = merged_weight_bytes;
-            *queued = Queued::Batch { batch, _held: None, weight_bytes, is_merged: true, sequence: None };
+            *queued = Queued::Batch {
+                batch,
+                _held: None,
+                weight_bytes,
+                is_merged: true,
+                is_apart: true,
+                sequence: None,
+            };
         }
         count
     }
@@ -797,6 +832,10 @@ const RESTLESS_MAX: u32 = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const ATTEMPTS_MAX: u32 = 8;
+/// Twenty times as long as a slow append takes.
+const STUCK_AFTER: Duration = Duration::from_millis(500);
+/// What is larger is most of the answer that it came with.
+const APART_BYTES_MAX: usize = 32 << 10;
 /// How often a batch is sent again that is whole here and damaged there.
 const DAMAGED_ATTEMPTS_MAX: u32 = 3;
 

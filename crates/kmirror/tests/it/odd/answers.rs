@@ -241,3 +241,43 @@ async fn a_target_broker_that_throttles_holds_up_no_other_one() {
     assert!(of_one[1..].iter().filter(|number| is_written(**number)).count() < 10);
     drop(handle);
 }
+
+/// A few bytes of a partition that stands still came with each answer of the source in which its neighbour's records are.
+#[tokio::test]
+async fn a_partition_that_stands_still_does_not_keep_its_neighbours_memory() {
+    let mut world = World::new(&[]).await;
+    world.target = EmbeddedCluster::builder().brokers(2).start().await.unwrap();
+    world.source.add_partitions(TOPIC, 2).unwrap();
+    world.flow.buffer_bytes_max = 4 << 20;
+    world.request_timeout = super::PATIENCE * 10;
+    let (key, few, many) = (Some(&b"key"[..]), vec![b'x'; 100], vec![b'y'; 200_000]);
+    let write = |number: i32, value: &[u8]| {
+        world.source.write(TOPIC, number, Codec::None, &[(key, Some(value))]).unwrap();
+    };
+    let handle = world.start();
+    let is_copied = |handle: &MirrorHandle, number: i32, end: i64| {
+        let partitions = &handle.status()[0].partitions;
+        partitions.iter().any(|partition| partition.partition == number && partition.position >= end)
+    };
+    let deadline = tokio::time::Instant::now() + super::PATIENCE;
+    let until_copied = async |number: i32, end: i64| {
+        while !is_copied(&handle, number, end) {
+            assert!(tokio::time::Instant::now() < deadline, "{number} at {end}: {:?}", handle.status());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    for number in 0..2 {
+        write(number, &few);
+        until_copied(number, 1).await;
+    }
+    let [still, other] = [0, 1].map(|number| world.target.leader(TOPIC, number).unwrap().unwrap());
+    assert_ne!(still, other);
+    world.target.inject(Fault::new(FaultKind::Silence).of(ApiKey::Produce).at(still).times(u32::MAX));
+    for round in 0..60 {
+        write(0, &few);
+        write(1, &many);
+        until_copied(1, round + 2).await;
+    }
+    assert!(!is_copied(&handle, 0, 2));
+    drop(handle);
+}
