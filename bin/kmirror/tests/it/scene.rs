@@ -50,8 +50,12 @@ impl Scene {
 
     /// The program with this scene's flow.
     pub(crate) fn kmirror(&self) -> Kmirror {
-        let more = format!("    state_topic: {}\n{}", self.state_topic, self.settings);
-        Kmirror::mirroring(&self.source, &self.target, &[&self.topic, &self.neighbour], &more)
+        Kmirror::mirroring(&self.source, &self.target, &[&self.topic, &self.neighbour], &self.settings())
+    }
+
+    /// What its flow is told, each line indented by four.
+    pub(crate) fn settings(&self) -> String {
+        format!("    state_topic: {}\n{}", self.state_topic, self.settings)
     }
 
     /// Gives the flow other settings.

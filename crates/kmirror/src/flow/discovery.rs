@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{Client, ClusterMetadata, KafkaError, OffsetSpec, TopicId, TopicPartition, Topics};
+use tracing::warn;
 
 use crate::config::{Flow, Offsets, Start};
 use crate::error::Error;
@@ -105,6 +106,9 @@ impl Discovery {
         let mut pairs = topics::pair(&self.flow, &self.terms.selected.topics, &source, &target)?;
         if self.once && is_first {
             self.check_complete(&source, &pairs)?;
+        }
+        if is_first {
+            self.tell_left_out(&source);
         }
         let missed = self.missed(&known, &source).await?;
         pairs.retain(|pair| known.get(&pair.source).is_none_or(|known| known.has_grown(pair, &source)));
@@ -247,6 +251,18 @@ impl Discovery {
             named.topic(topic).is_none_or(|topic| topic.error == Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION))
         };
         Ok(absent.into_iter().filter(is_gone).collect())
+    }
+
+    /// Says which topics are left out though the flow names them: a name that is written down is meant.
+    fn tell_left_out(&self, source: &ClusterMetadata) {
+        let matcher = &self.terms.selected.topics;
+        for name in matcher.literal_names() {
+            let Some(topic) = source.topic(name) else { continue };
+            let rule = topics::rule::of_topic(&self.flow, matcher, name, topic);
+            if !rule.selects() {
+                warn!(flow = self.flow.name(), topic = name, %rule, "left out though the flow names it");
+            }
+        }
     }
 
     /// Takes out the topics that would be copied for ever.
