@@ -1,14 +1,16 @@
 //! Whether a flow's names stand for the clusters between which it has copied. While it runs its clients look (`ClientError::OtherCluster`); at a
 //! start the state topic says which they were.
 
-use kmirror_client::Client;
+use kmirror_client::{Client, Topics};
 use tracing::info;
 
 use crate::config::Flow;
 use crate::error::Error;
+use crate::selection::TopicMatcher;
 use crate::state::flow_record::{self, FlowRecord};
 use crate::state::store::Known;
 use crate::topics::compacted::RecordTopic;
+use crate::topics::{self, TopicPair};
 
 /// A cluster that a flow is to take for the one that its alias names, from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,16 +24,67 @@ pub struct AcceptedCluster {
     pub target: (Option<String>, String),
 }
 
-/// Compares the ids with what is recorded, and records them where nothing is.
+/// Compares the ids with what is recorded, and records them where nothing speaks against it.
 ///
 /// # Errors
 /// [`Error::OtherCluster`].
-pub(crate) async fn check(flow: &Flow, source: &Client, target: &Client, known: &Known) -> Result<(), Error> {
+pub(crate) async fn check(
+    flow: &Flow,
+    matcher: &TopicMatcher,
+    source: &Client,
+    target: &Client,
+    known: &Known,
+) -> Result<(), Error> {
     let Some(found) = ids(source, target) else { return Ok(()) };
-    let Some(recorded) = known.flows.get(&flow.name()) else {
-        return record(flow, target, &found).await;
+    if known.flows.get(&flow.name()) == Some(&found) {
+        return Ok(());
+    }
+    match problem(flow, matcher, source, target, known).await? {
+        Some(problem) => Err(problem),
+        None => record(flow, target, &found).await,
+    }
+}
+
+/// What would keep a flow from starting. Files of several sites may call their sources the same: another source is what this flow's has become
+/// only where the target holds, under the names that the flow would use, copies of topics of the one that was recorded.
+pub(crate) async fn problem(
+    flow: &Flow,
+    matcher: &TopicMatcher,
+    source: &Client,
+    target: &Client,
+    known: &Known,
+) -> Result<Option<Error>, Error> {
+    let (Some(found), Some(recorded)) = (ids(source, target), known.flows.get(&flow.name())) else {
+        return Ok(None);
     };
-    differing(flow, recorded, &found).map_or(Ok(()), Err)
+    let other = |alias: &String, recorded: &String, found: &String| {
+        Some(Error::OtherCluster {
+            flow: flow.name(),
+            alias: alias.clone(),
+            recorded: recorded.clone(),
+            found: found.clone(),
+        })
+    };
+    if recorded.target_cluster_id != found.target_cluster_id {
+        return Ok(other(&flow.target, &recorded.target_cluster_id, &found.target_cluster_id));
+    }
+    if recorded.source_cluster_id == found.source_cluster_id {
+        return Ok(None);
+    }
+    let refresh = async |client: &Client| {
+        client.refresh_metadata(Topics::All).await.map_err(|error| Error::cluster(client.alias(), error))
+    };
+    let (on_source, on_target) = (refresh(source).await?, refresh(target).await?);
+    let pairs = topics::pair(flow, matcher, &on_source, &on_target)?;
+    let was_copied_from = |pair: &TopicPair| {
+        let record = known.topics.get(&pair.target)?;
+        let is_there = on_target.topic(&pair.target).is_some_and(|topic| topic.id == record.target_topic_id);
+        let is_other =
+            record.source.cluster_id != found.source_cluster_id && *record.source.topic == *pair.source;
+        (is_there && is_other).then_some(&record.source.cluster_id)
+    };
+    let before = pairs.iter().find_map(was_copied_from);
+    Ok(before.and_then(|before| other(&flow.source, before, &found.source_cluster_id)))
 }
 
 /// Records the ids as they are.
@@ -61,31 +114,12 @@ pub(crate) async fn accept(
     }))
 }
 
-/// What would keep a flow from starting.
-pub(crate) fn problem(flow: &Flow, source: &Client, target: &Client, known: &Known) -> Option<Error> {
-    differing(flow, known.flows.get(&flow.name())?, &ids(source, target)?)
-}
-
 /// `None` where a cluster has no id: nothing can be said of it.
 fn ids(source: &Client, target: &Client) -> Option<FlowRecord> {
     let id = |client: &Client| client.cluster_id().filter(|id| !id.is_empty());
     Some(FlowRecord {
         source_cluster_id: id(source)?.to_string(),
         target_cluster_id: id(target)?.to_string(),
-    })
-}
-
-fn differing(flow: &Flow, recorded: &FlowRecord, found: &FlowRecord) -> Option<Error> {
-    let both = [
-        (&flow.source, &recorded.source_cluster_id, &found.source_cluster_id),
-        (&flow.target, &recorded.target_cluster_id, &found.target_cluster_id),
-    ];
-    let (alias, recorded, found) = both.into_iter().find(|(_, recorded, found)| recorded != found)?;
-    Some(Error::OtherCluster {
-        flow: flow.name(),
-        alias: alias.clone(),
-        recorded: recorded.clone(),
-        found: found.clone(),
     })
 }
 

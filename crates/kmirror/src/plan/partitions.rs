@@ -161,7 +161,7 @@ pub(crate) async fn of_flow(
     let (source_metadata, target_metadata) = (refresh(source).await?, refresh(target).await?);
     let pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata)?;
     let known = store::read(target, &flow.state_topic).await?;
-    if let Some(problem) = clusters::problem(flow, source, target, &known) {
+    if let Some(problem) = clusters::problem(flow, matcher, source, target, &known).await? {
         return Err(problem);
     }
     let mut recorded = known.partitions.clone();

@@ -126,7 +126,8 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
 async fn check_clusters(context: &FlowContext, state: &StateStore) -> Result<(), Error> {
     let FlowContext { flow, source, target, .. } = context;
     let known = state.known().await.map_err(|error| error.of_flow(flow))?;
-    clusters::check(flow, source, target, &known).await
+    let matcher = context.terms.borrow().selected.topics.clone();
+    clusters::check(flow, &matcher, source, target, &known).await
 }
 
 struct Supervisor {
