@@ -18,7 +18,7 @@ const OFTEN: &str = "metadata_refresh_interval: 200ms\ntopic_configs: { interval
 /// The target has a topic of its own with the name of one that is copied: fewer partitions, other settings, records.
 fn a_topic_of_somebody_else_stays_as_it_is(stage: &Stage) {
     let mut scene = Scene::new(stage, "theirs", OFTEN);
-    scene.add("on_deleted: { delete_after: 0s, even_all: true }");
+    scene.add("on_deleted: { delete_after: 1s, even_all: true }");
     let topic = scene.topic.clone();
     scene.source.create_topic(&topic, 4, &[("retention.ms", "3600000")]);
     scene.write(100);

@@ -285,7 +285,10 @@ fn another_source_cluster_behind_the_same_flow_parks_the_partition(stage: &Stage
     Kmirror::mirroring(&source, &target, &[&topic], &more).copy();
     let other = stage.cluster();
     other.produce(&[Workload::new(&topic).records(300)]);
-    let ended = Kmirror::mirroring(&other, &target, &[&topic], &more).run(&["run", "--once"]).with_code(1);
+    let turned = Kmirror::mirroring(&other, &target, &[&topic], &more);
+    turned.run(&["run", "--once"]).with_code(78).saying("bootstrap_servers");
+    turned.run(&["accept-cluster"]).with_code(0);
+    let ended = turned.run(&["run", "--once"]).with_code(1);
     ended.saying("is parked: SourceRecreated").saying("up to offset 100").saying("bootstrap_servers");
     let copied = target.records(&topic, Isolation::ReadUncommitted);
     compare_records(&source.records(&topic, Isolation::ReadCommitted), &copied).unwrap();
