@@ -72,8 +72,9 @@ impl UnownedTopic {
         }
     }
 
-    /// A partition that the target topic has.
+    /// A partition that the target topic has, perhaps since a moment ago, or which was parked.
     pub(crate) fn asks(&mut self, key: PartitionKey) {
+        self.parked.remove(&key);
         self.asking.insert(key);
     }
 
