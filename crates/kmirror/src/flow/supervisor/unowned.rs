@@ -18,6 +18,7 @@ use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Entry;
 use crate::park::{ParkReason, Parked};
 use crate::state::record::SourceIdentity;
+use crate::state::store::StateStore;
 use crate::state::topic_record::TopicRecord;
 use crate::status::PartitionState;
 use crate::takeover::ends;
@@ -54,9 +55,9 @@ impl Supervisor {
     }
 
     /// What it holds is the source's, as far as this partition goes.
-    pub(super) fn on_unowned_taken(&mut self, topic: &Arc<str>, key: PartitionKey) {
+    pub(super) fn on_unowned_taken(&mut self, topic: &Arc<str>, key: PartitionKey, target_end: i64) {
         let Some(unowned) = self.unowned.get_mut(topic) else { return };
-        unowned.taken_over(key);
+        unowned.taken_over(key, target_end);
         self.set_waiting(
             key,
             "the topic was there before this flow: its other partitions are looked at first",
@@ -110,6 +111,10 @@ impl Supervisor {
         }
         let (source_topic, partitions) = (Arc::clone(&unowned.source), unowned.partitions);
         let unknown: Vec<_> = unowned.parked_ones().collect();
+        let taken: Vec<_> = unowned.taken_ones().collect();
+        let taken =
+            taken.into_iter().filter_map(|(key, end)| Some((self.table.get(key)?.target.clone(), end)));
+        let taken: Vec<_> = taken.collect();
         let unknown = unknown.into_iter().filter_map(|key| {
             let entry = self.table.get(key)?;
             let PartitionState::Parked(parked) = entry.gauge.state() else { return None };
@@ -136,6 +141,8 @@ impl Supervisor {
             topic: Arc::clone(topic),
             partitions,
             unknown,
+            taken,
+            state: self.state.clone(),
             record,
         };
         let topic = Arc::clone(topic);
@@ -154,7 +161,15 @@ impl Supervisor {
                 let waiting = unowned.waiting();
                 return waiting.into_iter().for_each(|key| self.park_until_settled(key, &parked));
             }
-            Err(TakeOverFailure::Moved { .. }) => return unowned.is_unsettled(),
+            Err(TakeOverFailure::Moved { .. }) => {
+                unowned.is_unsettled();
+                let taken: Vec<_> = unowned.taken_ones().collect();
+                for (key, _) in taken {
+                    self.on_unowned_asked_again(topic, key);
+                    self.take_over(key);
+                }
+                return;
+            }
             Err(TakeOverFailure::Again(cause)) => {
                 debug!(%topic, cause, "whether the topic is this flow's is not known yet");
                 unowned.is_unsettled();
@@ -267,6 +282,9 @@ struct Settling {
     partitions: i32,
     /// Partitions that were not taken over, and why: what they hold is not known.
     unknown: Vec<(TopicPartition, ParkReason)>,
+    /// Those that were, and where they ended on the target then.
+    taken: Vec<(TopicPartition, i64)>,
+    state: StateStore,
     record: TopicRecord,
 }
 
@@ -274,6 +292,7 @@ impl Settling {
     async fn run(self) -> Result<Settled, TakeOverFailure> {
         let again = |error: Error| TakeOverFailure::Again(error.to_string());
         self.check_unknown().await?;
+        self.check_taken().await?;
         let has = self.target_partitions();
         if has > self.partitions {
             self.check_surplus(has).await?;
@@ -316,6 +335,23 @@ impl Settling {
                 found.partition
             ),
         )))
+    }
+
+    /// While others were waited for, somebody may have written to those that were looked at: only another instance may that, which has
+    /// recorded the topic before.
+    async fn check_taken(&self) -> Result<(), TakeOverFailure> {
+        let partitions: Vec<_> = self.taken.iter().map(|(partition, _)| partition.clone()).collect();
+        let ends =
+            ends::offsets(&self.target, &partitions, OffsetSpec::Latest, Isolation::ReadUncommitted).await;
+        let ends = ends.map_err(|error| failure("describe the target", &error))?;
+        if self.taken.iter().all(|(partition, end)| ends.get(partition) == Some(end)) {
+            return Ok(());
+        }
+        let known = self.state.known().await.map_err(|error| TakeOverFailure::Again(error.to_string()))?;
+        let TopicRecord { source, target_topic_id, .. } = &self.record;
+        let is_recorded =
+            known.topics.get(&self.topic).is_some_and(|recorded| recorded.is_of(source, *target_topic_id));
+        if is_recorded { Ok(()) } else { Err(TakeOverFailure::Moved { position: -1, source_end: -1 }) }
     }
 
     /// Partitions that the source does not have hold nothing of it.

@@ -124,6 +124,30 @@ async fn a_partition_that_may_be_read_later_is_not_copied_beside_a_surplus_one_o
     stop(handle).await;
 }
 
+/// While one partition may not be looked at, its owner writes to another that was.
+#[tokio::test]
+async fn a_topic_that_is_written_to_while_it_is_looked_at_is_not_touched() {
+    let mut world = World::with_two_leaders().await;
+    world.write_to(1, 5);
+    world.once().await;
+    world.flow.state_topic = "memory".to_owned();
+    world.source.alter_topic(TOPIC, &[("retention.ms", "77777777")]).unwrap();
+    let before = world.changes_on_target();
+    world.deny_second();
+    let handle = world.start();
+    world.until_state(&handle, 0, |state| matches!(state, PartitionState::Waiting(_))).await;
+    world.until_state(&handle, 1, is_unauthorized).await;
+    world.write_theirs(0);
+    world.source.clear_faults();
+    world.until_state(&handle, 0, is_diverged).await;
+    some_rounds().await;
+    assert_eq!(world.changes_on_target(), before);
+    world.write_to(1, 1);
+    some_rounds().await;
+    assert_eq!(world.target.log(TOPIC, 1).unwrap().end, 5, "{:?}", handle.status()[0].partitions);
+    stop(handle).await;
+}
+
 /// A partition that somebody adds before it is known whose the topic is.
 #[tokio::test]
 async fn a_partition_that_is_added_while_another_one_is_parked_is_copied() {
