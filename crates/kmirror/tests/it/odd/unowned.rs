@@ -201,6 +201,32 @@ async fn a_run_ends_where_a_partition_of_a_target_without_ids_is_parked() {
     assert_eq!(world.reasons_of_a_run().await, [kmirror::ParkReason::RecordsExpired; 2]);
 }
 
+/// A name alone says nothing: the topic may be another one that is as long.
+#[tokio::test]
+async fn a_topic_without_an_id_that_was_made_anew_is_not_deleted() {
+    let mut world = World::with_two_leaders().await;
+    world.target = EmbeddedCluster::builder().profile(Profile::Kafka2_1).start().await.unwrap();
+    world.flow = world.flow.clone().topics([TOPIC, "other"]);
+    let after = Duration::from_millis(1_500);
+    world.flow.policies.on_deleted = kmirror::OnDeleted::Delete { after, even_all: false };
+    world.source.create_topic("other", 1, &[]).unwrap();
+    world.write_to(0, 2);
+    let handle = world.start();
+    world.until_end(&handle, TOPIC, 2).await;
+    world.until_end(&handle, "other", 0).await;
+    some_rounds().await;
+    world.source.delete_topic(TOPIC);
+    some_rounds().await;
+    world.target.delete_topic(TOPIC);
+    world.target.create_topic(TOPIC, 2, &[]).unwrap();
+    world.write_theirs(0);
+    world.write_theirs(0);
+    tokio::time::sleep(after * 2).await;
+    assert!(handle.status()[0].deletions.is_empty());
+    assert_eq!(world.target.partitions(TOPIC), 2);
+    stop(handle).await;
+}
+
 /// Two instances begin at the same time with a topic that is there and empty, and has too few partitions.
 #[tokio::test]
 async fn two_instances_make_an_empty_topic_theirs() {
