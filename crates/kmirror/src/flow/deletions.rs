@@ -157,6 +157,7 @@ pub(crate) struct Deleter {
 impl Deleter {
     /// Records that a copy is to be deleted `after` this time, if nothing but the copy is on it, and all of that.
     pub(crate) async fn intend(&self, left: Left, now_ms: i64, after: Duration) -> Result<TopicRecord, Fate> {
+        has_id(left.target_topic_id)?;
         let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
         let ends = self.ends(&left.target, left.target_topic_id).await?;
         let starts = self.offsets(&left.target, ends.len(), OffsetSpec::Earliest).await?;
@@ -191,6 +192,7 @@ impl Deleter {
 
     async fn try_carry_out(&self, target: &Arc<str>, record: &TopicRecord) -> Result<(), Fate> {
         let Some(deletion) = &record.deletion else { return Err(withdrawn("it is intended no more")) };
+        has_id(record.target_topic_id)?;
         let source = Arc::from(record.source.topic.as_str());
         let named =
             self.source.refresh_metadata(Topics::Named(vec![Arc::clone(&source)])).await.map_err(put_off)?;
@@ -201,6 +203,9 @@ impl Deleter {
             None | Some(Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION)) => {}
             Some(None) => return Err(withdrawn("the source topic is back")),
             Some(Some(error)) => return Err(Fate::PutOff(format!("the source says {error} of its topic"))),
+        }
+        if self.is_gone(target).await? {
+            return self.record(target, None).await;
         }
         if self.ends(target, record.target_topic_id).await? != deletion.ends {
             return Err(withdrawn("the target's topic was written to since"));
@@ -224,6 +229,14 @@ impl Deleter {
     async fn record(&self, target: &Arc<str>, record: Option<TopicRecord>) -> Result<(), Fate> {
         let recorded = discovery::record(&self.flow, &self.target, vec![(Arc::clone(target), record)]).await;
         recorded.map_err(|error| Fate::PutOff(error.to_string()))
+    }
+
+    /// Whether somebody else has deleted it: another instance, or an operator.
+    async fn is_gone(&self, target: &Arc<str>) -> Result<bool, Fate> {
+        let named =
+            self.target.refresh_metadata(Topics::Named(vec![Arc::clone(target)])).await.map_err(put_off)?;
+        let topic = named.topic(target);
+        Ok(topic.is_none_or(|topic| topic.error == Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION)))
     }
 
     /// Where the partitions of a topic end, which has this id still.
@@ -254,6 +267,16 @@ impl Deleter {
         let offset = |partition| found.get(partition).copied().ok_or(());
         let offsets: Result<Vec<_>, ()> = partitions.iter().map(offset).collect();
         offsets.map_err(|()| Fate::PutOff("the target does not tell where its topic ends".to_owned()))
+    }
+}
+
+/// By its name alone a topic may be another one by the time that it is to be deleted.
+fn has_id(target_topic_id: TopicId) -> Result<(), Fate> {
+    match target_topic_id {
+        TopicId::NONE => Err(withdrawn(
+            "the target's cluster is too old for topic ids: nothing would tell the topic from another one",
+        )),
+        _ => Ok(()),
     }
 }
 

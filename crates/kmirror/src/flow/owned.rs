@@ -1,7 +1,7 @@
 //! Which topics of the target are the flow's own. Nothing is written to another one, and no settings, partitions, entries or deletions
 //! reach it. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kmirror_client::{TopicId, TopicPartition};
@@ -51,7 +51,8 @@ pub(crate) struct UnownedTopic {
     pub(crate) partitions: i32,
     pub(crate) may_need_heads: bool,
     asking: BTreeSet<PartitionKey>,
-    taken: BTreeSet<PartitionKey>,
+    /// With where they ended on the target then.
+    taken: BTreeMap<PartitionKey, i64>,
     parked: BTreeSet<PartitionKey>,
     /// That the target topic does not have: it gets them once it is the flow's.
     missing: BTreeSet<PartitionKey>,
@@ -65,15 +66,17 @@ impl UnownedTopic {
             partitions,
             may_need_heads,
             asking: BTreeSet::new(),
-            taken: BTreeSet::new(),
+            taken: BTreeMap::new(),
             parked: BTreeSet::new(),
             missing: BTreeSet::new(),
             is_settling: false,
         }
     }
 
-    /// A partition that the target topic has.
+    /// A partition that the target topic has, perhaps since a moment ago, or which was parked.
     pub(crate) fn asks(&mut self, key: PartitionKey) {
+        self.parked.remove(&key);
+        self.taken.remove(&key);
         self.asking.insert(key);
     }
 
@@ -83,17 +86,17 @@ impl UnownedTopic {
     }
 
     /// A partition was taken over, once more perhaps. `false`: it is none of these.
-    pub(crate) fn taken_over(&mut self, key: PartitionKey) -> bool {
-        if !self.asking.remove(&key) && !self.parked.remove(&key) && !self.taken.contains(&key) {
+    pub(crate) fn taken_over(&mut self, key: PartitionKey, target_end: i64) -> bool {
+        if !self.asking.remove(&key) && !self.parked.remove(&key) && !self.taken.contains_key(&key) {
             return false;
         }
-        self.taken.insert(key);
+        self.taken.insert(key, target_end);
         true
     }
 
     /// A partition is parked for what may pass, which tells nothing of whose the topic is.
     pub(crate) fn parked(&mut self, key: PartitionKey) {
-        if self.asking.remove(&key) || self.taken.remove(&key) {
+        if self.asking.remove(&key) || self.taken.remove(&key).is_some() {
             self.parked.insert(key);
         }
     }
@@ -110,6 +113,11 @@ impl UnownedTopic {
         self.is_settling = false;
     }
 
+    /// The partitions that were taken over, and where they ended.
+    pub(crate) fn taken_ones(&self) -> impl Iterator<Item = (PartitionKey, i64)> {
+        self.taken.iter().map(|(key, target_end)| (*key, *target_end))
+    }
+
     /// The partitions that are parked.
     pub(crate) fn parked_ones(&self) -> impl Iterator<Item = PartitionKey> {
         self.parked.iter().copied()
@@ -122,7 +130,7 @@ impl UnownedTopic {
 
     /// All that wait for what the topic is: those that are taken over anew then, or parked.
     pub(crate) fn waiting(&self) -> Vec<PartitionKey> {
-        self.asking.iter().chain(&self.taken).chain(&self.missing).copied().collect()
+        self.asking.iter().chain(self.taken.keys()).chain(&self.missing).copied().collect()
     }
 }
 
@@ -179,14 +187,14 @@ mod tests {
         topic.asks(A);
         topic.asks(B);
         topic.misses(C);
-        assert!(topic.taken_over(A) && !topic.begin_to_settle());
+        assert!(topic.taken_over(A, 0) && !topic.begin_to_settle());
         topic.parked(B);
         assert!(topic.begin_to_settle() && !topic.begin_to_settle(), "once at a time");
         topic.is_unsettled();
         assert!(topic.begin_to_settle());
-        assert!(!topic.taken_over(C), "there is nothing to take over yet");
+        assert!(!topic.taken_over(C, 0), "there is nothing to take over yet");
         assert_eq!(topic.waiting(), [A, C]);
-        assert!(topic.taken_over(B));
+        assert!(topic.taken_over(B, 0));
         assert_eq!((topic.waiting(), topic.parked_ones().count()), (vec![A, B, C], 0));
     }
 }

@@ -86,6 +86,8 @@ pub(crate) struct TakenOver {
     pub(crate) last_fetched_epoch: Option<i32>,
     /// Where the source ends now, under the flow's isolation.
     pub(crate) source_end: i64,
+    /// Where the target ended when it was looked at, by its own offsets.
+    pub(crate) target_end: i64,
 }
 
 /// Both logs' bounds.
@@ -223,6 +225,7 @@ impl TakeOver {
             forgotten: None,
             last_fetched_epoch: None,
             source_end,
+            target_end: bounds.target.high_watermark,
         })
     }
 
@@ -320,6 +323,7 @@ impl TakeOver {
             forgotten,
             last_fetched_epoch,
             source_end,
+            target_end: end,
         })
     }
 

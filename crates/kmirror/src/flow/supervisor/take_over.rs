@@ -90,7 +90,7 @@ impl Supervisor {
                 let Some(entry) = self.table.current(key, generation) else { return };
                 let topic = Arc::clone(&entry.target.topic);
                 if self.unowned.contains_key(&topic) {
-                    return self.on_unowned_taken(&topic, key);
+                    return self.on_unowned_taken(&topic, key, taken.target_end);
                 }
                 self.context.shared.own_anew(&topic, entry.source_topic_id);
                 entry.gauge.set_lineage(taken.record.lineage.clone());

@@ -329,6 +329,8 @@ impl Supervisor {
             return;
         }
         info!(partition = %entry.target, "a parked partition is tried again");
+        let topic = Arc::clone(&entry.target.topic);
+        self.on_unowned_asked_again(&topic, key);
         self.take_over(key);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{Client, Isolation, OffsetSpec, TopicPartition, Topics};
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use super::Supervisor;
 use crate::config::Flow;
@@ -18,6 +18,7 @@ use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Entry;
 use crate::park::{ParkReason, Parked};
 use crate::state::record::SourceIdentity;
+use crate::state::store::StateStore;
 use crate::state::topic_record::TopicRecord;
 use crate::status::PartitionState;
 use crate::takeover::ends;
@@ -54,9 +55,9 @@ impl Supervisor {
     }
 
     /// What it holds is the source's, as far as this partition goes.
-    pub(super) fn on_unowned_taken(&mut self, topic: &Arc<str>, key: PartitionKey) {
+    pub(super) fn on_unowned_taken(&mut self, topic: &Arc<str>, key: PartitionKey, target_end: i64) {
         let Some(unowned) = self.unowned.get_mut(topic) else { return };
-        unowned.taken_over(key);
+        unowned.taken_over(key, target_end);
         self.set_waiting(
             key,
             "the topic was there before this flow: its other partitions are looked at first",
@@ -71,15 +72,28 @@ impl Supervisor {
             unowned.parked(key);
             return self.settle(topic);
         }
-        let Some(unowned) = self.unowned.remove(topic) else { return };
-        let siblings = unowned.waiting().into_iter().filter(|sibling| *sibling != key);
         let parked = not_ours(key_number(self.table.get(key).map(|entry| &entry.target)), parked);
-        for sibling in siblings {
+        self.park_not_ours(topic, Some(key), &parked);
+    }
+
+    /// Parks all partitions of somebody else's topic but one, those too that are parked for what may pass: they would go on after it.
+    fn park_not_ours(&mut self, topic: &Arc<str>, except: Option<PartitionKey>, parked: &Parked) {
+        self.unowned.remove(topic);
+        let siblings =
+            self.table.iter_mut().filter(|(key, entry)| entry.target.topic == *topic && Some(*key) != except);
+        let mut keys = Vec::new();
+        for (key, entry) in siblings {
             // What a take-over of it would say now is of no interest.
-            if let Some(entry) = self.table.get(sibling) {
-                entry.generation += 1;
-            }
-            self.park(sibling, parked.clone());
+            entry.generation += 1;
+            keys.push(key);
+        }
+        keys.into_iter().for_each(|key| self.park(key, parked.clone()));
+    }
+
+    /// A partition that is parked for what may pass is looked at again.
+    pub(super) fn on_unowned_asked_again(&mut self, topic: &Arc<str>, key: PartitionKey) {
+        if let Some(unowned) = self.unowned.get_mut(topic) {
+            unowned.asks(key);
         }
     }
 
@@ -97,8 +111,16 @@ impl Supervisor {
         }
         let (source_topic, partitions) = (Arc::clone(&unowned.source), unowned.partitions);
         let unknown: Vec<_> = unowned.parked_ones().collect();
-        let unknown: Vec<_> =
-            unknown.into_iter().filter_map(|key| Some(self.table.get(key)?.target.clone())).collect();
+        let taken: Vec<_> = unowned.taken_ones().collect();
+        let taken =
+            taken.into_iter().filter_map(|(key, end)| Some((self.table.get(key)?.target.clone(), end)));
+        let taken: Vec<_> = taken.collect();
+        let unknown = unknown.into_iter().filter_map(|key| {
+            let entry = self.table.get(key)?;
+            let PartitionState::Parked(parked) = entry.gauge.state() else { return None };
+            Some((entry.target.clone(), parked.reason))
+        });
+        let unknown: Vec<_> = unknown.collect();
         let Some((_, entry)) = self.table.iter().find(|(_, entry)| entry.target.topic == *topic) else {
             return;
         };
@@ -119,6 +141,8 @@ impl Supervisor {
             topic: Arc::clone(topic),
             partitions,
             unknown,
+            taken,
+            state: self.state.clone(),
             record,
         };
         let topic = Arc::clone(topic);
@@ -129,11 +153,23 @@ impl Supervisor {
         let Some(unowned) = self.unowned.get_mut(topic) else { return };
         let settled = match settled {
             Ok(settled) => settled,
-            Err(TakeOverFailure::Park(parked)) => {
-                let Some(unowned) = self.unowned.remove(topic) else { return };
-                return unowned.waiting().into_iter().for_each(|key| self.park(key, parked.clone()));
+            Err(TakeOverFailure::Park(parked)) if parked.reason.is_of_identity() => {
+                return self.park_not_ours(topic, None, &parked);
             }
-            Err(TakeOverFailure::Moved { .. }) => return unowned.is_unsettled(),
+            Err(TakeOverFailure::Park(parked)) => {
+                unowned.is_unsettled();
+                let waiting = unowned.waiting();
+                return waiting.into_iter().for_each(|key| self.park_until_settled(key, &parked));
+            }
+            Err(TakeOverFailure::Moved { .. }) => {
+                unowned.is_unsettled();
+                let taken: Vec<_> = unowned.taken_ones().collect();
+                for (key, _) in taken {
+                    self.on_unowned_asked_again(topic, key);
+                    self.take_over(key);
+                }
+                return;
+            }
             Err(TakeOverFailure::Again(cause)) => {
                 debug!(%topic, cause, "whether the topic is this flow's is not known yet");
                 unowned.is_unsettled();
@@ -168,6 +204,17 @@ impl Supervisor {
                 None => self.take_over(key),
             }
         }
+    }
+
+    /// Shows a partition as parked that stands still for another one which is: a run must end. It goes on when the topic is settled.
+    fn park_until_settled(&mut self, key: PartitionKey, parked: &Parked) {
+        let Some(entry) = self.table.get(key) else { return };
+        let state = PartitionState::Parked(parked.clone());
+        if entry.gauge.state() != state {
+            error!(partition = %entry.source, target = %entry.target, %parked, "parked");
+            entry.gauge.set_state(state);
+        }
+        entry.parked_at = None;
     }
 
     /// What a look must know.
@@ -233,8 +280,11 @@ struct Settling {
     topic: Arc<str>,
     /// How many the source has.
     partitions: i32,
-    /// Partitions that were not taken over: what they hold is not known.
-    unknown: Vec<TopicPartition>,
+    /// Partitions that were not taken over, and why: what they hold is not known.
+    unknown: Vec<(TopicPartition, ParkReason)>,
+    /// Those that were, and where they ended on the target then.
+    taken: Vec<(TopicPartition, i64)>,
+    state: StateStore,
     record: TopicRecord,
 }
 
@@ -242,6 +292,7 @@ impl Settling {
     async fn run(self) -> Result<Settled, TakeOverFailure> {
         let again = |error: Error| TakeOverFailure::Again(error.to_string());
         self.check_unknown().await?;
+        self.check_taken().await?;
         let has = self.target_partitions();
         if has > self.partitions {
             self.check_surplus(has).await?;
@@ -271,13 +322,36 @@ impl Settling {
 
     /// A partition that is parked and empty holds nothing of anybody's.
     async fn check_unknown(&self) -> Result<(), TakeOverFailure> {
-        match self.first_that_is_not_empty(&self.unknown).await? {
-            None => Ok(()),
-            Some(partition) => Err(TakeOverFailure::Again(format!(
-                "whether the target's topic is this flow's is not known while its partition {} is parked",
-                partition.partition
-            ))),
+        let partitions: Vec<_> = self.unknown.iter().map(|(partition, _)| partition.clone()).collect();
+        let Some(found) = self.first_that_is_not_empty(&partitions).await? else { return Ok(()) };
+        let reason =
+            self.unknown.iter().find_map(|(partition, reason)| (*partition == found).then_some(*reason));
+        let reason = reason.unwrap_or(ParkReason::TargetDiverged);
+        Err(TakeOverFailure::Park(Parked::new(
+            reason,
+            format!(
+                "whether the target's topic is this flow's is not known while its partition {} is parked ({reason}): nothing is copied \
+                 into it and nothing of it is changed",
+                found.partition
+            ),
+        )))
+    }
+
+    /// While others were waited for, somebody may have written to those that were looked at: only another instance may that, which has
+    /// recorded the topic before.
+    async fn check_taken(&self) -> Result<(), TakeOverFailure> {
+        let partitions: Vec<_> = self.taken.iter().map(|(partition, _)| partition.clone()).collect();
+        let ends =
+            ends::offsets(&self.target, &partitions, OffsetSpec::Latest, Isolation::ReadUncommitted).await;
+        let ends = ends.map_err(|error| failure("describe the target", &error))?;
+        if self.taken.iter().all(|(partition, end)| ends.get(partition) == Some(end)) {
+            return Ok(());
         }
+        let known = self.state.known().await.map_err(|error| TakeOverFailure::Again(error.to_string()))?;
+        let TopicRecord { source, target_topic_id, .. } = &self.record;
+        let is_recorded =
+            known.topics.get(&self.topic).is_some_and(|recorded| recorded.is_of(source, *target_topic_id));
+        if is_recorded { Ok(()) } else { Err(TakeOverFailure::Moved { position: -1, source_end: -1 }) }
     }
 
     /// Partitions that the source does not have hold nothing of it.

@@ -158,3 +158,18 @@ async fn most_of_the_topics_are_not_deleted_unless_that_is_said() {
     world.until_gone().await;
     stop(handle).await;
 }
+
+/// Where two instances run, one of them is faster; and an operator may be faster than both.
+#[tokio::test]
+async fn a_deletion_that_somebody_else_has_carried_out_is_done() {
+    let (world, handle) = World::with_two(SOON).await;
+    world.source.delete_topic(TOPIC);
+    until_intended(&handle, 1).await;
+    world.target.delete_topic(TOPIC);
+    until_intended(&handle, 0).await;
+    stop(handle).await;
+    let handle = world.start();
+    world.until_end(&handle, "other", 0).await;
+    assert!(handle.status()[0].deletions.is_empty());
+    stop(handle).await;
+}

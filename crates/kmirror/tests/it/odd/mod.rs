@@ -13,6 +13,7 @@ mod log_starts;
 mod other_cluster;
 mod owned;
 mod runs;
+mod unowned;
 
 use std::sync::Arc;
 use std::time::Duration;
