@@ -94,7 +94,7 @@ impl Oracle {
                     | ApiKey::DeleteRecords
                     | ApiKey::DeleteTopics
             );
-            if is_change && !self.state.owned.contains(&change.resource) {
+            if is_change && !self.state.owns(&change.resource, target) {
                 return Err(violation("changed what is not the flow's", format!("{change:?}")));
             }
         }
@@ -242,6 +242,12 @@ impl Log<'_> {
 }
 
 impl StateTopic {
+    /// Whether a topic is recorded as the flow's: as a whole, or each of its partitions.
+    fn owns(&self, topic: &str, target: &EmbeddedCluster) -> bool {
+        let is_recorded = |number| self.lineages.contains_key(&format!("partition/{topic}/{number}"));
+        self.owned.contains(topic) || (0..target.partitions(topic)).all(is_recorded)
+    }
+
     fn read(&mut self, target: &EmbeddedCluster, trace: &Trace) {
         let Ok(mut view) = target.log(STATE_TOPIC, 0) else { return };
         if view.end == self.read_to {
