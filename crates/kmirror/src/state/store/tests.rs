@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kmirror_client::{ClientConfig, TopicId};
+use kmirror_client::{ClientConfig, TopicId, clock};
 use kmirror_testkit::{KafkaCluster, KafkaRelease, real_kafka};
 use tokio::task::JoinSet;
 
@@ -41,8 +41,16 @@ async fn what_is_left_of_a_topic_counts_and_is_written_on(kafka: &KafkaCluster) 
     // Before a part of it, and then all of it.
     for (below, left) in [(2, 1), (3, 0)] {
         crate::seed::set_cleanup_policy(&client, &topic, "delete").await.unwrap();
-        for (_, deleted) in client.delete_records(&[(state.clone(), below)]).await {
-            deleted.unwrap();
+        // The leader hears of it a moment later.
+        let deadline = clock::now() + Duration::from_secs(30);
+        while client
+            .delete_records(&[(state.clone(), below)])
+            .await
+            .into_iter()
+            .any(|(_, deleted)| deleted.is_err())
+        {
+            assert!(clock::now() < deadline);
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         crate::seed::set_cleanup_policy(&client, &topic, "compact").await.unwrap();
         let west = store(kafka, "deleted").await;

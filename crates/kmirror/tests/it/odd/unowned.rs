@@ -135,7 +135,9 @@ async fn a_topic_that_is_written_to_while_it_is_looked_at_is_not_touched() {
     let before = world.changes_on_target();
     world.deny_second();
     let handle = world.start();
-    world.until_state(&handle, 0, |state| matches!(state, PartitionState::Waiting(_))).await;
+    let is_looked_at =
+        |state: &PartitionState| matches!(state, PartitionState::Waiting(_) | PartitionState::Parked(_));
+    world.until_state(&handle, 0, is_looked_at).await;
     world.until_state(&handle, 1, is_unauthorized).await;
     world.write_theirs(0);
     world.source.clear_faults();
