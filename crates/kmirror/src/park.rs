@@ -56,6 +56,17 @@ impl ParkReason {
 }
 
 impl ParkReason {
+    /// Whether it says something of the source's log alone.
+    pub(crate) fn is_of_source(self) -> bool {
+        matches!(
+            self,
+            ParkReason::SourceTruncated
+                | ParkReason::RecordsExpired
+                | ParkReason::DeletionsForgotten
+                | ParkReason::CorruptBatch
+        )
+    }
+
     /// Whether one of the two topics is not what it was, or never was: then nothing of the target's topic is changed any more.
     pub(crate) fn is_of_identity(self) -> bool {
         matches!(

@@ -8,7 +8,7 @@ use kmirror_codec::GapReason;
 
 use crate::item::Item;
 use crate::lineage::Lineage;
-use crate::park::Parked;
+use crate::park::{ParkReason, Parked};
 
 /// The state of a partition.
 ///
@@ -263,6 +263,14 @@ impl PartitionGauge {
 
     pub(crate) fn position(&self) -> i64 {
         self.position.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is parked, for such a reason.
+    pub(crate) fn is_parked_for(&self, is_such: impl Fn(ParkReason) -> bool) -> bool {
+        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            PartitionState::Parked(parked) => is_such(parked.reason),
+            _ => false,
+        }
     }
 
     pub(crate) fn is_parked(&self) -> bool {

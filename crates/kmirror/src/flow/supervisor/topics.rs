@@ -254,12 +254,16 @@ impl Supervisor {
         let source = self.context.source.metadata();
         let target = self.context.target.metadata();
         let (mut others, mut recreated) = (Vec::new(), Vec::new());
-        for (key, entry) in self.table.iter().filter(|(_, entry)| !entry.gauge.is_parked()) {
+        for (key, entry) in self.table.iter() {
             let source_topic = source.topic(&entry.source.topic).filter(|topic| topic.error.is_none());
             let target_topic = target.topic(&entry.target.topic).filter(|topic| topic.error.is_none());
+            // What parked a partition of the source may have been seen of another topic already than the one that was known.
+            let is_judged = entry.gauge.is_parked_for(|reason| !reason.is_of_source());
             match (source_topic, target_topic) {
-                (Some(topic), _) if topic.id != entry.source_topic_id => others.push((key, topic.id)),
-                (_, Some(topic)) if topic.id != entry.target_topic_id => {
+                (Some(topic), _) if topic.id != entry.source_topic_id && !is_judged => {
+                    others.push((key, topic.id));
+                }
+                (_, Some(topic)) if topic.id != entry.target_topic_id && !entry.gauge.is_parked() => {
                     recreated.push((key, target_recreated(&entry.target.topic, entry.target_end_seen())));
                 }
                 _ => {}

@@ -395,3 +395,29 @@ async fn a_target_that_fails_for_a_while_is_waited_for() {
     stop(handle).await;
     world.is_exact();
 }
+
+/// A topic is created again between the look that tells its id and the take-over that reads its log.
+#[tokio::test]
+async fn a_source_topic_that_is_created_again_while_it_is_taken_over_is_no_truncated_one() {
+    let mut world = World::new(&[]).await;
+    world.flow.policies.on_recreated = kmirror::OnRecreated::Restart;
+    world.write_numbered(0..20);
+    world.once().await;
+    let slow = FaultKind::Delay(Duration::from_millis(300));
+    world.source.inject(Fault::new(slow).of(ApiKey::ListOffsets).times(u32::MAX));
+    let handle = world.start();
+    let deadline = tokio::time::Instant::now() + super::PATIENCE;
+    while handle.status()[0].partitions.is_empty() {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.source.delete_topic(TOPIC);
+    world.source.create_topic(TOPIC, 1, &[]).unwrap();
+    world.write_numbered(0..5);
+    world.source.clear_faults();
+    while world.target.log(TOPIC, 0).unwrap().end < 25 {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", handle.status());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop(handle).await;
+}
