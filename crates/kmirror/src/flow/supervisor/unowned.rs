@@ -145,8 +145,12 @@ impl Supervisor {
             state: self.state.clone(),
             record,
         };
-        let topic = Arc::clone(topic);
-        self.errand(async move { FlowEvent::Settled { topic, settled: settling.run().await.map(Box::new) } });
+        let (topic, turns) = (Arc::clone(topic), Arc::clone(&self.take_overs));
+        self.errand(async move {
+            // Each asks several times: thousands at once would keep a broker from everything else.
+            let _turn = turns.acquire_owned().await;
+            FlowEvent::Settled { topic, settled: settling.run().await.map(Box::new) }
+        });
     }
 
     pub(super) fn on_settled(&mut self, topic: &Arc<str>, settled: Result<Box<Settled>, TakeOverFailure>) {
