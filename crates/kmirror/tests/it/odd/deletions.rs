@@ -42,11 +42,14 @@ async fn until_intended(handle: &MirrorHandle, count: usize) {
 
 /// Longer than every wait in these tests.
 const LATER: Duration = Duration::from_secs(3_600);
+/// Long enough for what must come before, on a machine that has much else to do.
+const SOME_TIME: Duration = Duration::from_secs(6);
+/// Several looks.
 const SOON: Duration = Duration::from_millis(1_500);
 
 #[tokio::test]
 async fn an_intended_deletion_survives_a_restart() {
-    let (world, handle) = World::with_two(SOON).await;
+    let (world, handle) = World::with_two(SOME_TIME).await;
     world.source.delete_topic(TOPIC);
     until_intended(&handle, 1).await;
     assert!(world.is_on_target());
@@ -76,7 +79,7 @@ async fn a_topic_with_records_of_its_own_is_not_deleted() {
 
 #[tokio::test]
 async fn a_topic_that_is_written_to_before_its_time_is_not_deleted() {
-    let (world, handle) = World::with_two(SOON).await;
+    let (world, handle) = World::with_two(SOME_TIME).await;
     world.source.delete_topic(TOPIC);
     until_intended(&handle, 1).await;
     world.target.write(TOPIC, 0, Codec::None, &[(Some(b"moved"), Some(b"here"))]).unwrap();
@@ -91,7 +94,7 @@ async fn a_topic_that_is_written_to_before_its_time_is_not_deleted() {
 
 #[tokio::test]
 async fn a_topic_that_was_made_anew_is_not_deleted() {
-    let (world, handle) = World::with_two(SOON).await;
+    let (world, handle) = World::with_two(SOME_TIME).await;
     world.source.delete_topic(TOPIC);
     until_intended(&handle, 1).await;
     world.target.delete_topic(TOPIC);
@@ -162,7 +165,7 @@ async fn most_of_the_topics_are_not_deleted_unless_that_is_said() {
 /// Where two instances run, one of them is faster; and an operator may be faster than both.
 #[tokio::test]
 async fn a_deletion_that_somebody_else_has_carried_out_is_done() {
-    let (world, handle) = World::with_two(SOON).await;
+    let (world, handle) = World::with_two(SOME_TIME).await;
     world.source.delete_topic(TOPIC);
     until_intended(&handle, 1).await;
     world.target.delete_topic(TOPIC);
