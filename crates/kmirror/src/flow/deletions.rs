@@ -12,7 +12,7 @@ use crate::flow::discovery;
 use crate::state::record::SourceIdentity;
 use crate::state::topic_record::{Deletion, TopicRecord};
 use crate::takeover::ends;
-use crate::topics;
+use crate::topics::{self, compacted::now_ms};
 
 /// A copy whose source is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +99,11 @@ impl Deletions {
         }
     }
 
+    /// An earlier process has carried one out.
+    pub(crate) fn remember(&mut self, carried_out_ms: i64) {
+        self.gone_ms.push(carried_out_ms);
+    }
+
     /// Forgets all but those of these source topics: others are none of this flow's any more.
     pub(crate) fn retain(&mut self, stays: impl Fn(&str) -> bool) {
         self.intended.retain(|_, intended| stays(&intended.record.source.topic));
@@ -172,13 +177,13 @@ impl Deleter {
                 "the target's topic held something before the copy began".to_owned(),
             ));
         }
-        let deletion = Deletion { due_ms: now_ms.saturating_add(after_ms), ends };
+        let deletion = Deletion { due_ms: now_ms.saturating_add(after_ms), ends, carried_out_ms: None };
         let record = TopicRecord {
             source: left.source,
             target_topic_id: left.target_topic_id,
             deletion: Some(deletion),
         };
-        self.record(&left.target, Some(record.clone())).await?;
+        self.record(&left.target, record.clone()).await?;
         Ok(record)
     }
 
@@ -205,7 +210,7 @@ impl Deleter {
             Some(Some(error)) => return Err(Fate::PutOff(format!("the source says {error} of its topic"))),
         }
         if self.is_gone(target).await? {
-            return self.record(target, None).await;
+            return self.record(target, carried_out(record)).await;
         }
         if self.ends(target, record.target_topic_id).await? != deletion.ends {
             return Err(withdrawn("the target's topic was written to since"));
@@ -218,15 +223,15 @@ impl Deleter {
                 deleted => deleted.map_err(put_off)?,
             }
         }
-        self.record(target, None).await
+        self.record(target, carried_out(record)).await
     }
 
     /// Records that a topic is not to be deleted any more.
     pub(crate) async fn withdraw(&self, target: &Arc<str>, record: TopicRecord) -> Result<(), Fate> {
-        self.record(target, Some(TopicRecord { deletion: None, ..record })).await
+        self.record(target, TopicRecord { deletion: None, ..record }).await
     }
 
-    async fn record(&self, target: &Arc<str>, record: Option<TopicRecord>) -> Result<(), Fate> {
+    async fn record(&self, target: &Arc<str>, record: TopicRecord) -> Result<(), Fate> {
         let recorded = discovery::record(&self.flow, &self.target, vec![(Arc::clone(target), record)]).await;
         recorded.map_err(|error| Fate::PutOff(error.to_string()))
     }
@@ -280,6 +285,13 @@ fn has_id(target_topic_id: TopicId) -> Result<(), Fate> {
     }
 }
 
+/// The record stays for the guard; a topic of that name that is made anew has another id and another record.
+fn carried_out(record: &TopicRecord) -> TopicRecord {
+    let carried_out_ms = Some(now_ms());
+    let deletion = record.deletion.clone().map(|deletion| Deletion { carried_out_ms, ..deletion });
+    TopicRecord { deletion, ..record.clone() }
+}
+
 fn withdrawn(why: &str) -> Fate {
     Fate::Withdrawn(why.to_owned())
 }
@@ -300,7 +312,7 @@ mod tests {
             topic: topic.to_owned(),
             topic_id: TopicId::NONE,
         };
-        let deletion = Some(Deletion { due_ms, ends: vec![5] });
+        let deletion = Some(Deletion { due_ms, ends: vec![5], carried_out_ms: None });
         TopicRecord { source, target_topic_id: TopicId::NONE, deletion }
     }
 

@@ -218,7 +218,7 @@ impl Discovery {
                 target_topic_id: topic_id(target, &pair.target),
                 deletion: None,
             };
-            (Arc::clone(&pair.target), Some(record))
+            (Arc::clone(&pair.target), record)
         });
         record(&self.flow, &self.target, records.collect()).await
     }
@@ -403,14 +403,14 @@ impl KnownTopic {
     }
 }
 
-/// Records whose copies topics of the target are; `None`: they are no more.
+/// Records whose copies topics of the target are.
 ///
 /// # Errors
 /// The state topic cannot be written.
 pub(crate) async fn record(
     flow: &Flow,
     target: &Client,
-    records: Vec<(Arc<str>, Option<TopicRecord>)>,
+    records: Vec<(Arc<str>, TopicRecord)>,
 ) -> Result<(), Error> {
     if records.is_empty() {
         return Ok(());
@@ -418,9 +418,7 @@ pub(crate) async fn record(
     let mut topic = RecordTopic::new(target, flow.state_topic.clone(), flow.state_replication_factor);
     let records = records.into_iter();
     let records: Vec<_> = records
-        .map(|(name, record)| {
-            (topic_record::key_of(&name).into_bytes(), record.map(|record| record.to_json()))
-        })
+        .map(|(name, record)| (topic_record::key_of(&name).into_bytes(), Some(record.to_json())))
         .collect();
     topic.append(&records).await.map_err(|error| Error::cluster(&flow.target, error))
 }

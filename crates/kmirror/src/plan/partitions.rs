@@ -252,7 +252,7 @@ pub(crate) async fn of_flow(
         let is_ours = record.source.cluster_id == cluster_id && matcher.matches(&record.source.topic);
         deletes
             && is_ours
-            && record.deletion.is_some()
+            && record.deletion.as_ref().is_some_and(|deletion| deletion.carried_out_ms.is_none())
             && source_metadata.topic(&record.source.topic).is_none()
     };
     let deletions = known.topics.into_iter().filter(|(_, record)| is_due(record)).collect();

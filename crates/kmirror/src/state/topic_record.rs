@@ -29,6 +29,9 @@ pub(crate) struct Deletion {
     pub(crate) due_ms: i64,
     /// Where each of its partitions ended when everything of the source was on it.
     pub(crate) ends: Vec<i64>,
+    /// When it was carried out, in milliseconds since the epoch: it counts for the guard of later ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) carried_out_ms: Option<i64>,
 }
 
 /// By the name on the target.
@@ -124,7 +127,7 @@ mod tests {
     fn it_is_read_as_it_was_written() {
         let record = TopicRecord { source: source(id('Y')), target_topic_id: id('Z'), deletion: None };
         assert_eq!(TopicRecord::from_json(&record.to_json()), Some(record.clone()));
-        let deletion = Some(Deletion { due_ms: 5_000, ends: vec![7, 0] });
+        let deletion = Some(Deletion { due_ms: 5_000, ends: vec![7, 0], carried_out_ms: None });
         let leaving = TopicRecord { deletion, ..record.clone() };
         assert_eq!(TopicRecord::from_json(&leaving.to_json()), Some(leaving));
         // Fixed for ever: earlier releases' records must be read.

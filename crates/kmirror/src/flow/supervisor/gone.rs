@@ -180,7 +180,10 @@ impl Supervisor {
         for (target, record) in known.topics {
             let is_ours =
                 record.source.cluster_id == self.source_cluster_id && selected.matches(&record.source.topic);
-            if record.deletion.is_some() && is_ours {
+            let Some(deletion) = record.deletion.as_ref().filter(|_| is_ours) else { continue };
+            if let Some(carried_out_ms) = deletion.carried_out_ms {
+                self.deletions.remember(carried_out_ms);
+            } else {
                 info!(%target, topic = record.source.topic, "the target's topic is to be deleted, as its source was");
                 self.deletions.intend(target, record);
             }

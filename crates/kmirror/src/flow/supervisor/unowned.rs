@@ -301,13 +301,9 @@ impl Settling {
         if has > self.partitions {
             self.check_surplus(has).await?;
         }
-        discovery::record(
-            &self.flow,
-            &self.target,
-            vec![(Arc::clone(&self.topic), Some(self.record.clone()))],
-        )
-        .await
-        .map_err(again)?;
+        discovery::record(&self.flow, &self.target, vec![(Arc::clone(&self.topic), self.record.clone())])
+            .await
+            .map_err(again)?;
         let pair = [(Arc::clone(&self.source_topic), Arc::clone(&self.topic))];
         let parked =
             topics::preserve::preserve(&self.flow, &self.source, &self.target, &pair).await.map_err(again)?;
