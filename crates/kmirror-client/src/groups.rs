@@ -10,8 +10,10 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Lane};
+use crate::clock;
 use crate::coordinator::CoordinatorKind;
 use crate::error::ClientError;
+use crate::error_codes::KafkaError;
 use crate::ids::{BrokerId, TopicPartition, to_wire};
 use crate::metadata::Topics;
 use crate::route::PartitionResults;
@@ -118,8 +120,25 @@ impl Client {
     async fn list_groups_at(&self, broker: BrokerId) -> Result<Vec<ListedGroup>, ClientError> {
         let connection = self.connection(broker, Lane::Control).await?;
         let version = connection.version::<m::ListGroupsRequest>()?;
-        let response = connection.call_version(m::ListGroupsRequest::default(), version).await?;
-        ClientError::check(response.error_code, LIST, connection.address(), None)?;
+        let deadline = clock::now() + LOADING_PATIENCE;
+        let response = loop {
+            let response = connection.call_version(m::ListGroupsRequest::default(), version).await?;
+            match ClientError::check(response.error_code, LIST, connection.address(), None) {
+                Ok(()) => break response,
+                // It has just become a coordinator, and a list that leaves groups out is none (Java: `ListGroupsHandler`).
+                Err(error)
+                    if matches!(
+                        error.kafka_error(),
+                        Some(
+                            KafkaError::COORDINATOR_LOAD_IN_PROGRESS | KafkaError::COORDINATOR_NOT_AVAILABLE
+                        )
+                    ) && clock::now() < deadline =>
+                {
+                    tokio::time::sleep(LOADING_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
         let some = |text: &StrBytes| (!text.is_empty()).then(|| text.to_string());
         let groups = response.groups.iter().map(|group| ListedGroup {
             id: group.group_id.to_string(),
@@ -181,6 +200,9 @@ impl Client {
 }
 
 const LIST: &str = m::ListGroupsRequest::NAME;
+/// How long a broker may read its part of `__consumer_offsets`.
+const LOADING_PATIENCE: Duration = Duration::from_secs(10);
+const LOADING_PAUSE: Duration = Duration::from_millis(100);
 /// From this version on many groups are asked for at once (KIP-709).
 const BATCHED_SINCE: i16 = 8;
 

@@ -11,7 +11,7 @@ use kafka_protocol::messages::ApiKey;
 pub enum FaultKind {
     /// Each partition of the request is answered with this error, and nothing is done. For Produce, Fetch, ListOffsets,
     /// OffsetForLeaderEpoch, Metadata (the whole answer, from version 13 on), WriteTxnMarkers, JoinGroup, SyncGroup, Heartbeat,
-    /// LeaveGroup, OffsetCommit, OffsetFetch and TxnOffsetCommit, and each entry of CreateAcls and DeleteAcls; other requests are hung
+    /// LeaveGroup, ListGroups, OffsetCommit, OffsetFetch and TxnOffsetCommit, and each entry of CreateAcls and DeleteAcls; other requests are hung
     /// up on.
     Error(ResponseError),
     /// It is answered so much later. Other requests of the connection wait.

@@ -3,6 +3,7 @@
 // What is outside runs by the machine's clock.
 #![allow(clippy::disallowed_methods)]
 
+mod loading;
 mod names;
 mod other_cluster;
 mod real_kafka;

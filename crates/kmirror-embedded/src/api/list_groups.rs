@@ -8,6 +8,9 @@ use super::{Context, text};
 use crate::security::acl::{Operation, ResourceType};
 
 pub(super) fn handle(request: ListGroupsRequest, context: &mut Context<'_>) -> ListGroupsResponse {
+    if let Some(error) = context.injected {
+        return ListGroupsResponse::default().with_error_code(error.code());
+    }
     let now_ms = context.state.now_ms();
     let is_wanted = |filter: &[kafka_protocol::protocol::StrBytes], value: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))

@@ -259,6 +259,7 @@ impl Request {
                 | ApiKey::SyncGroup
                 | ApiKey::Heartbeat
                 | ApiKey::LeaveGroup
+                | ApiKey::ListGroups
                 | ApiKey::OffsetCommit
                 | ApiKey::OffsetFetch
                 | ApiKey::TxnOffsetCommit
