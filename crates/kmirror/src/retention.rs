@@ -15,6 +15,7 @@ use crate::state::guard_record::{self, GuardRecord, GuardRecords};
 use crate::state::store::StateStore;
 use crate::status::PartitionState;
 use crate::topics::compacted::RecordTopic;
+use crate::topics::topic_id;
 
 /// Looks at both log starts of each partition of a flow now and then.
 pub(crate) struct LogStartFollower {
@@ -150,7 +151,7 @@ impl LogStartFollower {
     }
 
     fn id_of(&self, partition: &TopicPartition) -> TopicId {
-        self.target.metadata().topic(&partition.topic).map_or(TopicId::NONE, |topic| topic.id)
+        topic_id(&self.target.metadata(), &partition.topic)
     }
 
     /// The offset below which nothing is deleted.

@@ -16,7 +16,7 @@ use crate::state::record::SourceIdentity;
 use crate::state::store::{self, Known, StateStore};
 use crate::state::topic_record::{self, TopicRecord};
 use crate::topics::compacted::RecordTopic;
-use crate::topics::{self, TopicPair, TopicRules};
+use crate::topics::{self, TopicPair, TopicRules, topic_id};
 
 /// One look at both clusters. It runs beside the supervisor, which must not wait for a cluster.
 #[derive(Clone)]
@@ -421,10 +421,6 @@ pub(crate) async fn record(
         .map(|(name, record)| (topic_record::key_of(&name).into_bytes(), Some(record.to_json())))
         .collect();
     topic.append(&records).await.map_err(|error| Error::cluster(&flow.target, error))
-}
-
-fn topic_id(metadata: &ClusterMetadata, topic: &str) -> TopicId {
-    metadata.topic(topic).map_or(TopicId::NONE, |topic| topic.id)
 }
 
 fn has_leaders(metadata: &ClusterMetadata, pair: &TopicPair) -> bool {

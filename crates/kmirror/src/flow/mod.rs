@@ -26,8 +26,9 @@ pub(crate) use self::pipe::Pipe;
 pub(crate) use self::supervisor::run;
 use crate::config::Flow;
 use crate::loops::Route;
+use crate::park::ParkReason;
 use crate::selection::Selected;
-use crate::status::{DueDeletion, FlowCounters, FlowStatus, PartitionGauge, PartitionState, PartitionStatus};
+use crate::status::{DueDeletion, FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
 
 /// What a flow's supervisor works with.
 #[derive(Clone)]
@@ -136,14 +137,10 @@ impl FlowShared {
         let owned = self.owned.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let owned = owned.get(target_topic).copied()?;
         let is_same = target.topic(target_topic).is_some_and(|topic| topic.id == owned.target_topic_id);
-        let is_parked = |partition: &Published| match partition.gauge.state() {
-            PartitionState::Parked(parked) => parked.reason.is_of_identity(),
-            _ => false,
-        };
         let is_disputed = self
             .published()
             .iter()
-            .any(|partition| &*partition.target_topic == target_topic && is_parked(partition));
+            .any(|partition| &*partition.target_topic == target_topic && partition.is_disputed());
         (is_same && !is_disputed).then_some(owned)
     }
 
@@ -156,13 +153,9 @@ impl FlowShared {
     /// source topic by its name asks with metadata that is newer.
     pub(crate) fn owned(&self, source: &ClusterMetadata, target: &ClusterMetadata) -> Vec<Published> {
         let partitions = self.published();
-        let is_parked = |partition: &&Published| match partition.gauge.state() {
-            PartitionState::Parked(parked) => parked.reason.is_of_identity(),
-            _ => false,
-        };
         let disputed: BTreeSet<_> = partitions
             .iter()
-            .filter(is_parked)
+            .filter(|partition| partition.is_disputed())
             .map(|partition| Arc::clone(&partition.target_topic))
             .collect();
         let owned = self.owned.read().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -214,6 +207,11 @@ impl FlowShared {
 }
 
 impl Published {
+    /// Whether it is parked since one of both topics is not what it was.
+    fn is_disputed(&self) -> bool {
+        self.gauge.is_parked_for(ParkReason::is_of_identity)
+    }
+
     pub(crate) fn on_source(&self) -> TopicPartition {
         TopicPartition::new(Arc::clone(&self.source_topic), self.partition)
     }

@@ -13,6 +13,7 @@ use super::{FlowContext, FlowShared, Published};
 use crate::config::Isolation;
 use crate::state::whole::{self, Whole};
 use crate::topics::compacted::{RecordTopic, now_ms};
+use crate::topics::topic_id;
 
 /// Looks at the ends of the source's compacted partitions now and then.
 pub(crate) struct WholeRecorder {
@@ -97,7 +98,7 @@ impl WholeRecorder {
     }
 
     fn id_of(&self, partition: &TopicPartition) -> TopicId {
-        self.target.metadata().topic(&partition.topic).map_or(TopicId::NONE, |topic| topic.id)
+        topic_id(&self.target.metadata(), &partition.topic)
     }
 }
 

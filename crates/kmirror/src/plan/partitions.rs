@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicId, TopicPartition, Topics};
+use kmirror_client::{Client, Isolation, OffsetSpec, TopicPartition, Topics};
 
 use crate::config::{Flow, OnDeleted, Start};
 use crate::error::Error;
@@ -18,7 +18,7 @@ use crate::state::store::{self, Recorded};
 use crate::state::topic_record::TopicRecord;
 use crate::takeover::ends;
 use crate::takeover::judge::{Situation, SourceBounds, Verdict};
-use crate::topics::{self, TopicPair};
+use crate::topics::{self, TopicPair, topic_id};
 
 /// What would be done with one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,11 +277,6 @@ impl PlanStep {
             },
         }
     }
-}
-
-/// A topic that does not exist yet has no id.
-fn topic_id(metadata: &ClusterMetadata, topic: &str) -> TopicId {
-    metadata.topic(topic).map_or(TopicId::NONE, |topic| topic.id)
 }
 
 /// Where the logs of one cluster begin and end.

@@ -1,10 +1,11 @@
 //! The one owner of what is known of the state topic: a task that reads it at the start and when somebody wants it fresh, and
 //! writes what changed, many records in one batch, each in place of what its writer has read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kmirror_client::{Client, ClientError, Retry, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
@@ -178,30 +179,19 @@ pub(crate) async fn read(target: &Client, name: &str) -> Result<Known, Error> {
         .refresh()
         .await
         .map_err(|error| failed(error.to_string(), matches!(error, StateError::Unauthorized(_))))?;
-    Ok(Known { flows: store.flows, guards: store.guards, topics: store.topics, partitions: store.records })
+    Ok(store.known)
 }
 
 struct Store {
     topic: StateTopic,
-    records: HashMap<TopicPartition, Recorded>,
-    wholes: HashMap<TopicPartition, Whole>,
+    known: Known,
+    wholes: BTreeMap<TopicPartition, Whole>,
     claims: Claims,
-    topics: TopicRecords,
-    flows: FlowRecords,
-    guards: GuardRecords,
 }
 
 impl Store {
     fn new(topic: StateTopic) -> Store {
-        Store {
-            topic,
-            records: HashMap::new(),
-            wholes: HashMap::new(),
-            claims: Claims::new(),
-            topics: TopicRecords::new(),
-            flows: FlowRecords::new(),
-            guards: GuardRecords::new(),
-        }
+        Store { topic, known: Known::default(), wholes: BTreeMap::new(), claims: Claims::new() }
     }
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Request>) {
@@ -232,20 +222,14 @@ impl Store {
                 let _ = answer.send(is_fresh.clone().map(|()| known));
             }
             for answer in knowns {
-                let known = Known {
-                    flows: self.flows.clone(),
-                    guards: self.guards.clone(),
-                    topics: self.topics.clone(),
-                    partitions: self.records.clone(),
-                };
-                let _ = answer.send(is_fresh.clone().map(|()| known));
+                let _ = answer.send(is_fresh.clone().map(|()| self.known.clone()));
             }
             for (fresh, answer) in claims {
                 let known = self.claims.clone();
                 let _ = answer.send(if fresh { is_fresh.clone().map(|()| known) } else { Ok(known) });
             }
             for (partition, fresh, answer) in reads {
-                let known = self.records.get(&partition).cloned().unwrap_or_default();
+                let known = self.known.partitions.get(&partition).cloned().unwrap_or_default();
                 let _ = answer.send(if fresh { is_fresh.clone().map(|()| known) } else { Ok(known) });
             }
         }
@@ -284,16 +268,13 @@ impl Store {
         if reading.is_anew {
             warn!(
                 topic = self.topic.name(),
-                forgotten = self.records.len(),
+                forgotten = self.known.partitions.len(),
                 found = reading.changes.len(),
                 "the state topic was created again, or records were deleted from it: only what it holds now is known"
             );
-            self.records.clear();
+            self.known = Known::default();
             self.wholes.clear();
             self.claims.clear();
-            self.topics.clear();
-            self.flows.clear();
-            self.guards.clear();
         }
         reading.changes.into_iter().for_each(|change| self.take_in(change));
     }
@@ -301,42 +282,15 @@ impl Store {
     fn take_in(&mut self, (subject, value): Change) {
         let partition = match subject {
             Subject::Record(partition) => partition,
-            Subject::Whole(partition) => {
-                match value.as_deref().and_then(Whole::from_json) {
-                    Some(whole) => self.wholes.insert(partition, whole),
-                    // What is not understood is not known.
-                    None => self.wholes.remove(&partition),
-                };
-                return;
-            }
+            Subject::Whole(partition) => return keep(&mut self.wholes, partition, value, Whole::from_json),
             Subject::Topic(topic) => {
-                match value.as_deref().and_then(TopicRecord::from_json) {
-                    Some(record) => self.topics.insert(topic, record),
-                    None => self.topics.remove(&topic),
-                };
-                return;
+                return keep(&mut self.known.topics, topic, value, TopicRecord::from_json);
             }
             Subject::Guard(partition) => {
-                match value.as_deref().and_then(GuardRecord::from_json) {
-                    Some(record) => self.guards.insert(partition, record),
-                    None => self.guards.remove(&partition),
-                };
-                return;
+                return keep(&mut self.known.guards, partition, value, GuardRecord::from_json);
             }
-            Subject::Flow(flow) => {
-                match value.as_deref().and_then(FlowRecord::from_json) {
-                    Some(record) => self.flows.insert(flow, record),
-                    None => self.flows.remove(&flow),
-                };
-                return;
-            }
-            Subject::Claim(scope) => {
-                match value.as_deref().and_then(Claim::from_json) {
-                    Some(claim) => self.claims.insert(scope, claim),
-                    None => self.claims.remove(&scope),
-                };
-                return;
-            }
+            Subject::Flow(flow) => return keep(&mut self.known.flows, flow, value, FlowRecord::from_json),
+            Subject::Claim(scope) => return keep(&mut self.claims, scope, value, Claim::from_json),
         };
         let recorded = match value.as_deref().map(PartitionRecord::from_json) {
             None => Recorded::Nothing,
@@ -346,7 +300,7 @@ impl Store {
                 Recorded::Unreadable(error)
             }
         };
-        self.records.insert(partition, recorded);
+        self.known.partitions.insert(partition, recorded);
     }
 
     /// Writes a batch of records, at most one of each partition. The ones that are left.
@@ -380,7 +334,7 @@ impl Store {
     fn settle(&self, puts: Vec<Put>) -> Vec<Put> {
         let mut left = Vec::new();
         for put in puts {
-            match self.records.get(&put.partition).unwrap_or(&Recorded::Nothing) {
+            match self.known.partitions.get(&put.partition).unwrap_or(&Recorded::Nothing) {
                 Recorded::Record(record) if *record == put.record => drop(put.answer.send(Ok(()))),
                 recorded if *recorded == put.before => left.push(put),
                 _ => drop(put.answer.send(Err(StateError::Changed))),
@@ -421,6 +375,19 @@ impl Store {
             StateError::Unreachable(text)
         }
     }
+}
+
+/// Takes in the latest value of a key. What is not understood is not known.
+fn keep<K: Ord, V>(
+    known: &mut BTreeMap<K, V>,
+    key: K,
+    value: Option<Bytes>,
+    read: impl Fn(&[u8]) -> Option<V>,
+) {
+    match value.as_deref().and_then(read) {
+        Some(value) => known.insert(key, value),
+        None => known.remove(&key),
+    };
 }
 
 fn ended() -> StateError {

@@ -13,7 +13,7 @@ pub(crate) mod rule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError, ClusterMetadata, ConfigEntry, NewTopic, TopicMetadata};
+use kmirror_client::{Client, ClientError, ClusterMetadata, ConfigEntry, NewTopic, TopicId, TopicMetadata};
 use kmirror_codec::{HoleFill, Timestamps};
 use tracing::{info, warn};
 
@@ -113,6 +113,11 @@ pub(crate) fn pair(
     }
     pairs.sort_by(|first, second| first.source.cmp(&second.source));
     Ok(pairs)
+}
+
+/// The id of a topic; none where the cluster does not have the topic, or knows no ids.
+pub(crate) fn topic_id(metadata: &ClusterMetadata, topic: &str) -> TopicId {
+    metadata.topic(topic).map_or(TopicId::NONE, |topic| topic.id)
 }
 
 /// How many partitions a topic has.

@@ -238,9 +238,8 @@ impl Supervisor {
                 },
             });
             topic.partitions = topic.partitions.max(entry.source.partition + 1);
-            if entry.gauge.is_parked()
+            if entry.gauge.is_parked_for(ParkReason::is_of_identity)
                 && let PartitionState::Parked(parked) = entry.gauge.state()
-                && parked.reason.is_of_identity()
             {
                 topic.ownership = Ownership::Disputed(parked);
             }
