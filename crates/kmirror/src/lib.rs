@@ -21,70 +21,45 @@
 //! # }
 //! ```
 
-mod acls;
-mod append;
-mod budget;
-mod check;
-mod commit_group;
-mod config;
-mod error;
-mod event;
-mod expiration;
-mod fetch;
+mod data;
 mod flow;
-mod groups;
-mod identity;
-mod item;
-mod lag;
-mod lineage;
-mod loops;
+mod follow;
+mod ground;
+mod logs;
 mod mirror;
-mod mm2;
-mod park;
-mod plan;
-mod planner;
-mod predecessor;
-mod queue;
 mod reload;
-mod retention;
-mod rewrite_pool;
+mod report;
 mod runner;
-mod seed;
-mod selection;
-mod state;
-mod status;
+mod state_topic;
 mod takeover;
 #[cfg(test)]
 mod test_support;
-mod tiny;
 mod topics;
-mod verify;
-mod work;
 
-pub use check::{ClusterCheck, Finding, FindingKind, FlowCheck, HolesBy, Severity};
-pub use config::{
+pub use flow::clusters::AcceptedCluster;
+pub use ground::config::{
     Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, OffsetSyncs, Offsets, OnDeleted,
     OnDiverged, OnExpired, OnForgottenDeletions, OnGroupReset, OnRecreated, Policies, Predecessor,
     ReplicationFactor, Retention, Start, TopicConfigs,
 };
-pub use error::{ConfigError, Error};
-pub use flow::clusters::AcceptedCluster;
-pub use groups::{GroupPartition, GroupReport};
+pub use ground::error::{ConfigError, Error};
+pub use ground::lineage::{Lineage, LineageError, Run};
+pub use ground::park::{ParkReason, Parked};
+pub use ground::selection::{GroupSelection, TopicSelection};
+pub use ground::status::{DueDeletion, FlowStatus, GapOffsets, PartitionState, PartitionStatus};
 pub use kmirror_client::{Connecting, Connector, Duplex};
-pub use lag::PartitionLag;
-pub use lineage::{Lineage, LineageError, Run};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
-pub use park::{ParkReason, Parked};
-pub use plan::{
+pub use reload::{FlowChange, Reloaded};
+pub use report::check::{ClusterCheck, Finding, FindingKind, FlowCheck, HolesBy, Severity};
+pub use report::groups::{GroupPartition, GroupReport};
+pub use report::lag::PartitionLag;
+pub use report::lineages::PartitionLineage;
+pub use report::plan::{
     AclAction, AclPlan, ConfigPlan, GroupPlan, PartitionPlan, Plan, PlanStep, TopicPlan, TopicStep,
 };
-pub use reload::{FlowChange, Reloaded};
-pub use selection::{GroupSelection, TopicSelection};
-pub use state::lineages::PartitionLineage;
-pub use status::{DueDeletion, FlowStatus, GapOffsets, PartitionState, PartitionStatus};
-pub use topics::configs::ConfigStep;
-pub use topics::report::{OnTarget, TopicReport};
-pub use topics::rule::TopicRule;
-pub use verify::{
+pub use report::topics::{OnTarget, TopicReport};
+pub use report::verify::{
     Difference, DifferenceKind, PartitionReport, Verdict, VerifyOptions, VerifyProgress, VerifyReport,
 };
+pub use topics::configs::ConfigStep;
+pub use topics::rule::TopicRule;

@@ -9,22 +9,22 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::check::{self, FlowCheck};
-use crate::config::{ClusterConfig, Flow};
-use crate::error::{ConfigError, Error};
 use crate::flow::FlowShared;
 use crate::flow::clusters::{self, AcceptedCluster};
-use crate::groups::{self, GroupReport};
-use crate::lag::{self, PartitionLag};
-use crate::plan::Plan;
+use crate::ground::config::{ClusterConfig, Flow};
+use crate::ground::error::{ConfigError, Error};
+use crate::ground::selection::Selected;
+use crate::ground::status::FlowStatus;
 use crate::reload::Reloaded;
+use crate::report::check::{self, FlowCheck};
+use crate::report::groups::{self, GroupReport};
+use crate::report::lag::{self, PartitionLag};
+use crate::report::lineages::{self, PartitionLineage};
+use crate::report::plan::Plan;
+use crate::report::topics::{self, TopicReport};
+use crate::report::verify::{self, VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
 use crate::runner::{self, Reload, Runner, Shown};
-use crate::selection::Selected;
-use crate::state;
-use crate::state::lineages::PartitionLineage;
-use crate::status::FlowStatus;
-use crate::topics::report::{self, TopicReport};
-use crate::verify::{self, VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
+use crate::state_topic;
 
 /// A set of flows that is ready to run. Nothing is connected yet.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ impl Mirror {
         let clients = self.connect().await?;
         let mut accepted = Vec::new();
         for (flow, _, source, target) in self.connected(&clients) {
-            let known = state::store::read(target, &flow.state_topic).await?;
+            let known = state_topic::store::read(target, &flow.state_topic).await?;
             accepted.extend(clusters::accept(flow, source, target, &known).await?);
         }
         Ok(accepted)
@@ -177,7 +177,7 @@ impl Mirror {
         let clients = self.connect().await?;
         let mut lineages = Vec::new();
         for (flow, selected, source, target) in self.connected(&clients) {
-            lineages.extend(state::lineages::of_flow(flow, &selected.topics, source, target).await?);
+            lineages.extend(lineages::of_flow(flow, &selected.topics, source, target).await?);
         }
         Ok(lineages)
     }
@@ -208,7 +208,7 @@ impl Mirror {
         let routes = runner::routes(&self.flows, &clients);
         let mut reports = Vec::new();
         for (route, (flow, selected, source, target)) in self.connected(&clients).enumerate() {
-            let of_flow = report::of_flow(flow, selected, (source, target), (&routes, route)).await?;
+            let of_flow = topics::of_flow(flow, selected, (source, target), (&routes, route)).await?;
             reports.extend(of_flow);
         }
         Ok(reports)

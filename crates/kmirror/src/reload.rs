@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::config::Flow;
+use crate::ground::config::Flow;
 
 /// What a reload did with a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn started_later(mut flow: Flow) -> Flow {
-        flow.start = crate::config::Start::Latest;
+        flow.start = crate::ground::config::Start::Latest;
         flow
     }
 

@@ -10,13 +10,13 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::config::{ClusterConfig, Flow};
-use crate::error::Error;
 use crate::flow::{self, FlowContext, FlowShared, Terms};
-use crate::loops::{self, Route};
+use crate::ground::config::{ClusterConfig, Flow};
+use crate::ground::error::Error;
+use crate::ground::loops::{self, Route};
+use crate::ground::selection::Selected;
 use crate::mirror::{Mirror, connect};
 use crate::reload::{self, FlowChange, Reloaded, Step};
-use crate::selection::Selected;
 
 /// The flows of a mirror, for whoever looks at it.
 #[derive(Debug, Default)]

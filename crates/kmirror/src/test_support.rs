@@ -1,9 +1,33 @@
 //! For the unit tests: batches in a few words, and seeded random numbers.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
+use kmirror_client::{ClusterMetadata, PartitionMetadata, TopicId, TopicMetadata};
 use kmirror_codec::{
     Attributes, Batch, BatchBuilder, Compression, Limits, NewRecord, Records, Stamp, Workspace, decompress,
 };
+
+/// A cluster with these topics, each with so many partitions.
+pub(crate) fn cluster(topics: &[(&str, i32)]) -> ClusterMetadata {
+    let partition = |partition| PartitionMetadata {
+        partition,
+        leader: None,
+        leader_epoch: None,
+        leader_epoch_or_later: None,
+        replicas: Vec::new(),
+        in_sync: Vec::new(),
+        error: None,
+    };
+    let topic = |partitions| TopicMetadata {
+        id: TopicId::NONE,
+        error: None,
+        is_internal: false,
+        partitions: (0..partitions).map(partition).collect(),
+    };
+    let topics = topics.iter().map(|(name, partitions)| (Arc::from(*name), topic(*partitions)));
+    ClusterMetadata { topics: topics.collect(), ..ClusterMetadata::default() }
+}
 
 /// A record, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]

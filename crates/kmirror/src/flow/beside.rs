@@ -7,15 +7,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::FlowContext;
-use super::whole::WholeRecorder;
-use crate::acls::AclFollower;
-use crate::commit_group::CommitGroup;
-use crate::config::{Acls, Retention};
-use crate::groups::GroupFollower;
-use crate::mm2::{Heartbeats, OffsetSyncs};
-use crate::retention::LogStartFollower;
-use crate::state::store::StateStore;
-use crate::topics::follower::ConfigFollower;
+use crate::follow::acls::AclFollower;
+use crate::follow::commit_group::CommitGroup;
+use crate::follow::configs::ConfigFollower;
+use crate::follow::groups::GroupFollower;
+use crate::follow::mm2::{Heartbeats, OffsetSyncs};
+use crate::follow::retention::LogStartFollower;
+use crate::follow::whole::WholeRecorder;
+use crate::ground::config::{Acls, Retention};
+use crate::state_topic::store::StateStore;
 
 /// The tasks beside a flow. They end when this is dropped.
 pub(crate) struct Beside {

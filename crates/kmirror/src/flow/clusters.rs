@@ -4,12 +4,12 @@
 use kmirror_client::{Client, Topics};
 use tracing::info;
 
-use crate::config::Flow;
-use crate::error::Error;
-use crate::selection::TopicMatcher;
-use crate::state::flow_record::{self, FlowRecord};
-use crate::state::store::Known;
-use crate::topics::compacted::RecordTopic;
+use crate::ground::config::Flow;
+use crate::ground::error::Error;
+use crate::ground::selection::TopicMatcher;
+use crate::logs::records::RecordTopic;
+use crate::state_topic::flow_record::{self, FlowRecord};
+use crate::state_topic::store::Known;
 use crate::topics::{self, TopicPair};
 
 /// A cluster that a flow is to take for the one that its alias names, from now on.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use kmirror_client::{Client, KafkaError, OffsetSpec, TopicId, TopicPartition, Topics};
 
-use crate::config::Flow;
 use crate::flow::discovery;
-use crate::state::record::SourceIdentity;
-use crate::state::topic_record::{Deletion, TopicRecord};
-use crate::takeover::ends;
-use crate::topics::{self, compacted::now_ms};
+use crate::ground::config::Flow;
+use crate::logs::ends;
+use crate::logs::records::now_ms;
+use crate::state_topic::record::SourceIdentity;
+use crate::state_topic::topic_record::{Deletion, TopicRecord};
+use crate::topics;
 
 /// A copy whose source is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,15 +7,15 @@ use std::time::Duration;
 use kmirror_client::{Client, ClusterMetadata, KafkaError, OffsetSpec, TopicId, TopicPartition, Topics};
 use tracing::warn;
 
-use crate::config::{Flow, Offsets, Start};
-use crate::error::Error;
 use crate::flow::{Terms, owned};
-use crate::loops;
-use crate::park::Parked;
-use crate::state::record::SourceIdentity;
-use crate::state::store::{self, Known, StateStore};
-use crate::state::topic_record::{self, TopicRecord};
-use crate::topics::compacted::RecordTopic;
+use crate::ground::config::{Flow, Offsets, Start};
+use crate::ground::error::Error;
+use crate::ground::loops;
+use crate::ground::park::Parked;
+use crate::logs::records::RecordTopic;
+use crate::state_topic::record::SourceIdentity;
+use crate::state_topic::store::{self, Known, StateStore};
+use crate::state_topic::topic_record::{self, TopicRecord};
 use crate::topics::{self, TopicPair, TopicRules, topic_id};
 
 /// One look at both clusters. It runs beside the supervisor, which must not wait for a cluster.

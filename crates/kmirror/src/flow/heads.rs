@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::PartitionKey;
+use crate::flow::event::PartitionKey;
 
 /// The partitions of one compacted topic, of which some may need a head.
 ///

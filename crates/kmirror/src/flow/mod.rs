@@ -5,14 +5,13 @@ pub(crate) mod beside;
 pub(crate) mod clusters;
 pub(crate) mod deletions;
 pub(crate) mod discovery;
+pub(crate) mod event;
 mod heads;
 pub(crate) mod owned;
-mod pipe;
 pub(crate) mod read_from;
 mod standby;
 mod supervisor;
 mod table;
-pub(crate) mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,13 +21,13 @@ use kmirror_client::{Client, ClusterMetadata, TopicId, TopicPartition};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::pipe::Pipe;
 pub(crate) use self::supervisor::run;
-use crate::config::Flow;
-use crate::loops::Route;
-use crate::park::ParkReason;
-use crate::selection::Selected;
-use crate::status::{DueDeletion, FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
+use crate::ground::config::Flow;
+use crate::ground::loops::Route;
+use crate::ground::park::ParkReason;
+pub(crate) use crate::ground::pipe::Pipe;
+use crate::ground::selection::Selected;
+use crate::ground::status::{DueDeletion, FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
 
 /// What a flow's supervisor works with.
 #[derive(Clone)]

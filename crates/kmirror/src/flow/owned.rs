@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use kmirror_client::{TopicId, TopicPartition};
 
-use crate::event::PartitionKey;
-use crate::state::record::SourceIdentity;
-use crate::state::store::{Known, Recorded};
-use crate::state::topic_record::TopicRecord;
+use crate::flow::event::PartitionKey;
+use crate::state_topic::record::SourceIdentity;
+use crate::state_topic::store::{Known, Recorded};
+use crate::state_topic::topic_record::TopicRecord;
 
 /// Whether a topic that the target has is recorded as the copy of a source topic: as a whole, or each of its partitions, as releases do that
 /// record no topics.
@@ -137,8 +137,8 @@ impl UnownedTopic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lineage::Lineage;
-    use crate::state::record::PartitionRecord;
+    use crate::ground::lineage::Lineage;
+    use crate::state_topic::record::PartitionRecord;
 
     const A: PartitionKey = PartitionKey(1);
     const B: PartitionKey = PartitionKey(2);

@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 
 use super::Pipe;
 use super::standby::{Refusals, Standby};
-use crate::append::appender::AppenderEvent;
-use crate::config::Start;
-use crate::event::{Generation, PartitionKey};
-use crate::fetch::fetcher::Returned;
+use crate::data::append::appender::AppenderEvent;
+use crate::data::queue::QueueGauge;
+use crate::data::read::fetcher::Returned;
+use crate::flow::event::{Generation, PartitionKey};
 use crate::flow::read_from::ReadFrom;
-use crate::queue::QueueGauge;
-use crate::state::record::PartitionRecord;
-use crate::status::{PartitionGauge, PartitionState};
+use crate::ground::config::Start;
+use crate::ground::status::{PartitionGauge, PartitionState};
+use crate::state_topic::record::PartitionRecord;
 use crate::takeover::CompareRules;
 use crate::topics::TopicRules;
 

@@ -6,7 +6,7 @@ mod walk;
 use kmirror_codec::{Batch, BatchError, Limits, Records, Workspace, decompress};
 
 use self::walk::walk;
-use crate::lineage::{Lineage, Run};
+use crate::ground::lineage::{Lineage, Run};
 
 /// How the two topics may differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

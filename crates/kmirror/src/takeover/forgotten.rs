@@ -4,12 +4,12 @@
 use kmirror_codec::{Entry, split};
 
 use super::{Bounds, TakeOver, failure};
-use crate::config::OnForgottenDeletions;
-use crate::event::TakeOverFailure;
-use crate::fetch::show::{Look, ShowError, Shown};
-use crate::park::{ParkReason, Parked};
-use crate::state::whole::{Absence, absence};
-use crate::topics::compacted::now_ms;
+use crate::flow::event::TakeOverFailure;
+use crate::ground::config::OnForgottenDeletions;
+use crate::ground::park::{ParkReason, Parked};
+use crate::logs::records::now_ms;
+use crate::logs::show::{Look, ShowError, Shown};
+use crate::state_topic::whole::{Absence, absence};
 
 /// Source offsets in which deletions may have been, of keys that the target holds below.
 #[derive(Clone, Debug, PartialEq, Eq)]

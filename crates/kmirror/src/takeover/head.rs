@@ -2,10 +2,11 @@
 
 use tracing::{info, warn};
 
-use super::{Bounds, TakeOver, foreign_writer, read};
-use crate::event::TakeOverFailure;
-use crate::seed;
-use crate::state::record::PartitionRecord;
+use super::{Bounds, TakeOver, foreign_writer};
+use crate::flow::event::TakeOverFailure;
+use crate::logs::range;
+use crate::state_topic::record::PartitionRecord;
+use crate::takeover::seed;
 
 impl TakeOver {
     /// What lies in a head that is being filled must be ours.
@@ -53,7 +54,7 @@ impl TakeOver {
     /// Whether the batch at this offset of the target is one of placeholders.
     async fn are_placeholders(&self, offset: i64) -> Result<bool, TakeOverFailure> {
         let mut are_placeholders = false;
-        read::batches(&self.target_client, &self.target, offset, offset + 1, |batch| {
+        range::batches(&self.target_client, &self.target, offset, offset + 1, |batch| {
             are_placeholders = batch.header().producer_id == self.ids.fillers;
             Ok(())
         })

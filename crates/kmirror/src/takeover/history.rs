@@ -1,10 +1,10 @@
 //! Whether the source is the one that was copied, by its leader epochs.
 
-use super::read::failure;
 use super::{Bounds, TakeOver};
-use crate::event::TakeOverFailure;
-use crate::park::{ParkReason, Parked};
-use crate::state::record::PartitionRecord;
+use crate::flow::event::TakeOverFailure;
+use crate::ground::park::{ParkReason, Parked};
+use crate::logs::range::failure;
+use crate::state_topic::record::PartitionRecord;
 
 impl TakeOver {
     /// Both sides differ: whether the source is not what it was, its leader epochs tell.
@@ -113,9 +113,9 @@ impl TakeOver {
 
 #[cfg(test)]
 mod tests {
-    use super::super::moved::{append, cluster, record, take_over};
     use super::*;
-    use crate::state::record::EpochStart;
+    use crate::state_topic::record::EpochStart;
+    use crate::takeover::moved::{append, cluster, record, take_over};
 
     #[tokio::test]
     async fn only_what_is_recorded_of_this_very_source_vouches_for_it() {

@@ -3,12 +3,12 @@
 
 use kmirror_client::TopicId;
 
-use crate::config::{Offsets, OnExpired, OnRecreated, Policies};
-use crate::lineage::{Lineage, Run};
-use crate::park::{ParkReason, Parked};
-use crate::predecessor::Stood;
-use crate::state::record::{LostRange, PartitionRecord, RecordError, SourceIdentity};
-use crate::state::store::Recorded;
+use crate::ground::config::{Offsets, OnExpired, OnRecreated, Policies};
+use crate::ground::lineage::{Lineage, Run};
+use crate::ground::park::{ParkReason, Parked};
+use crate::state_topic::record::{LostRange, PartitionRecord, RecordError, SourceIdentity};
+use crate::state_topic::store::Recorded;
+use crate::takeover::predecessor::Stood;
 
 /// Where the source's log begins and ends.
 #[derive(Clone, Copy, Debug)]

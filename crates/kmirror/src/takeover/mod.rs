@@ -3,16 +3,15 @@
 //! anything is appended. Nothing is resumed on faith.
 
 pub(crate) mod compare;
-pub(crate) mod ends;
 pub(crate) mod forgotten;
 mod head;
 mod history;
 pub(crate) mod judge;
 #[cfg(test)]
 mod moved;
-mod predecessor;
-pub(crate) mod read;
+pub(crate) mod predecessor;
 mod read_tail;
+pub(crate) mod seed;
 pub(crate) mod tail;
 
 use std::time::Duration;
@@ -22,21 +21,22 @@ use tracing::info;
 
 pub(crate) use self::compare::CompareRules;
 use self::compare::make_up;
-use self::ends::LogEnds;
 use self::forgotten::Forgotten;
 use self::judge::{Head, Resume, Situation, SourceBounds, Verdict};
-use self::read::{decoded, failure, source_range};
-use crate::append::sequence::Sequence;
-use crate::append::state::AppendStart;
-use crate::config::{Isolation, Offsets, Policies, Start};
-use crate::event::TakeOverFailure;
-use crate::identity::ProducerIds;
-use crate::lineage::Lineage;
-use crate::park::{ParkReason, Parked};
-use crate::predecessor::Stood;
-use crate::state::record::{LostRange, PartitionRecord, SourceIdentity};
-use crate::state::store::{Recorded, StateStore};
-use crate::state::topic::StateError;
+use crate::data::append::state::AppendStart;
+use crate::flow::event::TakeOverFailure;
+use crate::ground::config::{Isolation, Offsets, Policies, Start};
+use crate::ground::identity::ProducerIds;
+use crate::ground::lineage::Lineage;
+use crate::ground::park::{ParkReason, Parked};
+use crate::ground::sequence::Sequence;
+use crate::logs::ends;
+use crate::logs::ends::LogEnds;
+use crate::logs::range::{decoded, failure, source_range};
+use crate::state_topic::record::{LostRange, PartitionRecord, SourceIdentity};
+use crate::state_topic::store::{Recorded, StateStore};
+use crate::state_topic::topic::StateError;
+use crate::takeover::predecessor::Stood;
 
 /// What is to be taken over.
 #[derive(Clone, Debug)]

@@ -4,25 +4,26 @@ use kmirror_codec::{Batch, Workspace};
 use tracing::warn;
 
 use super::compare::{Alignment, CompareRules, Misaligned, Tails, align, records_of};
-use super::ends::{self, LogEnds};
 use super::judge::SourceBounds;
-use super::read::{SourceRange, corrupt, decoded, source_after, source_range};
 use super::tail::Tail;
-use super::{Bounds, Found, TakeOver, foreign_writer, read};
-use crate::config::OnDiverged;
-use crate::event::TakeOverFailure;
-use crate::fetch::state::Sourced;
-use crate::lineage::{Lineage, Run};
-use crate::park::{ParkReason, Parked};
-use crate::state::record::PartitionRecord;
-use crate::work;
+use super::{Bounds, Found, TakeOver, foreign_writer};
+use crate::flow::event::TakeOverFailure;
+use crate::ground::config::OnDiverged;
+use crate::ground::lineage::{Lineage, Run};
+use crate::ground::park::{ParkReason, Parked};
+use crate::ground::work;
+use crate::logs::ends::{self, LogEnds};
+use crate::logs::fetch_state::Sourced;
+use crate::logs::range;
+use crate::logs::range::{SourceRange, corrupt, decoded, source_after, source_range};
+use crate::state_topic::record::PartitionRecord;
 
 impl TakeOver {
     /// The target's log in `[first, end)`, and how many bytes that is.
     pub(super) async fn tail(&self, first: i64, end: i64) -> Result<(Tail, usize), TakeOverFailure> {
         let mut tail = Tail::default();
         let mut bytes = 0;
-        read::batches(&self.target_client, &self.target, first, end, |batch| {
+        range::batches(&self.target_client, &self.target, first, end, |batch| {
             bytes += batch.bytes().len();
             tail.add(batch, &self.ids)
                 .map_err(|error| Parked::new(ParkReason::CorruptBatch, error.to_string()))
@@ -292,7 +293,7 @@ mod tests {
     use kmirror_codec::{Entry, GapReason, split};
 
     use super::*;
-    use crate::fetch::state::Sourced;
+    use crate::logs::fetch_state::Sourced;
     use crate::test_support::{TestBatch, TestRecord, damaged, legacy_message};
 
     #[test]

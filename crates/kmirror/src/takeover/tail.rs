@@ -2,8 +2,8 @@
 
 use kmirror_codec::{Batch, BatchError, BatchHeader, parse_marker};
 
-use crate::append::sequence::Sequence;
-use crate::identity::{ProducerIds, is_kmirror};
+use crate::ground::identity::{ProducerIds, is_kmirror};
+use crate::ground::sequence::Sequence;
 
 /// The tail, from some offset to the log end.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::fmt;
 use kmirror_client::{ConfigChange, ConfigEntry, ConfigSource};
 
 use super::preserved::{self, value_of};
-use crate::config::{DefaultsFrom, TopicConfigs};
+use crate::ground::config::{DefaultsFrom, TopicConfigs};
 
 /// One change of a target topic's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,9 @@
 //! Topics of a flow: which are copied, what they are called on the target, how they are created there, grow, and get their
 //! configuration. The plan is pure; applying it is not.
 
-pub(crate) mod attempts;
-pub(crate) mod compacted;
 pub(crate) mod configs;
-pub(crate) mod follower;
 pub(crate) mod preserve;
 pub(crate) mod preserved;
-pub(crate) mod report;
 pub(crate) mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,11 +13,11 @@ use kmirror_client::{Client, ClientError, ClusterMetadata, ConfigEntry, NewTopic
 use kmirror_codec::{HoleFill, Timestamps};
 use tracing::{info, warn};
 
-use crate::config::Flow;
-use crate::error::Error;
-use crate::park::{ParkReason, Parked};
-use crate::planner::TargetRules;
-use crate::selection::TopicMatcher;
+use crate::data::read::planner::TargetRules;
+use crate::ground::config::Flow;
+use crate::ground::error::Error;
+use crate::ground::park::{ParkReason, Parked};
+use crate::ground::selection::TopicMatcher;
 use crate::takeover::CompareRules;
 
 /// A topic that a flow copies.
@@ -337,12 +333,11 @@ const MESSAGE_BYTES_MAX_DEFAULT: usize = 1_048_588;
 
 #[cfg(test)]
 mod tests {
-    use kmirror_client::{ConfigSource, KafkaError, PartitionMetadata, TopicId};
+    use kmirror_client::{ConfigSource, KafkaError};
 
-    use super::report::{OnTarget, TopicReport};
     use super::*;
-    use crate::config::Naming;
-    use crate::selection::Selected;
+    use crate::ground::config::Naming;
+    use crate::test_support::cluster;
 
     #[test]
     fn selected_topics_are_paired_with_their_names_on_the_target() {
@@ -402,7 +397,8 @@ mod tests {
             entry("leader.replication.throttled.replicas", "*", ConfigSource::DynamicTopic),
             ConfigEntry { value: None, ..entry("secret", "", ConfigSource::DynamicTopic) },
         ];
-        let configuration = configs::desired(&entries, Some(&[]), &crate::config::TopicConfigs::default());
+        let configuration =
+            configs::desired(&entries, Some(&[]), &crate::ground::config::TopicConfigs::default());
         let shown: Vec<_> =
             configuration.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(shown, [("cleanup.policy", "compact"), ("retention.ms", "100")]);
@@ -438,70 +434,12 @@ mod tests {
         assert!(!defaults.is_compacted && defaults.keeps_timestamps);
     }
 
-    #[test]
-    fn every_topic_of_the_source_has_a_rule() {
-        let mut flow = Flow::new("east", "west").topics(["a|b.*", "c"]).exclude_topics([r"b.*\.tmp"]);
-        flow.naming = Naming::Template("{source}.{topic}".to_owned());
-        flow.creates_topics = false;
-        let selected = Selected {
-            topics: flow.topics.compile().expect("valid patterns"),
-            groups: flow.groups.compile().expect("valid patterns"),
-        };
-        let names = ["a", "b.x", "b.x.tmp", "c", "d", "__state", "mm2-offsets.x.internal", "b.west.y"];
-        let source = cluster(&names.map(|name| (name, 3)));
-        let target = cluster(&[("east.a", 2)]);
-        let shown = |flow: &Flow| {
-            let reports = report::reports(flow, &selected, &source, &target);
-            let of = |report: TopicReport| {
-                (report.source_topic, report.rule.to_string(), report.on_target, report.target_partitions)
-            };
-            reports.into_iter().map(of).collect::<Vec<_>>()
-        };
-        let row = |name: &str, rule: &str, on_target| (name.to_owned(), rule.to_owned(), on_target, None);
-        assert_eq!(
-            shown(&flow),
-            [
-                row("__state", "internal topic", None),
-                ("a".to_owned(), "include a|b.*".to_owned(), Some(OnTarget::Exists), Some(2)),
-                row("b.west.y", "came from west", None),
-                row("b.x", "include a|b.*", Some(OnTarget::Awaited)),
-                row("b.x.tmp", r"exclude b.*\.tmp", None),
-                row("c", "include c", Some(OnTarget::Awaited)),
-                row("d", "not included", None),
-                row("mm2-offsets.x.internal", "internal topic", None),
-            ]
-        );
-        flow.naming = Naming::Template("all".to_owned());
-        let rules: Vec<_> = shown(&flow).into_iter().map(|(_, rule, ..)| rule).collect();
-        assert_eq!(rules[3], "refused: a has the same name on the target");
-    }
-
     fn pairs(
         flow: &Flow,
         source: &ClusterMetadata,
         target: &ClusterMetadata,
     ) -> Result<Vec<TopicPair>, Error> {
         pair(flow, &flow.topics.compile().expect("valid patterns"), source, target)
-    }
-
-    fn cluster(topics: &[(&str, i32)]) -> ClusterMetadata {
-        let partition = |partition| PartitionMetadata {
-            partition,
-            leader: None,
-            leader_epoch: None,
-            leader_epoch_or_later: None,
-            replicas: Vec::new(),
-            in_sync: Vec::new(),
-            error: None,
-        };
-        let topic = |partitions| TopicMetadata {
-            id: TopicId::NONE,
-            error: None,
-            is_internal: false,
-            partitions: (0..partitions).map(partition).collect(),
-        };
-        let topics = topics.iter().map(|(name, partitions)| (Arc::from(*name), topic(*partitions)));
-        ClusterMetadata { topics: topics.collect(), ..ClusterMetadata::default() }
     }
 
     fn entry(name: &str, value: &str, source: ConfigSource) -> ConfigEntry {

@@ -7,11 +7,11 @@ use kmirror_client::{Client, ConfigEntry};
 use tracing::{info, warn};
 
 use super::configs::{self, ConfigStep};
-use super::follower::{TOPICS_PER_REQUEST, alter};
 use super::preserved::{self, Destroyer};
-use crate::config::{Flow, TopicConfigs};
-use crate::error::Error;
-use crate::park::{ParkReason, Parked};
+use crate::follow::configs::{TOPICS_PER_REQUEST, alter};
+use crate::ground::config::{Flow, TopicConfigs};
+use crate::ground::error::Error;
+use crate::ground::park::{ParkReason, Parked};
 
 /// Sets on target topics what they need. By target topic, why its partitions must not be copied to: what would destroy the copy could
 /// not be changed, or may not be. `pairs`: source and target topic.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kmirror_client::{ConfigEntry, ConfigSource};
 
 use super::configs::ConfigStep;
-use crate::config::TopicConfigs;
+use crate::ground::config::TopicConfigs;
 
 /// The values that a copy of this source topic needs, by key, but for those that are the operator's.
 pub(crate) fn wanted(source: &[ConfigEntry], rules: &TopicConfigs) -> BTreeMap<String, String> {

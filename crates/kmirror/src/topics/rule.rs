@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use kmirror_client::TopicMetadata;
 
-use crate::config::Flow;
-use crate::selection::{Selection, TopicMatcher};
+use crate::ground::config::Flow;
+use crate::ground::selection::{Selection, TopicMatcher};
 
 /// Why a topic of the source is copied, or is not.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -162,22 +162,22 @@ fn pure_cores_are_pure() {
     let pattern =
         Regex::new(r"\basync\b|\btokio\b|\bInstant::now\b|\bSystemTime\b|\b(clock|chance)::").unwrap();
     let cores = [
-        "append/refusal.rs",
-        "append/sequence.rs",
-        "append/state.rs",
-        "fetch/aborted.rs",
-        "fetch/state.rs",
-        "identity.rs",
-        "item.rs",
-        "planner.rs",
-        "selection.rs",
+        "data/append/refusal.rs",
+        "data/append/state.rs",
+        "data/read/planner.rs",
+        "ground/identity.rs",
+        "ground/item.rs",
+        "ground/selection.rs",
+        "ground/sequence.rs",
+        "logs/aborted.rs",
+        "logs/fetch_state.rs",
+        "report/verify/batch.rs",
+        "report/verify/compare.rs",
+        "report/verify/head.rs",
+        "report/verify/lone.rs",
+        "report/verify/windows.rs",
         "takeover/compare.rs",
         "takeover/tail.rs",
-        "verify/batch.rs",
-        "verify/compare.rs",
-        "verify/head.rs",
-        "verify/lone.rs",
-        "verify/windows.rs",
     ];
     for core in cores {
         forbid(&root().join("crates/kmirror/src").join(core), &pattern, "time is an argument (I2)");

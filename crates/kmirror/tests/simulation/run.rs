@@ -45,8 +45,11 @@ pub(crate) fn seeds(kinds: &Kinds) {
     let parked: usize = ended.iter().flatten().map(|ended| ended.parked).sum();
     let lasted: Duration = ended.iter().flatten().map(|ended| ended.lasted).sum();
     let core_seconds = began.elapsed().as_secs_f64() * parallelism() as f64;
+    // Equal before and after a change that is none in what happens. The multiplier is that of FNV-1a.
+    let traces =
+        ended.iter().flatten().fold(0_u64, |hash, ended| (hash ^ ended.trace).wrapping_mul(0x100_0000_01B3));
     println!(
-        "{count} seeds, {displaced} with a hole that became too long, {parked} partitions parked rightly, {:.0} s of their time, {:.1} seeds per core-second",
+        "{count} seeds, {displaced} with a hole that became too long, {parked} partitions parked rightly, {:.0} s of their time, traces {traces:016x}, {:.1} seeds per core-second",
         lasted.as_secs_f64(),
         count as f64 / core_seconds
     );

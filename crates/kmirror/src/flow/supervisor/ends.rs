@@ -7,12 +7,12 @@ use kmirror_client::{Client, TopicPartition, Topics, clock};
 use tracing::{debug, info, warn};
 
 use super::Supervisor;
-use crate::append::state::TakeOverCause;
-use crate::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
-use crate::fetch::fetcher::{FetcherEvent, Returned};
-use crate::fetch::state::{FetchFault, FetchState, source_truncated};
-use crate::park::{ParkReason, Parked};
-use crate::status::PartitionState;
+use crate::data::append::state::TakeOverCause;
+use crate::data::read::fetcher::{FetcherEvent, Returned};
+use crate::flow::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
+use crate::ground::park::{ParkReason, Parked};
+use crate::ground::status::PartitionState;
+use crate::logs::fetch_state::{FetchFault, FetchState, source_truncated};
 use crate::topics::{self, TopicRules};
 
 impl Supervisor {

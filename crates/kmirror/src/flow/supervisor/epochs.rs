@@ -7,12 +7,12 @@ use kmirror_client::TopicPartition;
 use tracing::warn;
 
 use super::Supervisor;
-use crate::event::{FlowEvent, Generation, NotRecorded, PartitionKey};
-use crate::fetch::fetcher::FetcherEvent;
-use crate::state::record::{EpochStart, PartitionRecord, RecordError};
-use crate::state::store::{Recorded, StateStore};
-use crate::state::topic::StateError;
-use crate::status::PartitionState;
+use crate::data::read::fetcher::FetcherEvent;
+use crate::flow::event::{FlowEvent, Generation, NotRecorded, PartitionKey};
+use crate::ground::status::PartitionState;
+use crate::state_topic::record::{EpochStart, PartitionRecord, RecordError};
+use crate::state_topic::store::{Recorded, StateStore};
+use crate::state_topic::topic::StateError;
 
 impl Supervisor {
     pub(super) fn on_epochs_began(
@@ -110,8 +110,8 @@ mod tests {
     use kmirror_embedded::{Codec, EmbeddedCluster};
 
     use super::*;
-    use crate::lineage::Lineage;
-    use crate::state::record::{LostRange, SourceIdentity};
+    use crate::ground::lineage::Lineage;
+    use crate::state_topic::record::{LostRange, SourceIdentity};
 
     #[tokio::test]
     async fn epochs_are_added_to_what_another_instance_has_recorded() {

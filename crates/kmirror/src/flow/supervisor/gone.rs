@@ -7,14 +7,14 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::Supervisor;
-use crate::config::OnDeleted;
-use crate::event::{FlowEvent, PartitionKey};
 use crate::flow::deletions::{Deleter, Fate, Left};
-use crate::park::{ParkReason, Parked};
-use crate::state::record::SourceIdentity;
-use crate::state::topic_record::TopicRecord;
-use crate::status::DueDeletion;
-use crate::topics::compacted::now_ms;
+use crate::flow::event::{FlowEvent, PartitionKey};
+use crate::ground::config::OnDeleted;
+use crate::ground::park::{ParkReason, Parked};
+use crate::ground::status::DueDeletion;
+use crate::logs::records::now_ms;
+use crate::state_topic::record::SourceIdentity;
+use crate::state_topic::topic_record::TopicRecord;
 
 /// In how many looks in a row topics were not there: a broker that has just started may not know of one yet.
 #[derive(Debug, Default)]

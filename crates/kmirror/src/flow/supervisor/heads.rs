@@ -7,14 +7,15 @@ use std::time::Duration;
 use tracing::{debug, info};
 
 use super::Supervisor;
-use crate::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
+use crate::flow::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
 use crate::flow::heads::HeadsDone;
-use crate::seed::Seed;
-use crate::state::store::Recorded;
-use crate::status::PartitionState;
+use crate::ground::status::PartitionState;
+use crate::state_topic::store::Recorded;
 use crate::takeover::judge::Head;
+use crate::takeover::seed;
+use crate::takeover::seed::Seed;
+use crate::topics;
 use crate::topics::TopicRules;
-use crate::{seed, topics};
 
 impl Supervisor {
     /// Fills and cuts off the head of a target partition, in a task of its own.

@@ -23,29 +23,29 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info};
 
 use self::gone::GoneTopics;
-use crate::append::appender::AppenderEvent;
-use crate::append::freshness::{PRODUCER_EXPIRATION_DEFAULT, producer_expiration};
-use crate::budget::Budget;
-use crate::error::Error;
-use crate::event::{FlowEvent, PartitionKey};
-use crate::expiration::judge::RAISED;
-use crate::expiration::keeper::ExpirationKeeper;
-use crate::fetch::fetcher::FetcherEvent;
+use crate::data::append::appender::AppenderEvent;
+use crate::data::append::freshness::{PRODUCER_EXPIRATION_DEFAULT, producer_expiration};
+use crate::data::read::fetcher::FetcherEvent;
+use crate::data::read::rewrite_pool::RewritePool;
 use crate::flow::beside::Beside;
 use crate::flow::deletions::Deletions;
 use crate::flow::discovery::{Discovery, Returning};
+use crate::flow::event::{FlowEvent, PartitionKey};
 use crate::flow::heads::HeldTopic;
 use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Table;
 use crate::flow::{FlowContext, Pipe, clusters};
-use crate::identity::ProducerIds;
-use crate::park::Parked;
-use crate::predecessor::Positions;
-use crate::rewrite_pool::RewritePool;
-use crate::selection::TopicMatcher;
-use crate::state::store::StateStore;
-use crate::status::PartitionState;
-use crate::work;
+use crate::follow::expiration::judge::RAISED;
+use crate::follow::expiration::keeper::ExpirationKeeper;
+use crate::ground::budget::Budget;
+use crate::ground::error::Error;
+use crate::ground::identity::ProducerIds;
+use crate::ground::park::Parked;
+use crate::ground::selection::TopicMatcher;
+use crate::ground::status::PartitionState;
+use crate::ground::work;
+use crate::state_topic::store::StateStore;
+use crate::takeover::predecessor::Positions;
 
 /// Runs a flow until it is stopped or, if it runs once, until it has copied what was there when it started.
 pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {

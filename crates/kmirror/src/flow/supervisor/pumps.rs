@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
 use super::Supervisor;
-use crate::append::appender;
-use crate::append::appender::{AppenderContext, AppenderEvent};
-use crate::fetch::fetcher;
-use crate::fetch::fetcher::{FetcherContext, FetcherEvent};
+use crate::data::append::appender;
+use crate::data::append::appender::{AppenderContext, AppenderEvent};
+use crate::data::read::fetcher;
+use crate::data::read::fetcher::{FetcherContext, FetcherEvent};
 use crate::flow::Pipe;
 
 impl Supervisor {

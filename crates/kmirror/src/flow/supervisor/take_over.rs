@@ -9,24 +9,24 @@ use kmirror_codec::GapReason;
 use tracing::{debug, info, warn};
 
 use super::Supervisor;
-use crate::append::appender::{AppendPartition, AppenderEvent};
-use crate::append::now::Now;
-use crate::append::state::AppendState;
-use crate::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
-use crate::fetch::failing::Failing;
-use crate::fetch::fetcher::{FetchPartition, FetcherEvent, Returned};
-use crate::fetch::state::FetchState;
+use crate::data::append::appender::{AppendPartition, AppenderEvent};
+use crate::data::append::now::Now;
+use crate::data::append::state::AppendState;
+use crate::data::queue::QueueGauge;
+use crate::data::read::failing::Failing;
+use crate::data::read::fetcher::{FetchPartition, FetcherEvent, Returned};
+use crate::data::read::planner::Planner;
 use crate::flow::Pipe;
+use crate::flow::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
 use crate::flow::heads::HeldTopic;
 use crate::flow::read_from::ReadFrom;
-use crate::item::Item;
-use crate::planner::Planner;
-use crate::queue::QueueGauge;
-use crate::state::record::SourceIdentity;
-use crate::status::PartitionState;
+use crate::ground::item::Item;
+use crate::ground::status::PartitionState;
+use crate::logs::fetch_state::FetchState;
+use crate::logs::records::now_ms;
+use crate::state_topic::record::SourceIdentity;
 use crate::takeover::forgotten::Forgotten;
 use crate::takeover::{TakeOver, TakenOver};
-use crate::topics::compacted::now_ms;
 
 impl Supervisor {
     /// Reads the target's tail in a task of its own, after a pause that grows while nothing comes of it.

@@ -9,19 +9,19 @@ use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
 use super::unowned::not_grown;
-use crate::config::{Flow, Start};
-use crate::error::Error;
-use crate::event::{FlowEvent, Generation, PartitionKey};
-use crate::fetch::fetcher::FetcherEvent;
+use crate::data::read::fetcher::FetcherEvent;
 use crate::flow::discovery::{FoundTopic, Looked, Ownership, Returning};
+use crate::flow::event::{FlowEvent, Generation, PartitionKey};
 use crate::flow::heads::HeldTopic;
 use crate::flow::read_from::ReadFrom;
 use crate::flow::standby::{Refusals, Standby};
 use crate::flow::table::Entry;
 use crate::flow::{OwnedTopic, Published};
-use crate::park::Parked;
-use crate::selection::TopicMatcher;
-use crate::status::{PartitionGauge, PartitionState};
+use crate::ground::config::{Flow, Start};
+use crate::ground::error::Error;
+use crate::ground::park::Parked;
+use crate::ground::selection::TopicMatcher;
+use crate::ground::status::{PartitionGauge, PartitionState};
 use crate::takeover::target_recreated;
 use crate::topics::{self, TopicRules};
 

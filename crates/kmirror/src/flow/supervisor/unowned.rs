@@ -8,21 +8,21 @@ use kmirror_client::{Client, Isolation, OffsetSpec, TopicPartition, Topics};
 use tracing::{debug, error, info};
 
 use super::Supervisor;
-use crate::config::Flow;
-use crate::error::Error;
-use crate::event::{FlowEvent, PartitionKey, Settled, TakeOverFailure};
 use crate::flow::OwnedTopic;
 use crate::flow::discovery::{self, FoundTopic, KnownTopic, Ownership};
+use crate::flow::event::{FlowEvent, PartitionKey, Settled, TakeOverFailure};
 use crate::flow::heads::HeldTopic;
 use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Entry;
-use crate::park::{ParkReason, Parked};
-use crate::state::record::SourceIdentity;
-use crate::state::store::StateStore;
-use crate::state::topic_record::TopicRecord;
-use crate::status::PartitionState;
-use crate::takeover::ends;
-use crate::takeover::read::failure;
+use crate::ground::config::Flow;
+use crate::ground::error::Error;
+use crate::ground::park::{ParkReason, Parked};
+use crate::ground::status::PartitionState;
+use crate::logs::ends;
+use crate::logs::range::failure;
+use crate::state_topic::record::SourceIdentity;
+use crate::state_topic::store::StateStore;
+use crate::state_topic::topic_record::TopicRecord;
 use crate::topics::{self, TopicPair};
 
 impl Supervisor {

@@ -5,7 +5,7 @@ use super::{
     Alignment, CompareRules, Misaligned, OwnedRecord, Tails, find, first_missing, is_equal, next_after,
     only_on_source, problem,
 };
-use crate::lineage::{Lineage, Run};
+use crate::ground::lineage::{Lineage, Run};
 
 /// Goes along the target's records. `last_matched`: the source offset up to which the target is known to have all. The lineage with what
 /// was found displaced.

@@ -1,9 +1,9 @@
 //! Every situation in which a partition may be found, and what is done in it.
 
 use super::*;
-use crate::config::OnDiverged;
-use crate::lineage::Run;
-use crate::state::record::EpochStart;
+use crate::ground::config::OnDiverged;
+use crate::ground::lineage::Run;
+use crate::state_topic::record::EpochStart;
 
 #[test]
 fn a_fresh_target_begins_at_zero() {

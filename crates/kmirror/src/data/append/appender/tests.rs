@@ -1,0 +1,199 @@
+//! What an appender does where requests and partitions come and go. What a log needs, [`AppendState`] knows.
+
+use kmirror_client::{BrokerId, ClientConfig, Connecting, Connector, Duplex, Topics, simulated};
+use kmirror_codec::GapReason;
+use kmirror_embedded::{ApiKey, EmbeddedCluster, Fault, FaultKind};
+
+use super::*;
+use crate::data::append::state::AppendStart;
+use crate::ground::identity::ProducerIds;
+use crate::test_support::TestBatch;
+
+/// The broker may forget the flow's producer before an idle one has anything to append.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_ends_idle_partitions_as_well() {
+    let mut line = Line::new().await;
+    line.add(0, 1, 0).await;
+    line.add(1, 1, 0).await;
+    line.push(0, 1, batch(0, 1)).await;
+    line.until_end(0, 1).await;
+    line.cluster.inject(Fault::new(FaultKind::HangUpBefore).of(ApiKey::Produce));
+    line.push(0, 1, batch(1, 2)).await;
+    let mut ended = [line.ended().await, line.ended().await];
+    ended.sort_by_key(|(key, ..)| *key);
+    assert_eq!(ended.clone().map(|(key, ..)| key), [0, 1]);
+    for (_, _, end) in ended {
+        assert!(matches!(end, AppendEnd::TakeOver(TakeOverCause::AnswerLost(_))), "{end:?}");
+    }
+}
+
+/// What is on its way when a connection is lost must not arrive after the next take-over has read where the log ends.
+#[tokio::test(start_paused = true)]
+async fn markers_on_their_way_are_waited_for_where_the_connection_is_lost() {
+    let mut line = Line::new().await;
+    line.add(0, 1, 0).await;
+    line.add(1, 1, 0).await;
+    line.push(1, 1, gap(0, 1)).await;
+    line.until_end(1, 1).await;
+    let second = Duration::from_secs(1);
+    line.cluster.inject(Fault::new(FaultKind::Delay(second)).of(ApiKey::WriteTxnMarkers));
+    line.push(1, 1, gap(1, 2)).await;
+    tokio::time::sleep(second / 2).await;
+    assert_eq!(line.log_end(1), 1, "on its way");
+    line.cluster.inject(Fault::new(FaultKind::HangUpBefore).of(ApiKey::Produce));
+    line.push(0, 1, batch(0, 1)).await;
+    line.ended().await;
+    assert_eq!(line.log_end(1), 2, "it has arrived");
+}
+
+/// Another owner appends while an answer is on its way for longer than it is worth, and the broker forgets both: it would take the next batch
+/// wherever the log ends.
+#[tokio::test(start_paused = true)]
+async fn an_answer_shows_the_log_as_it_was_when_it_was_asked_for() {
+    let mut line = Line::new().await;
+    line.add(0, 1, 0).await;
+    let second = Duration::from_secs(1);
+    line.cluster.inject(Fault::new(FaultKind::Delay(second)).of(ApiKey::Produce));
+    line.push(0, 1, batch(0, 1)).await;
+    tokio::time::sleep(second / 2).await;
+    line.cluster.pause_broker(1).unwrap();
+    line.until_end(0, 1).await;
+    let theirs = TestBatch::dense(0, 1).producer(ProducerIds::of_flow("east").data, 1).build();
+    line.cluster.append(TOPIC, 0, theirs.bytes()).unwrap();
+    line.cluster.expire_producers(TOPIC, 0).unwrap();
+    tokio::time::sleep(3 * second).await;
+    line.cluster.resume_broker(1).unwrap();
+    line.push(0, 1, batch(1, 2)).await;
+    let (_, _, end) = line.ended().await;
+    assert!(matches!(end, AppendEnd::TakeOver(TakeOverCause::Overtaken)), "{end:?}");
+    assert_eq!(line.log_end(0), 2, "nothing was appended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_for_an_earlier_generation_is_ignored() {
+    let mut line = Line::new().await;
+    line.add(0, 1, 0).await;
+    let second = Duration::from_secs(1);
+    line.cluster.inject(Fault::new(FaultKind::Delay(second)).of(ApiKey::Produce));
+    line.push(0, 1, batch(0, 1)).await;
+    tokio::time::sleep(second / 2).await;
+    // It is taken over where it has come to, as if the answer had been lost.
+    line.send(AppenderEvent::Remove(PartitionKey(0))).await;
+    line.add(0, 2, 1).await;
+    line.push(0, 1, batch(1, 2)).await;
+    line.push(0, 2, batch(1, 3)).await;
+    line.until_end(0, 3).await;
+    tokio::time::sleep(second).await;
+    assert_eq!(line.gauge.position.load(Ordering::Relaxed), 3);
+    assert!(line.events.try_recv().is_err(), "nothing ended it");
+}
+
+/// An appender between a test and a cluster, without sockets.
+struct Line {
+    cluster: Arc<EmbeddedCluster>,
+    client: Client,
+    inbox: mpsc::Sender<AppenderEvent>,
+    events: mpsc::UnboundedReceiver<FlowEvent>,
+    gauge: Arc<PartitionGauge>,
+    _world: simulated::Entered,
+}
+
+impl Line {
+    async fn new() -> Line {
+        let world = simulated::enter(1);
+        let builder = EmbeddedCluster::builder().without_sockets("west").simulated(1);
+        let cluster = Arc::new(builder.start().await.unwrap());
+        cluster.create_topic(TOPIC, 2, &[]).unwrap();
+        let mut config = ClientConfig::new("west", [cluster.bootstrap_servers()]);
+        config.connector = Some(Arc::new(Direct(Arc::clone(&cluster))));
+        let client = Client::connect(config).await.unwrap();
+        client.refresh_metadata(Topics::Named(vec![TOPIC.into()])).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "as a flow's")]
+        let (sender, events) = mpsc::unbounded_channel();
+        let (inbox, received) = mpsc::channel(8);
+        let context = AppenderContext {
+            client: client.clone(),
+            pipe: Pipe { broker: BrokerId(1), lane: 0, is_for_leaders: false },
+            marker_producer_id: ProducerIds::of_flow("east").markers,
+            counters: Arc::default(),
+            events: sender,
+        };
+        tokio::spawn(run(context, received));
+        Line { cluster, client, inbox, events, gauge: PartitionGauge::new(), _world: world }
+    }
+
+    async fn send(&self, event: AppenderEvent) {
+        self.inbox.send(event).await.unwrap();
+    }
+
+    /// A partition of this number that was taken over at `position`.
+    async fn add(&self, number: u32, generation: Generation, position: i64) {
+        let start = AppendStart {
+            position,
+            delta: 0,
+            surplus: 0,
+            next_sequence: None,
+            token: 1,
+            seen_at: Moment::now(),
+        };
+        self.send(AppenderEvent::Add(Box::new(AppendPartition {
+            key: PartitionKey(number),
+            generation,
+            target: TopicPartition::new(TOPIC, number as i32),
+            topic_id: self.client.metadata().topic(TOPIC).unwrap().id,
+            state: AppendState::new(ProducerIds::of_flow("east").data, start),
+            gauge: Arc::clone(&self.gauge),
+            queue: Arc::default(),
+        })))
+        .await;
+    }
+
+    async fn push(&self, number: u32, generation: Generation, item: Item) {
+        self.send(AppenderEvent::Items { key: PartitionKey(number), generation, items: vec![item] }).await;
+    }
+
+    fn log_end(&self, partition: i32) -> i64 {
+        self.cluster.log(TOPIC, partition).unwrap().end
+    }
+
+    async fn until_end(&self, partition: i32, end: i64) {
+        let reached = async {
+            while self.log_end(partition) < end {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        reached.unwrap_or_else(|_| panic!("it ends at {}, not {end}", self.log_end(partition)));
+    }
+
+    /// The next partition that the appender is finished with.
+    async fn ended(&mut self) -> (u32, Generation, AppendEnd) {
+        let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+        match event.expect("one more ends").expect("it runs") {
+            FlowEvent::AppendEnded { key, generation, end } => (key.0, generation, end),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Reaches the cluster without sockets.
+#[derive(Debug)]
+struct Direct(Arc<EmbeddedCluster>);
+
+impl Connector for Direct {
+    fn connect<'a>(&'a self, _address: &'a str) -> Connecting<'a> {
+        Box::pin(async { Ok(Box::new(self.0.connect(1)) as Box<dyn Duplex>) })
+    }
+}
+
+fn batch(first: i64, end: i64) -> Item {
+    Item::Batch { batch: TestBatch::dense(first, end).build(), held: None, merged: 0 }
+}
+
+fn gap(first: i64, end: i64) -> Item {
+    Item::Gap { first, end, reason: GapReason::Control }
+}
+
+const TOPIC: &str = "orders";
+/// In a time that passes only where nobody has anything to do.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,170 @@
+//! The task that lets configurations of topics follow, beside a flow.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kmirror_client::{Client, ClientError, ConfigEntry, Topics, clock};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::attempts::Attempts;
+use crate::flow::FlowShared;
+use crate::flow::beside::Rounds;
+use crate::ground::config::{Flow, TopicConfigs};
+use crate::ground::status::PartitionState;
+use crate::topics::configs::{self, ConfigStep};
+
+/// Compares the configurations of each topic on both sides now and then, and changes the target's.
+pub(crate) struct ConfigFollower {
+    source: Client,
+    target: Client,
+    shared: Arc<FlowShared>,
+    rules: TopicConfigs,
+    attempts: Attempts,
+    /// Whether the last look failed: a failure that lasts is told once.
+    is_failing: bool,
+}
+
+impl ConfigFollower {
+    pub(crate) fn new(
+        flow: &Flow,
+        source: Client,
+        target: Client,
+        shared: Arc<FlowShared>,
+    ) -> ConfigFollower {
+        let rules = flow.topic_configs.clone();
+        ConfigFollower { source, target, shared, rules, attempts: Attempts::default(), is_failing: false }
+    }
+
+    /// Follows until it is stopped, and once more then.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut rounds = Rounds::new(self.rules.interval, stop);
+        while rounds.next().await {
+            match self.follow().await {
+                Ok(()) => self.is_failing = false,
+                Err(error) if self.is_failing => debug!(%error, "configurations do not follow"),
+                Err(error) => {
+                    self.is_failing = true;
+                    let advice = match error.is_authorization() {
+                        true => "kmirror needs DESCRIBE_CONFIGS on the topics of both clusters",
+                        false => "it is tried again",
+                    };
+                    warn!(%error, advice, "configurations do not follow");
+                }
+            }
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), ClientError> {
+        let pairs: Vec<_> = self.settled_topics().into_iter().collect();
+        for pairs in pairs.chunks(TOPICS_PER_REQUEST) {
+            let plan = plan(&self.source, &self.target, pairs, &self.rules).await?;
+            if plan.is_empty() {
+                continue;
+            }
+            // What was described is what it was taken for only if the topics are the same still: one may have been created again.
+            self.source.refresh_metadata(Topics::All).await?;
+            self.target.refresh_metadata(Topics::All).await?;
+            let settled = self.settled_topics();
+            let is_settled = |topic: &Arc<str>| settled.iter().any(|(_, settled)| settled == topic);
+            for (topic, steps) in plan.into_iter().filter(|(topic, _)| is_settled(topic)) {
+                self.apply(&topic, steps).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Topics that are copied. While the head of a log is filled, its topic has a policy that is not its own.
+    fn settled_topics(&self) -> BTreeSet<(Arc<str>, Arc<str>)> {
+        let (mut settled, mut unsettled) = (BTreeSet::new(), BTreeSet::new());
+        for partition in self.shared.owned(&self.source.metadata(), &self.target.metadata()) {
+            let is_settled =
+                !matches!(partition.gauge.state(), PartitionState::Starting | PartitionState::Seeding);
+            let topics = if is_settled { &mut settled } else { &mut unsettled };
+            topics.insert((partition.source_topic, partition.target_topic));
+        }
+        settled.difference(&unsettled).cloned().collect()
+    }
+
+    async fn apply(&mut self, topic: &Arc<str>, mut steps: Vec<ConfigStep>) {
+        let now = clock::now();
+        steps.retain(|step| self.attempts.may(topic, step, now));
+        if steps.is_empty() {
+            return;
+        }
+        let refused = alter(&self.target, topic, &steps, false).await;
+        let is_refused = |step: &&ConfigStep| refused.iter().any(|(refused, _)| refused == *step);
+        for step in steps.iter().filter(|step| !is_refused(step)) {
+            if self.attempts.made(topic, step, now) {
+                warn!(%topic, change = %step,
+                    "somebody else sets this configuration on the target again and again: it is changed back less and less often. Exclude it \
+                     (topic_configs.exclude), or find who sets it");
+            } else {
+                info!(%topic, change = %step, "configuration changed on the target");
+            }
+        }
+        for (step, error) in refused {
+            if self.attempts.failed(topic, &step, &error, now) {
+                warn!(%topic, change = %step, %error, "the target does not take this configuration: the topics differ in it");
+            } else {
+                debug!(%topic, change = %step, %error, "the target still does not take this configuration");
+            }
+        }
+    }
+}
+
+/// What is to be changed, by target topic. A topic that one of the clusters does not tell of is left out.
+pub(crate) async fn plan(
+    source: &Client,
+    target: &Client,
+    pairs: &[(Arc<str>, Arc<str>)],
+    rules: &TopicConfigs,
+) -> Result<BTreeMap<Arc<str>, Vec<ConfigStep>>, ClientError> {
+    let described = async |client: &Client,
+                           names: Vec<Arc<str>>|
+           -> Result<HashMap<Arc<str>, Vec<ConfigEntry>>, ClientError> {
+        let described = client.describe_topic_configs(&names).await?;
+        Ok(described.into_iter().filter_map(|(name, entries)| Some((name, entries.ok()?))).collect())
+    };
+    let on_source = described(source, pairs.iter().map(|(topic, _)| Arc::clone(topic)).collect()).await?;
+    let on_target = described(target, pairs.iter().map(|(_, topic)| Arc::clone(topic)).collect()).await?;
+    let steps = pairs.iter().filter_map(|(source, target)| {
+        let steps = configs::steps(on_source.get(source)?, on_target.get(target)?, rules);
+        (!steps.is_empty()).then(|| (Arc::clone(target), steps))
+    });
+    Ok(steps.collect())
+}
+
+/// Changes the configurations of a topic as far as the target takes them, or, with `validate_only`, only asks: what it refuses, and
+/// why. One that the target does not know or accept must not keep the others from being changed.
+pub(crate) async fn alter(
+    target: &Client,
+    topic: &Arc<str>,
+    steps: &[ConfigStep],
+    validate_only: bool,
+) -> Vec<(ConfigStep, ClientError)> {
+    match (alter_at_once(target, topic, steps, validate_only).await, steps) {
+        (Ok(()), _) => return Vec::new(),
+        (Err(error), [step]) => return vec![(step.clone(), error)],
+        (Err(_), _) => {}
+    }
+    let mut refused = Vec::new();
+    for step in steps {
+        let altered = alter_at_once(target, topic, std::slice::from_ref(step), validate_only).await;
+        refused.extend(altered.err().map(|error| (step.clone(), error)));
+    }
+    refused
+}
+
+async fn alter_at_once(
+    target: &Client,
+    topic: &Arc<str>,
+    steps: &[ConfigStep],
+    validate_only: bool,
+) -> Result<(), ClientError> {
+    let changes = steps.iter().map(ConfigStep::for_client).collect();
+    let altered = target.alter_topic_configs(&[(Arc::clone(topic), changes)], validate_only).await?;
+    altered.into_iter().try_for_each(|(_, altered)| altered)
+}
+
+pub(crate) const TOPICS_PER_REQUEST: usize = 500;
