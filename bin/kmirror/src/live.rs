@@ -8,8 +8,8 @@ use kmirror::{FlowChange, MirrorHandle, Reloaded};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use crate::config::ConfigSource;
 use crate::exit::Failure;
+use crate::source::ConfigSource;
 use crate::status::Status;
 
 /// A mirror that runs.

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod files;
 mod http;
 mod import;
 mod live;
@@ -12,6 +13,7 @@ mod logging;
 mod output;
 mod progress;
 mod signals;
+mod source;
 mod status;
 
 use std::io;

@@ -38,12 +38,13 @@ mod topics;
 
 pub use flow::clusters::AcceptedCluster;
 pub use ground::config::{
-    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Mm2Topics, Naming, OffsetSyncs, Offsets, OnDeleted,
-    OnDiverged, OnExpired, OnForgottenDeletions, OnGroupReset, OnRecreated, Policies, Predecessor,
-    ReplicationFactor, Retention, Start, TopicConfigs,
+    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Naming, Offsets, OnDeleted, OnDiverged, OnExpired,
+    OnForgottenDeletions, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor, Retention,
+    Start, TopicConfigs,
 };
 pub use ground::error::{ConfigError, Error};
 pub use ground::lineage::{Lineage, LineageError, Run};
+pub use ground::mm2_names::{Mm2Topics, OffsetSyncs};
 pub use ground::park::{ParkReason, Parked};
 pub use ground::selection::{GroupSelection, TopicSelection};
 pub use ground::status::{DueDeletion, FlowStatus, GapOffsets, PartitionState, PartitionStatus};
@@ -61,5 +62,5 @@ pub use report::topics::{OnTarget, TopicReport};
 pub use report::verify::{
     Difference, DifferenceKind, PartitionReport, Verdict, VerifyOptions, VerifyProgress, VerifyReport,
 };
-pub use topics::configs::ConfigStep;
+pub use topics::config_step::ConfigStep;
 pub use topics::rule::TopicRule;

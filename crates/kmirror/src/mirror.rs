@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::FlowShared;
 use crate::flow::clusters::{self, AcceptedCluster};
 use crate::ground::config::{ClusterConfig, Flow};
 use crate::ground::error::{ConfigError, Error};
 use crate::ground::selection::Selected;
+use crate::ground::shared::FlowShared;
 use crate::ground::status::FlowStatus;
 use crate::reload::Reloaded;
 use crate::report::check::{self, FlowCheck};
@@ -23,15 +23,13 @@ use crate::report::lineages::{self, PartitionLineage};
 use crate::report::plan::Plan;
 use crate::report::topics::{self, TopicReport};
 use crate::report::verify::{self, VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
-use crate::runner::{self, Reload, Runner, Shown};
+use crate::runner::{self, Description, Reload, Runner, Shown};
 use crate::state_topic;
 
 /// A set of flows that is ready to run. Nothing is connected yet.
 #[derive(Debug)]
 pub struct Mirror {
-    pub(crate) clusters: BTreeMap<String, ClusterConfig>,
-    pub(crate) flows: Vec<(Flow, Selected)>,
-    pub(crate) once: bool,
+    description: Description,
 }
 
 /// Collects clusters and flows.
@@ -80,13 +78,14 @@ impl Mirror {
 
     /// Starts the mirror in the caller's tokio runtime.
     pub fn spawn(self) -> MirrorHandle {
-        let shown = Shown::new(self.flows.iter().map(|(flow, _)| FlowShared::new(flow.name())).collect());
+        let shown =
+            Shown::new(self.description.flows.iter().map(|(flow, _)| FlowShared::new(flow.name())).collect());
         let stop = CancellationToken::new();
         let (tell, ended) = watch::channel(None);
         let (reloads, inbox) = mpsc::channel(1);
-        let runner = Runner::new(self.once, Arc::clone(&shown), stop.clone());
+        let runner = Runner::new(self.description.once, Arc::clone(&shown), stop.clone());
         let task = tokio::spawn(async move {
-            let _ = tell.send(Some(runner.run(self, inbox).await));
+            let _ = tell.send(Some(runner.run(self.description, inbox).await));
         });
         MirrorHandle { shown, reloads, stop, ended, task }
     }
@@ -120,8 +119,8 @@ impl Mirror {
     /// Those with which it would not start: topics that would be copied for ever among them, and a cluster that cannot be reached.
     pub async fn check(&self, principal: &str) -> Result<Vec<FlowCheck>, Error> {
         let clients = self.connect().await?;
-        let routes = runner::routes(&self.flows, &clients);
-        let terms = runner::terms(&self.flows, &routes);
+        let routes = runner::routes(&self.description.flows, &clients);
+        let terms = runner::terms(&self.description.flows, &routes);
         let mut checks = Vec::new();
         for ((flow, _, source, target), terms) in self.connected(&clients).zip(&terms) {
             checks.push(check::of_flow(flow, terms, source, target, principal).await?);
@@ -132,11 +131,11 @@ impl Mirror {
             let topics = metadata.iter().flat_map(|metadata| metadata.topics.keys());
             topics.map(|topic| topic.to_string()).collect()
         };
-        for (index, finding) in check::shared_commit_groups(&self.flows, source, topics) {
+        for (index, finding) in check::shared_commit_groups(&self.description.flows, source, topics) {
             checks.get_mut(index).into_iter().for_each(|check| check.findings.insert(0, finding.clone()));
         }
         if !checks.iter().any(|check| check.is_same_cluster) {
-            runner::refuse_circles(&routes, &self.flows, &clients).await?;
+            runner::refuse_circles(&routes, &self.description.flows, &clients).await?;
         }
         Ok(checks)
     }
@@ -147,10 +146,10 @@ impl Mirror {
     /// Those with which it would not start: topics that would be copied for ever among them.
     pub async fn plan(&self) -> Result<Plan, Error> {
         let clients = self.connect().await?;
-        let routes = runner::routes(&self.flows, &clients);
-        runner::refuse_circles(&routes, &self.flows, &clients).await?;
+        let routes = runner::routes(&self.description.flows, &clients);
+        runner::refuse_circles(&routes, &self.description.flows, &clients).await?;
         let mut plan = Plan::default();
-        let terms = runner::terms(&self.flows, &routes);
+        let terms = runner::terms(&self.description.flows, &routes);
         for ((flow, _, source, target), terms) in self.connected(&clients).zip(&terms) {
             plan.add(flow, terms, source, target).await?;
         }
@@ -205,7 +204,7 @@ impl Mirror {
     /// Says of every topic of every flow's source whether it is copied, by which rule, and what is on the target. Changes nothing.
     pub async fn topics(&self) -> Result<Vec<TopicReport>, Error> {
         let clients = self.connect().await?;
-        let routes = runner::routes(&self.flows, &clients);
+        let routes = runner::routes(&self.description.flows, &clients);
         let mut reports = Vec::new();
         for (route, (flow, selected, source, target)) in self.connected(&clients).enumerate() {
             let of_flow = topics::of_flow(flow, selected, (source, target), (&routes, route)).await?;
@@ -216,7 +215,7 @@ impl Mirror {
 
     /// The flows, as they were configured.
     pub fn flows(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.iter().map(|(flow, _)| flow)
+        self.description.flows.iter().map(|(flow, _)| flow)
     }
 
     /// The flows with the clients of their clusters.
@@ -224,35 +223,14 @@ impl Mirror {
         &'a self,
         clients: &'a BTreeMap<String, Client>,
     ) -> impl Iterator<Item = (&'a Flow, &'a Selected, &'a Client, &'a Client)> {
-        self.flows.iter().filter_map(|(flow, selected)| {
+        self.description.flows.iter().filter_map(|(flow, selected)| {
             Some((flow, selected, clients.get(&flow.source)?, clients.get(&flow.target)?))
         })
     }
 
     async fn connect(&self) -> Result<BTreeMap<String, Client>, Error> {
-        connect(&self.clusters, &self.flows, BTreeMap::new()).await
+        runner::connect(&self.description.clusters, &self.description.flows, BTreeMap::new()).await
     }
-}
-
-/// The clients of the flows' clusters: these, where they are among them, and else new ones.
-pub(crate) async fn connect(
-    clusters: &BTreeMap<String, ClusterConfig>,
-    flows: &[(Flow, Selected)],
-    connected: BTreeMap<String, Client>,
-) -> Result<BTreeMap<String, Client>, Error> {
-    let mut clients = BTreeMap::new();
-    for alias in flows.iter().flat_map(|(flow, _)| [&flow.source, &flow.target]) {
-        let Some(config) = clusters.get(alias).filter(|_| !clients.contains_key(alias)) else { continue };
-        let client = match connected.get(alias) {
-            Some(client) => client.clone(),
-            None => {
-                let client = Client::connect(config.for_client(alias)).await;
-                client.map_err(|error| Error::cluster(alias, error))?
-            }
-        };
-        clients.insert(alias.clone(), client);
-    }
-    Ok(clients)
 }
 
 impl MirrorBuilder {
@@ -301,7 +279,7 @@ impl MirrorBuilder {
             let selected = Selected { topics: flow.topics.compile()?, groups: flow.groups.compile()? };
             flows.push((flow, selected));
         }
-        Ok(Mirror { clusters: self.clusters, flows, once: self.once })
+        Ok(Mirror { description: Description { clusters: self.clusters, flows, once: self.once } })
     }
 }
 
@@ -317,7 +295,7 @@ impl MirrorHandle {
     pub async fn reload(&self, mirror: Mirror) -> Result<Reloaded, Error> {
         let ended = || Error::CannotReload("the mirror has ended".to_owned());
         let (answer, answered) = oneshot::channel();
-        self.reloads.send(Reload { mirror, answer }).await.map_err(|_| ended())?;
+        self.reloads.send(Reload { description: mirror.description, answer }).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 

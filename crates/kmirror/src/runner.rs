@@ -10,12 +10,13 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::flow::{self, FlowContext, FlowShared, Terms};
+use crate::flow;
 use crate::ground::config::{ClusterConfig, Flow};
+use crate::ground::context::{FlowContext, Terms};
 use crate::ground::error::Error;
 use crate::ground::loops::{self, Route};
 use crate::ground::selection::Selected;
-use crate::mirror::{Mirror, connect};
+use crate::ground::shared::FlowShared;
 use crate::reload::{self, FlowChange, Reloaded, Step};
 
 /// The flows of a mirror, for whoever looks at it.
@@ -39,8 +40,17 @@ impl Shown {
 /// Another description for a mirror that runs, and who waits for the answer.
 #[derive(Debug)]
 pub(crate) struct Reload {
-    pub(crate) mirror: Mirror,
+    pub(crate) description: Description,
     pub(crate) answer: oneshot::Sender<Result<Reloaded, Error>>,
+}
+
+/// What a mirror is to copy: its clusters by their aliases, and its flows with what they select.
+#[derive(Debug)]
+pub(crate) struct Description {
+    pub(crate) clusters: BTreeMap<String, ClusterConfig>,
+    pub(crate) flows: Vec<(Flow, Selected)>,
+    /// Whether the flows end at the offsets where their sources ended when they started.
+    pub(crate) once: bool,
 }
 
 pub(crate) struct Runner {
@@ -83,20 +93,20 @@ impl Runner {
     /// well.
     pub(crate) async fn run(
         mut self,
-        mirror: Mirror,
+        description: Description,
         mut reloads: mpsc::Receiver<Reload>,
     ) -> Result<(), Error> {
         self.clients = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Ok(()),
-            clients = connect(&mirror.clusters, &mirror.flows, BTreeMap::new()) => clients?,
+            clients = connect(&description.clusters, &description.flows, BTreeMap::new()) => clients?,
         };
-        let terms = terms(&mirror.flows, &routes(&mirror.flows, &self.clients));
-        for (((flow, _), terms), shared) in mirror.flows.into_iter().zip(terms).zip(self.shown.flows()) {
+        let terms = terms(&description.flows, &routes(&description.flows, &self.clients));
+        for (((flow, _), terms), shared) in description.flows.into_iter().zip(terms).zip(self.shown.flows()) {
             let started = self.start(flow, terms, shared, Tries::Once);
             self.flows.extend(started);
         }
-        self.clusters = mirror.clusters;
+        self.clusters = description.clusters;
         loop {
             tokio::select! {
                 biased;
@@ -108,7 +118,7 @@ impl Runner {
                     None => break,
                 },
                 Some(reload) = reloads.recv(), if !self.stop.is_cancelled() => {
-                    let reloaded = self.reload(reload.mirror).await;
+                    let reloaded = self.reload(reload.description).await;
                     // Who asked may not wait any more.
                     let _ = reload.answer.send(reloaded);
                 }
@@ -148,11 +158,11 @@ impl Runner {
     }
 
     /// Lets the mirror become another one. What is wrong with that one is found before anything is changed.
-    async fn reload(&mut self, mirror: Mirror) -> Result<Reloaded, Error> {
-        if self.once || mirror.once {
+    async fn reload(&mut self, description: Description) -> Result<Reloaded, Error> {
+        if self.once || description.once {
             return Err(Error::CannotReload("a mirror that runs once is not changed meanwhile".to_owned()));
         }
-        let changed: BTreeSet<String> = mirror
+        let changed: BTreeSet<String> = description
             .clusters
             .iter()
             .filter(|(alias, config)| self.clusters.get(*alias) != Some(config))
@@ -164,18 +174,18 @@ impl Runner {
         let clients = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Error::CannotReload("the mirror is being stopped".to_owned())),
-            clients = connect(&mirror.clusters, &mirror.flows, kept) => clients?,
+            clients = connect(&description.clusters, &description.flows, kept) => clients?,
         };
-        let routes = routes(&mirror.flows, &clients);
-        refuse_circles(&routes, &mirror.flows, &clients).await?;
+        let routes = routes(&description.flows, &clients);
+        refuse_circles(&routes, &description.flows, &clients).await?;
         let running: Vec<Flow> = self.flows.iter().map(|running| running.flow.clone()).collect();
-        let flows: Vec<Flow> = mirror.flows.iter().map(|(flow, _)| flow.clone()).collect();
+        let flows: Vec<Flow> = description.flows.iter().map(|(flow, _)| flow.clone()).collect();
         let steps = reload::steps(&running, &flows, &changed);
         let reloaded = summary(&running, &flows, &steps);
         self.stop_others(&steps).await;
-        self.clusters = mirror.clusters;
+        self.clusters = description.clusters;
         self.clients = clients;
-        self.apply(flows, terms(&mirror.flows, &routes), &steps);
+        self.apply(flows, terms(&description.flows, &routes), &steps);
         Ok(reloaded)
     }
 
@@ -313,3 +323,24 @@ pub(crate) fn routes(flows: &[(Flow, Selected)], clients: &BTreeMap<String, Clie
 }
 
 const START_PAUSE: Duration = Duration::from_secs(10);
+
+/// The clients of the flows' clusters: these, where they are among them, and else new ones.
+pub(crate) async fn connect(
+    clusters: &BTreeMap<String, ClusterConfig>,
+    flows: &[(Flow, Selected)],
+    connected: BTreeMap<String, Client>,
+) -> Result<BTreeMap<String, Client>, Error> {
+    let mut clients = BTreeMap::new();
+    for alias in flows.iter().flat_map(|(flow, _)| [&flow.source, &flow.target]) {
+        let Some(config) = clusters.get(alias).filter(|_| !clients.contains_key(alias)) else { continue };
+        let client = match connected.get(alias) {
+            Some(client) => client.clone(),
+            None => {
+                let client = Client::connect(config.for_client(alias)).await;
+                client.map_err(|error| Error::cluster(alias, error))?
+            }
+        };
+        clients.insert(alias.clone(), client);
+    }
+    Ok(clients)
+}

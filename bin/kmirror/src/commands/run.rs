@@ -7,13 +7,13 @@ use kmirror::{FlowStatus, MirrorHandle, ParkReason, PartitionState};
 use tokio::sync::mpsc;
 
 use crate::cli::Mm1Arguments;
-use crate::config::ConfigSource;
 use crate::exit::{Code, Failure};
 use crate::http::Server;
 use crate::import::Imported;
 use crate::live::{Asked, Live};
 use crate::progress::{FlowsProgress, Screen};
 use crate::signals::{self, HangUps};
+use crate::source::ConfigSource;
 
 /// Runs `mm1`, or prints what would be run.
 pub(crate) async fn mm1(arguments: Mm1Arguments, screen: &Screen) -> Result<Code, Failure> {

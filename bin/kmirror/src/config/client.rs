@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use kmirror::ClusterConfig;
 
-use super::problem;
 use super::raw::RawCluster;
 use crate::exit::Failure;
-use crate::import::Properties;
-use crate::import::client_keys::{self, ClientKey, SOCKET_BUFFER_BYTES_MAX, client_key, socket_buffer};
+use crate::files::client_keys::{self, ClientKey, SOCKET_BUFFER_BYTES_MAX, client_key, socket_buffer};
+use crate::files::problem;
+use crate::files::properties::Properties;
 
 /// What the engine is told of a cluster. What kmirror.yaml says by its own keys wins over Kafka's.
 pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterConfig, Failure> {

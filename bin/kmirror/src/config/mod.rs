@@ -3,16 +3,11 @@
 
 mod client;
 mod dump;
-pub(crate) mod place;
-pub(crate) mod placeholder;
-pub(crate) mod problem;
 mod raw;
 mod schema;
-mod source;
 mod text;
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use kmirror::{
     Acls, DefaultsFrom, Flow, Isolation, Mirror, Mm2Topics, Naming, OffsetSyncs, Offsets, OnDeleted,
@@ -20,12 +15,11 @@ use kmirror::{
     ReplicationFactor, Retention, Start,
 };
 
-use self::place::Step;
-use self::placeholder::Replaced;
 use self::raw::{RawConfig, RawFlow};
-pub(crate) use self::source::ConfigSource;
 use crate::exit::Failure;
-use crate::import::Imported;
+use crate::files::place::Step;
+use crate::files::placeholder::{self, Replaced};
+use crate::files::problem;
 
 /// Every key with its default, and what it means.
 pub(crate) const REFERENCE: &str = include_str!("reference.yaml");
@@ -47,35 +41,6 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads a file.
-    pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
-        let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| {
-            Failure::configuration(format!("cannot read the configuration {name}: {error}"))
-                .help("name the configuration file with -c FILE; README.md shows a small one")
-        })?;
-        Config::read(&name, &bytes)
-    }
-
-    /// Takes what is in a file.
-    fn read(name: &str, bytes: &[u8]) -> Result<Config, Failure> {
-        if let Some(imported) = Imported::read(name, bytes) {
-            return Config::imported(name, &format!("kmirror import {name}"), &imported?);
-        }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| Failure::configuration(format!("the configuration {name} is not UTF-8")))?;
-        Config::parse(name, text)
-    }
-
-    /// Takes the configuration of another mirror, and says in the log what must be known of it.
-    fn imported(name: &str, report: &str, imported: &Imported) -> Result<Config, Failure> {
-        if let Some(note) = imported.unsupported() {
-            return Err(Failure::configuration(format!("{name}: {note}")));
-        }
-        imported.warn(name, report);
-        Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?)
-    }
-
     /// The configuration that is in effect, with the default of every key that is not written.
     pub(crate) fn effective(&self) -> Result<String, Failure> {
         let parsed = |text: &str| {
@@ -87,7 +52,7 @@ impl Config {
     }
 
     /// Leaves out the flows to other clusters than these (`connect-mirror-maker.sh --clusters`).
-    fn keep_targets(&mut self, clusters: &[String]) -> Result<(), Failure> {
+    pub(crate) fn keep_targets(&mut self, clusters: &[String]) -> Result<(), Failure> {
         let known: Vec<&String> = self.raw.clusters.keys().collect();
         if let Some(alias) = clusters.iter().find(|alias| !self.raw.clusters.contains_key(*alias)) {
             let suggestion = problem::suggestion(alias, &known);
@@ -105,7 +70,8 @@ impl Config {
         }
     }
 
-    fn parse(name: &str, text: &str) -> Result<Config, Failure> {
+    /// Reads the text of a kmirror.yaml. `name`: what it is called in messages.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Config, Failure> {
         let mut replaced = Vec::new();
         let raw = if text.contains('$') {
             read_replaced(name, text, &mut replaced)?
@@ -367,6 +333,8 @@ fn not_supported(key: &str, supported: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::cli::Cli;
     use crate::exit::Code;
@@ -407,7 +375,7 @@ mod tests {
         let folder = path.with_file_name("../mm1").display().to_string();
         let flags = text.lines().nth(1).expect("flags").replace("FOLDER", &folder);
         let arguments = Cli::mm1_arguments([""].into_iter().chain(flags.split(' '))).expect("known flags");
-        ConfigSource::Mm1(Box::new(arguments)).load()
+        crate::source::ConfigSource::Mm1(Box::new(arguments)).load()
     }
 
     /// Line, source, caret, and what would be right.

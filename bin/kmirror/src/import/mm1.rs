@@ -6,10 +6,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{ImportError, Imported, Note, NoteKind, Properties, at_line, mm2, properties};
+use super::{ImportError, Imported, Note, NoteKind, at_line, mm2};
 use crate::cli::Mm1Arguments;
-use crate::config::placeholder;
 use crate::exit::Failure;
+use crate::files::placeholder;
+use crate::files::properties::{self, Properties};
 
 /// Translates a command line.
 pub(super) fn import(arguments: &Mm1Arguments) -> Result<Imported, Failure> {

@@ -1,10 +1,8 @@
 //! Configurations of other mirrors, as kmirror's own: what becomes of each key is said in a report.
 
-pub(crate) mod client_keys;
 mod mm1;
 mod mm2;
 mod patterns;
-mod properties;
 mod providers;
 mod strimzi;
 
@@ -14,10 +12,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use self::properties::Properties;
 use crate::cli::Mm1Arguments;
-use crate::config::{place, problem};
 use crate::exit::Failure;
+use crate::files::properties::{self, Properties};
+use crate::files::{place, problem};
 
 /// A configuration that was translated.
 #[derive(Debug)]

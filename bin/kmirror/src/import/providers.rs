@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ImportError;
-use crate::config::placeholder;
+use crate::files::placeholder;
 
 /// The providers that a file declares.
 #[derive(Debug, Default)]

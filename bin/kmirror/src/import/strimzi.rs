@@ -8,7 +8,7 @@ use serde_yaml::Value;
 
 use super::mm2;
 use super::{ImportError, Imported, Note, NoteKind};
-use crate::config::problem;
+use crate::files::problem;
 
 /// Translates a resource.
 pub(super) fn import(resource: &Value) -> Result<Imported, ImportError> {

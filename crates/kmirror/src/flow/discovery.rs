@@ -7,16 +7,18 @@ use std::time::Duration;
 use kmirror_client::{Client, ClusterMetadata, KafkaError, OffsetSpec, TopicId, TopicPartition, Topics};
 use tracing::warn;
 
-use crate::flow::{Terms, owned};
+use crate::flow::owned;
 use crate::ground::config::{Flow, Offsets, Start};
+use crate::ground::context::Terms;
 use crate::ground::error::Error;
 use crate::ground::loops;
 use crate::ground::park::Parked;
+use crate::ground::rules::TopicRules;
 use crate::logs::records::RecordTopic;
 use crate::state_topic::record::SourceIdentity;
 use crate::state_topic::store::{self, Known, StateStore};
 use crate::state_topic::topic_record::{self, TopicRecord};
-use crate::topics::{self, TopicPair, TopicRules, topic_id};
+use crate::topics::{self, TopicPair, topic_id};
 
 /// One look at both clusters. It runs beside the supervisor, which must not wait for a cluster.
 #[derive(Clone)]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::flow::event::PartitionKey;
+use crate::ground::partition::PartitionKey;
 
 /// The partitions of one compacted topic, of which some may need a head.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kmirror_client::{TopicId, TopicPartition};
 
-use crate::flow::event::PartitionKey;
+use crate::ground::partition::PartitionKey;
 use crate::state_topic::record::SourceIdentity;
 use crate::state_topic::store::{Known, Recorded};
 use crate::state_topic::topic_record::TopicRecord;

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use kmirror_client::{BrokerId, ClusterMetadata, TopicId, TopicPartition};
 use tokio::sync::mpsc;
 
-use super::Pipe;
 use super::standby::{Refusals, Standby};
 use crate::data::append::appender::AppenderEvent;
 use crate::data::queue::QueueGauge;
-use crate::data::read::fetcher::Returned;
-use crate::flow::event::{Generation, PartitionKey};
+use crate::data::read::reader::PartitionReader;
 use crate::flow::read_from::ReadFrom;
 use crate::ground::config::Start;
+use crate::ground::partition::{Generation, PartitionKey};
+use crate::ground::pipe::Pipe;
+use crate::ground::rules::CompareRules;
+use crate::ground::rules::TopicRules;
 use crate::ground::status::{PartitionGauge, PartitionState};
 use crate::state_topic::record::PartitionRecord;
-use crate::takeover::CompareRules;
-use crate::topics::TopicRules;
 
 /// A partition of a flow.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(crate) struct Entry {
     /// Which broker led the target partition when it was handed to the appender, and under which epoch.
     pub(crate) appended_under: Option<(BrokerId, Option<i32>)>,
     /// Waits for a source leader.
-    pub(crate) returned: Option<Box<Returned>>,
+    pub(crate) returned: Option<Box<PartitionReader>>,
     /// Whether another owner appends as well.
     pub(crate) standby: Standby,
     /// Whether the target refuses what its own log asks for.

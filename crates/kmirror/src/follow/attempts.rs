@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kmirror_client::{ClientError, KafkaError};
 
-use crate::topics::configs::ConfigStep;
+use crate::topics::config_step::ConfigStep;
 
 /// The changes of a flow, by topic and key.
 #[derive(Debug, Default)]

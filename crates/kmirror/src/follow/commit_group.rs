@@ -8,8 +8,8 @@ use kmirror_client::{Client, CommittedOffset, KafkaError, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::flow::FlowShared;
-use crate::flow::beside::Rounds;
+use crate::follow::rounds::Rounds;
+use crate::ground::shared::FlowShared;
 
 /// The positions of one flow, as they were last committed.
 pub(crate) struct CommitGroup {

@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::attempts::Attempts;
-use crate::flow::FlowShared;
-use crate::flow::beside::Rounds;
+use crate::follow::rounds::Rounds;
 use crate::ground::config::{Flow, TopicConfigs};
+use crate::ground::shared::FlowShared;
 use crate::ground::status::PartitionState;
-use crate::topics::configs::{self, ConfigStep};
+use crate::topics::alter::{TOPICS_PER_REQUEST, alter};
+use crate::topics::config_step::ConfigStep;
+use crate::topics::configs;
 
 /// Compares the configurations of each topic on both sides now and then, and changes the target's.
 pub(crate) struct ConfigFollower {
@@ -134,37 +136,3 @@ pub(crate) async fn plan(
     });
     Ok(steps.collect())
 }
-
-/// Changes the configurations of a topic as far as the target takes them, or, with `validate_only`, only asks: what it refuses, and
-/// why. One that the target does not know or accept must not keep the others from being changed.
-pub(crate) async fn alter(
-    target: &Client,
-    topic: &Arc<str>,
-    steps: &[ConfigStep],
-    validate_only: bool,
-) -> Vec<(ConfigStep, ClientError)> {
-    match (alter_at_once(target, topic, steps, validate_only).await, steps) {
-        (Ok(()), _) => return Vec::new(),
-        (Err(error), [step]) => return vec![(step.clone(), error)],
-        (Err(_), _) => {}
-    }
-    let mut refused = Vec::new();
-    for step in steps {
-        let altered = alter_at_once(target, topic, std::slice::from_ref(step), validate_only).await;
-        refused.extend(altered.err().map(|error| (step.clone(), error)));
-    }
-    refused
-}
-
-async fn alter_at_once(
-    target: &Client,
-    topic: &Arc<str>,
-    steps: &[ConfigStep],
-    validate_only: bool,
-) -> Result<(), ClientError> {
-    let changes = steps.iter().map(ConfigStep::for_client).collect();
-    let altered = target.alter_topic_configs(&[(Arc::clone(topic), changes)], validate_only).await?;
-    altered.into_iter().try_for_each(|(_, altered)| altered)
-}
-
-pub(crate) const TOPICS_PER_REQUEST: usize = 500;

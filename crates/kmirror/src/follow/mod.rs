@@ -8,4 +8,5 @@ pub(crate) mod expiration;
 pub(crate) mod groups;
 pub(crate) mod mm2;
 pub(crate) mod retention;
+pub(crate) mod rounds;
 pub(crate) mod whole;

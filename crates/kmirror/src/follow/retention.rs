@@ -8,9 +8,10 @@ use kmirror_client::{Client, Isolation, ListedOffset, OffsetSpec, TopicId, Topic
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::flow::beside::Rounds;
-use crate::flow::{FlowContext, FlowShared, Published};
+use crate::follow::rounds::Rounds;
+use crate::ground::context::FlowContext;
 use crate::ground::lineage::Lineage;
+use crate::ground::shared::{FlowShared, Published};
 use crate::ground::status::PartitionState;
 use crate::logs::records::RecordTopic;
 use crate::state_topic::guard_record::{self, GuardRecord, GuardRecords};

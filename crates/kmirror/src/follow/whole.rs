@@ -8,9 +8,10 @@ use kmirror_client::{Client, ClientError, OffsetSpec, TopicId, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::flow::beside::Rounds;
-use crate::flow::{FlowContext, FlowShared, Published};
+use crate::follow::rounds::Rounds;
 use crate::ground::config::Isolation;
+use crate::ground::context::FlowContext;
+use crate::ground::shared::{FlowShared, Published};
 use crate::logs::records::{RecordTopic, now_ms};
 use crate::state_topic::whole::{self, Whole};
 use crate::topics::topic_id;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kmirror_client::Connector;
 
+use super::mm2_names::Mm2Topics;
 use crate::ground::selection::{GroupSelection, TopicSelection};
 
 /// How a cluster is reached.
@@ -248,47 +249,6 @@ pub struct TopicConfigs {
     pub defaults_from: DefaultsFrom,
     /// How often they are compared. Default: 30 s.
     pub interval: Duration,
-}
-
-/// Which records of MirrorMaker 2 are written on the target, for programs that read them by `RemoteClusterUtils` or `MirrorClient`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Mm2Topics {
-    /// `heartbeats` and `{source}.heartbeats`: that the mirror lives, and what is upstream. Default: no.
-    pub heartbeats: bool,
-    /// `{source}.checkpoints.internal`: where each group that follows stands on both sides. Default: no.
-    pub checkpoints: bool,
-    /// `mm2-offset-syncs.{…}.internal`: which source offset is which target offset. Default: no.
-    pub offset_syncs: OffsetSyncs,
-    /// What stands between an alias and the name of a topic (MirrorMaker 2: `replication.policy.separator`). Default: a dot.
-    pub separator: String,
-    /// The same in the names of checkpoints and offset syncs (`replication.policy.internal.topic.separator.enabled`). Default: as
-    /// `separator`.
-    pub internal_separator: Option<String>,
-}
-
-impl Default for Mm2Topics {
-    fn default() -> Mm2Topics {
-        Mm2Topics {
-            heartbeats: false,
-            checkpoints: false,
-            offset_syncs: OffsetSyncs::default(),
-            separator: ".".to_owned(),
-            internal_separator: None,
-        }
-    }
-}
-
-/// Where offset syncs are written (MirrorMaker 2: `offset-syncs.topic.location`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OffsetSyncs {
-    /// Nowhere.
-    #[default]
-    Nowhere,
-    /// To `mm2-offset-syncs.{target}.internal` on the source, which kmirror writes to for nothing else.
-    Source,
-    /// To `mm2-offset-syncs.{source}.internal` on the target.
-    Target,
 }
 
 /// Whose defaults apply.

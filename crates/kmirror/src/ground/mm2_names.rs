@@ -1,6 +1,45 @@
 //! What MirrorMaker 2 calls its topics (`DefaultReplicationPolicy`, KIP-949): aliases and words with a separator between them. Pure.
 
-use crate::ground::config::Mm2Topics;
+/// Which records of MirrorMaker 2 are written on the target, for programs that read them by `RemoteClusterUtils` or `MirrorClient`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mm2Topics {
+    /// `heartbeats` and `{source}.heartbeats`: that the mirror lives, and what is upstream. Default: no.
+    pub heartbeats: bool,
+    /// `{source}.checkpoints.internal`: where each group that follows stands on both sides. Default: no.
+    pub checkpoints: bool,
+    /// `mm2-offset-syncs.{…}.internal`: which source offset is which target offset. Default: no.
+    pub offset_syncs: OffsetSyncs,
+    /// What stands between an alias and the name of a topic (MirrorMaker 2: `replication.policy.separator`). Default: a dot.
+    pub separator: String,
+    /// The same in the names of checkpoints and offset syncs (`replication.policy.internal.topic.separator.enabled`). Default: as
+    /// `separator`.
+    pub internal_separator: Option<String>,
+}
+
+impl Default for Mm2Topics {
+    fn default() -> Mm2Topics {
+        Mm2Topics {
+            heartbeats: false,
+            checkpoints: false,
+            offset_syncs: OffsetSyncs::default(),
+            separator: ".".to_owned(),
+            internal_separator: None,
+        }
+    }
+}
+
+/// Where offset syncs are written (MirrorMaker 2: `offset-syncs.topic.location`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetSyncs {
+    /// Nowhere.
+    #[default]
+    Nowhere,
+    /// To `mm2-offset-syncs.{target}.internal` on the source, which kmirror writes to for nothing else.
+    Source,
+    /// To `mm2-offset-syncs.{source}.internal` on the target.
+    Target,
+}
 
 impl Mm2Topics {
     /// Heartbeats that came from this cluster.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kmirror_client::{BrokerId, Client, Lane};
 
-use crate::flow::event::PartitionKey;
+use crate::ground::partition::PartitionKey;
 
 /// One of the connections to a broker that bytes travel on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

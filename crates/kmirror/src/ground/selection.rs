@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::follow::mm2::is_checkpoints;
 use crate::ground::error::ConfigError;
+use crate::ground::mm2_names::is_checkpoints;
 
 /// Topics by name or by regular expression.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

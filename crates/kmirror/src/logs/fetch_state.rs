@@ -5,8 +5,8 @@ use kmirror_codec::{Batch, BatchError, Entry, GapReason, LegacyBatch, split};
 
 use super::aborted::AbortedIndex;
 use crate::ground::config::Isolation;
+use crate::ground::epoch_start::EpochStart;
 use crate::ground::park::{ParkReason, Parked};
-use crate::state_topic::record::EpochStart;
 
 /// The position in one source partition.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ mod aborted;
 mod empty;
 pub(crate) mod ends;
 pub(crate) mod fetch_state;
+pub(crate) mod owned_record;
 pub(crate) mod range;
 pub(crate) mod records;
 pub(crate) mod show;

@@ -3,12 +3,12 @@
 use kmirror_client::{Client, ClientError, TopicPartition};
 use kmirror_codec::{Batch, Entry, Limits, Workspace, split};
 
-use crate::flow::event::TakeOverFailure;
 use crate::ground::config::Isolation;
+use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
 use crate::logs::fetch_state::{FetchFault, FetchState, Fetched, Sourced};
+use crate::logs::owned_record::{OwnedRecord, records_of};
 use crate::logs::show::{Look, ShowError, Shown};
-use crate::takeover::compare::{OwnedRecord, records_of};
 
 /// All batches of the target that have offsets in `[first, end)`, as they lie in the log: no isolation, nothing left out.
 pub(crate) async fn batches(

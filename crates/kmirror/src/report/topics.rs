@@ -10,6 +10,7 @@ use crate::ground::config::Flow;
 use crate::ground::error::Error;
 use crate::ground::loops::{self, Route};
 use crate::ground::selection::Selected;
+use crate::topics::alter;
 use crate::topics::rule::{self, TopicRule};
 use crate::topics::{partition_count, replication_factor};
 
@@ -77,7 +78,7 @@ pub(crate) async fn of_flow(
         })
         .collect();
     let mut differences: HashMap<Arc<str>, usize> = HashMap::new();
-    for pairs in on_both.chunks(follower::TOPICS_PER_REQUEST) {
+    for pairs in on_both.chunks(alter::TOPICS_PER_REQUEST) {
         // Whoever may not read configurations may look at the rest.
         let Ok(steps) = follower::plan(source, target, pairs, &flow.topic_configs).await else { continue };
         let counted = pairs.iter().map(|(_, name)| (Arc::clone(name), steps.get(name).map_or(0, Vec::len)));

@@ -1,6 +1,7 @@
 //! What the target's log cannot tell: from which topic of which cluster a partition was copied, at which distance, and under
 //! which leader epochs. One compacted topic on the target holds a record of it for each partition.
 
+pub(crate) mod claim;
 pub(crate) mod flow_record;
 pub(crate) mod guard_record;
 pub(crate) mod record;

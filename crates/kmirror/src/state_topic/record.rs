@@ -3,6 +3,7 @@
 use kmirror_client::{TopicId, TopicPartition};
 use serde::{Deserialize, Serialize};
 
+use crate::ground::epoch_start::EpochStart;
 use crate::ground::lineage::{Lineage, LineageError, Run};
 
 /// What is recorded of a target partition.
@@ -31,14 +32,6 @@ pub(crate) struct SourceIdentity {
     pub(crate) topic: String,
     /// Zero where the cluster is too old for topic ids (before 2.8).
     pub(crate) topic_id: TopicId,
-}
-
-/// Where a leader epoch of the source began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EpochStart {
-    pub(crate) epoch: i32,
-    pub(crate) start_offset: i64,
 }
 
 /// Source offsets `[first, end)` that expired before they were copied.

@@ -16,8 +16,8 @@ use super::record::{PartitionRecord, RecordError};
 use super::topic::{Change, RECORDS_PER_BATCH_MAX, Reading, StateError, StateTopic, Subject, WriteError};
 use super::topic_record::{TopicRecord, TopicRecords};
 use super::whole::Whole;
-use crate::follow::expiration::claim::{Claim, Claims};
 use crate::ground::error::Error;
+use crate::state_topic::claim::{Claim, Claims};
 
 /// What the state topic says of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

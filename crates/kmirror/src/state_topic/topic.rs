@@ -14,7 +14,6 @@ use kmirror_codec::{
 
 use super::record::{self, PartitionRecord};
 use super::{flow_record, guard_record, topic_record, whole};
-use crate::follow::expiration::claim;
 use crate::ground::config::Flow;
 use crate::ground::error::Error;
 use crate::ground::identity::STATE_PRODUCER_ID;
@@ -22,6 +21,7 @@ use crate::ground::sequence::Sequence;
 use crate::logs::ends;
 use crate::logs::records;
 use crate::logs::show::{Look, ShowError, Shown};
+use crate::state_topic::claim;
 
 /// The state topic of a cluster. It has one partition: its records are few.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub(crate) enum Subject {
     /// When it was whole: a [`Whole`](super::whole::Whole).
     Whole(TopicPartition),
     /// For which flow the target's brokers remember producers for longer, by its scope: a
-    /// [`Claim`](crate::follow::expiration::claim::Claim).
+    /// [`Claim`](crate::state_topic::claim::Claim).
     Claim(String),
     /// Whose copy a target topic is: a [`TopicRecord`](super::topic_record::TopicRecord).
     Topic(Arc<str>),

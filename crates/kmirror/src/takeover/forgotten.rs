@@ -4,8 +4,8 @@
 use kmirror_codec::{Entry, split};
 
 use super::{Bounds, TakeOver, failure};
-use crate::flow::event::TakeOverFailure;
 use crate::ground::config::OnForgottenDeletions;
+use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
 use crate::logs::records::now_ms;
 use crate::logs::show::{Look, ShowError, Shown};

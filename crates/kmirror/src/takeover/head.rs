@@ -3,7 +3,7 @@
 use tracing::{info, warn};
 
 use super::{Bounds, TakeOver, foreign_writer};
-use crate::flow::event::TakeOverFailure;
+use crate::ground::failure::TakeOverFailure;
 use crate::logs::range;
 use crate::state_topic::record::PartitionRecord;
 use crate::takeover::seed;

@@ -1,7 +1,7 @@
 //! Whether the source is the one that was copied, by its leader epochs.
 
 use super::{Bounds, TakeOver};
-use crate::flow::event::TakeOverFailure;
+use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
 use crate::logs::range::failure;
 use crate::state_topic::record::PartitionRecord;
@@ -114,7 +114,7 @@ impl TakeOver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state_topic::record::EpochStart;
+    use crate::ground::epoch_start::EpochStart;
     use crate::takeover::moved::{append, cluster, record, take_over};
 
     #[tokio::test]

@@ -11,6 +11,7 @@ pub(crate) mod judge;
 mod moved;
 pub(crate) mod predecessor;
 mod read_tail;
+mod search;
 pub(crate) mod seed;
 pub(crate) mod tail;
 
@@ -19,16 +20,16 @@ use std::time::Duration;
 use kmirror_client::{Client, Moment, OffsetSpec, TopicId, TopicPartition, Topics, chance};
 use tracing::info;
 
-pub(crate) use self::compare::CompareRules;
 use self::compare::make_up;
 use self::forgotten::Forgotten;
 use self::judge::{Head, Resume, Situation, SourceBounds, Verdict};
 use crate::data::append::state::AppendStart;
-use crate::flow::event::TakeOverFailure;
 use crate::ground::config::{Isolation, Offsets, Policies, Start};
+use crate::ground::failure::TakeOverFailure;
 use crate::ground::identity::ProducerIds;
 use crate::ground::lineage::Lineage;
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::rules::CompareRules;
 use crate::ground::sequence::Sequence;
 use crate::logs::ends;
 use crate::logs::ends::LogEnds;

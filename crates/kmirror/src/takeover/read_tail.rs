@@ -3,17 +3,19 @@
 use kmirror_codec::{Batch, Workspace};
 use tracing::warn;
 
-use super::compare::{Alignment, CompareRules, Misaligned, Tails, align, records_of};
+use super::compare::{Alignment, Misaligned, Tails, align};
 use super::judge::SourceBounds;
 use super::tail::Tail;
 use super::{Bounds, Found, TakeOver, foreign_writer};
-use crate::flow::event::TakeOverFailure;
 use crate::ground::config::OnDiverged;
+use crate::ground::failure::TakeOverFailure;
 use crate::ground::lineage::{Lineage, Run};
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::rules::CompareRules;
 use crate::ground::work;
 use crate::logs::ends::{self, LogEnds};
 use crate::logs::fetch_state::Sourced;
+use crate::logs::owned_record::records_of;
 use crate::logs::range;
 use crate::logs::range::{SourceRange, corrupt, decoded, source_after, source_range};
 use crate::state_topic::record::PartitionRecord;

@@ -1,37 +1,12 @@
 //! Which configurations a target topic should have, and what is to be changed for it. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use kmirror_client::{ConfigChange, ConfigEntry, ConfigSource};
+use kmirror_client::{ConfigEntry, ConfigSource};
 
+use super::config_step::ConfigStep;
 use super::preserved::{self, value_of};
 use crate::ground::config::{DefaultsFrom, TopicConfigs};
-
-/// One change of a target topic's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConfigStep {
-    /// The configuration.
-    pub key: String,
-    /// What is set on the target topic now; `None` where the target's default applies.
-    pub from: Option<String>,
-    /// What is to be set; `None` lets the target's default apply.
-    pub to: Option<String>,
-}
-
-impl fmt::Display for ConfigStep {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "the default".to_owned());
-        write!(formatter, "{} from {} to {}", self.key, shown(&self.from), shown(&self.to))
-    }
-}
-
-impl ConfigStep {
-    pub(crate) fn for_client(&self) -> ConfigChange {
-        ConfigChange { name: self.key.clone(), value: self.to.clone() }
-    }
-}
 
 /// What the target topic should have set: what is set on the source topic itself, its defaults too where they are wanted, and what its
 /// brokers would not keep the copy without. Without what only makes sense on the source's own brokers. `target`: what applies there

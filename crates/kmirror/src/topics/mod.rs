@@ -1,6 +1,8 @@
 //! Topics of a flow: which are copied, what they are called on the target, how they are created there, grow, and get their
 //! configuration. The plan is pure; applying it is not.
 
+pub(crate) mod alter;
+pub(crate) mod config_step;
 pub(crate) mod configs;
 pub(crate) mod preserve;
 pub(crate) mod preserved;
@@ -13,12 +15,12 @@ use kmirror_client::{Client, ClientError, ClusterMetadata, ConfigEntry, NewTopic
 use kmirror_codec::{HoleFill, Timestamps};
 use tracing::{info, warn};
 
-use crate::data::read::planner::TargetRules;
 use crate::ground::config::Flow;
 use crate::ground::error::Error;
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::rules::TargetRules;
+use crate::ground::rules::TopicRules;
 use crate::ground::selection::TopicMatcher;
-use crate::takeover::CompareRules;
 
 /// A topic that a flow copies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,32 +49,6 @@ impl TopicPair {
             partitions: self.partitions,
             replication_factor: flow.replication_factor.of(self.replication_factor),
             configs: configs::desired(entries, defaults, &flow.topic_configs).into_iter().collect(),
-        }
-    }
-}
-
-/// How a target topic takes its batches, and whether its cleaner removes records.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TopicRules {
-    pub(crate) batches: TargetRules,
-    pub(crate) is_compacted: bool,
-    /// Whether retention applies as well (`cleanup.policy=compact,delete`).
-    pub(crate) is_retained_for_a_time: bool,
-    pub(crate) keeps_timestamps: bool,
-}
-
-impl TopicRules {
-    /// The topic's cleanup policy, where it is compacted.
-    pub(crate) fn compaction_policy(&self) -> Option<&'static str> {
-        self.is_compacted.then_some(if self.is_retained_for_a_time { "compact,delete" } else { "compact" })
-    }
-
-    /// How the logs of a source topic with these rules and of its target may differ.
-    pub(crate) fn compared_with(&self, target: &TopicRules) -> CompareRules {
-        CompareRules {
-            source_is_compacted: self.is_compacted,
-            target_is_compacted: target.is_compacted,
-            keeps_timestamps: target.keeps_timestamps,
         }
     }
 }

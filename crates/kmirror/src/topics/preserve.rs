@@ -6,12 +6,13 @@ use std::sync::Arc;
 use kmirror_client::{Client, ConfigEntry};
 use tracing::{info, warn};
 
-use super::configs::{self, ConfigStep};
+use super::config_step::ConfigStep;
+use super::configs;
 use super::preserved::{self, Destroyer};
-use crate::follow::configs::{TOPICS_PER_REQUEST, alter};
 use crate::ground::config::{Flow, TopicConfigs};
 use crate::ground::error::Error;
 use crate::ground::park::{ParkReason, Parked};
+use crate::topics::alter::{TOPICS_PER_REQUEST, alter};
 
 /// Sets on target topics what they need. By target topic, why its partitions must not be copied to: what would destroy the copy could
 /// not be changed, or may not be. `pairs`: source and target topic.

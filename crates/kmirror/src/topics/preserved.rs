@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kmirror_client::{ConfigEntry, ConfigSource};
 
-use super::configs::ConfigStep;
+use super::config_step::ConfigStep;
 use crate::ground::config::TopicConfigs;
 
 /// The values that a copy of this source topic needs, by key, but for those that are the operator's.

@@ -6,6 +6,7 @@
 mod acls;
 mod arrows;
 mod beside;
+mod circles;
 mod embedded;
 mod fillers;
 mod library;

@@ -1,9 +1,9 @@
 //! What becomes of the keys of MirrorMaker 2's file: those that are translated, and those that are not.
 
 use super::layers::{Pair, pairs};
-use crate::config::problem;
+use crate::files::client_keys::{self, ClientKey, client_key};
+use crate::files::problem;
 use crate::import::NoteKind;
-use crate::import::client_keys::{self, ClientKey, client_key};
 
 /// What a key that was translated has become. `name`: without the alias or the flow that it is for.
 pub(super) fn meaning(name: &str) -> &'static str {

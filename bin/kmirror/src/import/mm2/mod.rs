@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 
 use self::keys::{without_meaning, without_prefix};
 use self::layers::{Pair, client_layers, consumer_layer, pairs};
-use super::client_keys::{self, socket_buffer};
 use super::patterns;
-use super::properties::Properties;
 use super::providers::{Providers, Translated};
 use super::{ImportError, Imported, Note, NoteKind, list};
-use crate::config::placeholder;
+use crate::files::client_keys::{self, socket_buffer};
+use crate::files::placeholder;
+use crate::files::properties::Properties;
 
 /// Translates a file.
 pub(super) fn import(properties: &Properties) -> Result<Imported, ImportError> {

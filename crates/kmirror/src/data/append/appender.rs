@@ -17,6 +17,7 @@ use kmirror_client::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::event::{AppendEnd, AppendEvent};
 use super::filler::{self, FillBy, Filled, TransactionFiller};
 use super::now::Now;
 use super::ready::ReadyQueue;
@@ -24,9 +25,10 @@ use super::refusal;
 use super::repeat::{Appended, ReadBack, Reader};
 use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
 use crate::data::queue::QueueGauge;
-use crate::flow::Pipe;
-use crate::flow::event::{AppendEnd, FlowEvent, Generation, KeyMap, PartitionKey};
 use crate::ground::item::Item;
+use crate::ground::outbox::Outbox;
+use crate::ground::partition::{Generation, KeyMap, PartitionKey};
+use crate::ground::pipe::Pipe;
 use crate::ground::status::{FlowCounters, PartitionGauge};
 
 /// The appender's inbox.
@@ -60,7 +62,7 @@ pub(crate) struct AppenderContext {
     pub(crate) pipe: Pipe,
     pub(crate) marker_producer_id: i64,
     pub(crate) counters: Arc<FlowCounters>,
-    pub(crate) events: mpsc::UnboundedSender<FlowEvent>,
+    pub(crate) events: Outbox<AppendEvent>,
 }
 
 /// Appends until the inbox is closed and nothing is in flight any more.
@@ -669,7 +671,7 @@ impl Appender {
         let Some(partition) = self.partitions.remove(&key) else { return };
         self.transactions.forget(key);
         let generation = partition.generation;
-        let _ = self.context.events.send(FlowEvent::AppendEnded { key, generation, end });
+        self.context.events.put(AppendEvent::Ended { key, generation, end });
     }
 
     fn partition(&mut self, key: PartitionKey, generation: Generation) -> Option<&mut AppendPartition> {

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{
-    BrokerId, Client, ClientError, Deadline, KafkaError, Moment, ProducerIdentity, TopicPartition, TxnMarker,
+    BrokerId, Client, ClientError, Deadline, Moment, ProducerIdentity, TopicPartition, TxnMarker,
 };
 use tokio::task::JoinSet;
 
-use super::refusal;
+use super::refusal::{self, ID_PREFIX};
 use super::state::{Refusal, TakeOverCause};
-use crate::flow::event::{Generation, KeyMap, PartitionKey};
+use crate::ground::partition::{Generation, KeyMap, PartitionKey};
 
 /// How the holes of a target's logs are filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,13 +228,6 @@ fn lost(cause: &str) -> Refusal {
     Refusal::TakeOver(TakeOverCause::AnswerLost(cause.to_owned()))
 }
 
-/// Whether a refused call means that another owner took the ids over.
-pub(super) fn is_fenced(error: KafkaError) -> bool {
-    matches!(error, KafkaError::PRODUCER_FENCED | KafkaError::INVALID_PRODUCER_EPOCH)
-}
-
-/// What all transactional ids of kmirror begin with: one prefixed ACL allows them all.
-pub(super) const ID_PREFIX: &str = "kmirror-";
 /// A topic cannot have this name (`Topic.LEGAL_CHARS`).
 const NOWHERE: &str = "kmirror asks";
 /// A transaction takes several milliseconds and one id has one at a time.

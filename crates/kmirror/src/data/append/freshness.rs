@@ -10,8 +10,6 @@ use std::time::Duration;
 
 use kmirror_client::{ConfigEntry, Deadline, Moment};
 
-use crate::follow::expiration::judge::RAISED;
-
 /// What is known of a target log's end, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Freshness {
@@ -138,6 +136,11 @@ pub(crate) fn producer_expiration(broker: &[ConfigEntry]) -> Option<Duration> {
 
 /// A day: `producer.id.expiration.ms` where it is not known.
 pub(crate) const PRODUCER_EXPIRATION_DEFAULT: Duration = Duration::from_secs(86_400);
+
+/// The largest value that brokers take, an int of milliseconds: 24.8 days.
+pub(crate) const RAISED_MS: u32 = 2_147_483_647;
+
+pub(crate) const RAISED: Duration = Duration::from_millis(RAISED_MS as u64);
 
 #[cfg(test)]
 mod tests {

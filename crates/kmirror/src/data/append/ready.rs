@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::flow::event::PartitionKey;
+use crate::ground::partition::PartitionKey;
 
 /// A queue in which each partition stands at most once: a request takes one batch of a partition, and one that was taken
 /// over while it stood here must not stand here twice.

@@ -2,7 +2,6 @@
 
 use kmirror_client::{ClientError, KafkaError, Retry};
 
-use super::filler;
 use super::state::{Refusal, TakeOverCause};
 use crate::ground::park::{ParkReason, Parked};
 
@@ -77,7 +76,7 @@ pub(crate) fn of_transactions(error: &ClientError) -> Refusal {
     }
     match (error.kafka_error(), error.retry()) {
         // The token plays no part in it: whoever took the ids over is the owner.
-        (Some(code), _) if filler::is_fenced(code) => Refusal::TakeOver(TakeOverCause::Overtaken),
+        (Some(code), _) if is_fenced(code) => Refusal::TakeOver(TakeOverCause::Overtaken),
         (Some(KafkaError::INVALID_TXN_STATE | KafkaError::INVALID_PRODUCER_ID_MAPPING), _) => {
             Refusal::TakeOver(TakeOverCause::AnswerLost(error.to_string()))
         }
@@ -112,7 +111,7 @@ fn no_permission_for_fillers(text: &str) -> Parked {
              (WriteTxnMarkers) and empty transactions ({text}). Allow one of them, for the first \
              `kafka-acls --add --allow-principal User:NAME --operation Alter --cluster` (ClusterAction before Kafka 3.8), for the second \
              `kafka-acls --add --allow-principal User:NAME --operation Write --transactional-id {} --resource-pattern-type prefixed`",
-            filler::ID_PREFIX
+            ID_PREFIX
         ),
     )
 }
@@ -133,6 +132,14 @@ fn describe(error: KafkaError, detail: Option<&str>) -> String {
         None => error.to_string(),
     }
 }
+
+/// Whether a refused call means that another owner took the ids over.
+pub(super) fn is_fenced(error: KafkaError) -> bool {
+    matches!(error, KafkaError::PRODUCER_FENCED | KafkaError::INVALID_PRODUCER_EPOCH)
+}
+
+/// What all transactional ids of kmirror begin with: one prefixed ACL allows them all.
+pub(super) const ID_PREFIX: &str = "kmirror-";
 
 #[cfg(test)]
 mod tests {

@@ -14,9 +14,10 @@ use kmirror_codec::{Batch, BatchError, GapReason, TimestampType, Workspace};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::flow::event::{Generation, PartitionKey, TakeOverFailure};
+use crate::ground::failure::TakeOverFailure;
+use crate::ground::partition::{Generation, PartitionKey};
+use crate::logs::owned_record::{difference, records_of};
 use crate::logs::range;
-use crate::takeover::compare::{difference, records_of};
 
 /// Where the broker says that a batch lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

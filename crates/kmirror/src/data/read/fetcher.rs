@@ -17,17 +17,20 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::event::FetchEvent;
 use super::failing::Failing;
+use super::reader::PartitionReader;
 use crate::data::append::appender::AppenderEvent;
 use crate::data::queue::QueueGauge;
 use crate::data::read::planner::Planner;
 use crate::data::read::rewrite_pool::{Rewrite, RewritePool};
-use crate::flow::Pipe;
-use crate::flow::event::{FlowEvent, Generation, KeyMap, PartitionKey};
 use crate::ground::budget::{Budget, Permit};
 use crate::ground::config::Isolation;
 use crate::ground::item::Item;
+use crate::ground::outbox::Outbox;
 use crate::ground::park::Parked;
+use crate::ground::partition::{Generation, KeyMap, PartitionKey};
+use crate::ground::pipe::Pipe;
 use crate::ground::status::PartitionGauge;
 use crate::logs::fetch_state::{FetchFault, FetchState, Fetched, Sourced};
 use crate::logs::show::{Look, ShowError, Shown};
@@ -52,18 +55,10 @@ pub(crate) struct FetchPartition {
     pub(crate) generation: Generation,
     pub(crate) source: TopicPartition,
     pub(crate) topic_id: TopicId,
-    pub(crate) reading: Returned,
+    pub(crate) reading: PartitionReader,
     pub(crate) gauge: Arc<PartitionGauge>,
     pub(crate) queue: Arc<QueueGauge>,
     pub(crate) appender: mpsc::Sender<AppenderEvent>,
-}
-
-/// What is left of a partition when a fetcher gives it back: enough to go on with it elsewhere.
-#[derive(Debug)]
-pub(crate) struct Returned {
-    pub(crate) state: FetchState,
-    pub(crate) planner: Planner,
-    pub(crate) failing: Failing,
 }
 
 /// What a fetcher works with.
@@ -75,7 +70,7 @@ pub(crate) struct FetcherContext {
     pub(crate) partition_fetch_bytes_max: usize,
     pub(crate) budget: Budget,
     pub(crate) rewrites: RewritePool,
-    pub(crate) events: mpsc::UnboundedSender<FlowEvent>,
+    pub(crate) events: Outbox<FetchEvent>,
     /// Notified when a paused partition may go on.
     pub(crate) wake: Arc<Notify>,
 }
@@ -331,7 +326,7 @@ impl Fetcher {
         for (_, slot) in self.slots.iter_mut().filter(|(key, _)| !paused.contains(key)) {
             slot.failed(&self.context.events, error);
         }
-        let _ = self.context.events.send(FlowEvent::SourceBrokerLost);
+        self.context.events.put(FetchEvent::BrokerLost);
     }
 
     fn rest(&mut self) {
@@ -362,7 +357,7 @@ impl Fetcher {
             Ok(fetched) => {
                 if slot.failing.succeeded() {
                     let generation = slot.generation;
-                    let _ = self.context.events.send(FlowEvent::Hidden { key, generation, cause: None });
+                    self.context.events.put(FetchEvent::Hidden { key, generation, cause: None });
                 }
                 slot.gauge.source_end.store(fetched.readable_end, Ordering::Relaxed);
                 slot.at_end = fetched.at_end;
@@ -400,7 +395,7 @@ impl Fetcher {
         let Some(slot) = self.slots.get_mut(&key) else { return };
         (slot.rest, slot.awaits_record) = (fetched.pieces.into(), true);
         let (generation, epochs) = (slot.generation, fetched.epochs);
-        let _ = self.context.events.send(FlowEvent::EpochsBegan { key, generation, epochs });
+        self.context.events.put(FetchEvent::EpochsBegan { key, generation, epochs });
         self.pause(key);
     }
 
@@ -550,7 +545,7 @@ impl Fetcher {
                 if !std::mem::replace(&mut slot.is_hidden, true) {
                     warn!(partition = %slot.source, "{hidden}");
                 }
-                let _ = self.context.events.send(FlowEvent::Hidden { key, generation, cause: Some(cause) });
+                self.context.events.put(FetchEvent::Hidden { key, generation, cause: Some(cause) });
             }
         }
     }
@@ -569,7 +564,7 @@ impl Fetcher {
         slot.stalled_since = None;
         if std::mem::take(&mut slot.is_hidden) {
             let generation = slot.generation;
-            let _ = self.context.events.send(FlowEvent::Hidden { key, generation, cause: None });
+            self.context.events.put(FetchEvent::Hidden { key, generation, cause: None });
         }
     }
 
@@ -584,8 +579,8 @@ impl Fetcher {
     async fn end(&mut self, key: PartitionKey, fault: FetchFault) {
         let Some(slot) = self.forget(key) else { return };
         let Slot { generation, state, failing, planner, .. } = slot;
-        let returned = planner.map(|planner| Box::new(Returned { state, planner, failing }));
-        let _ = self.context.events.send(FlowEvent::FetchEnded { key, generation, fault, returned });
+        let returned = planner.map(|planner| Box::new(PartitionReader { state, planner, failing }));
+        self.context.events.put(FetchEvent::Ended { key, generation, fault, returned });
     }
 
     async fn give_back_if_asked(&mut self, key: PartitionKey) {
@@ -655,11 +650,11 @@ impl Slot {
     }
 
     /// Counts a failure to read, and says why the partition stands still where that goes on.
-    fn failed(&mut self, events: &mpsc::UnboundedSender<FlowEvent>, cause: impl fmt::Display) {
+    fn failed(&mut self, events: &Outbox<FetchEvent>, cause: impl fmt::Display) {
         if self.failing.failed(clock::now()) {
             let (key, generation) = (self.key, self.generation);
             let cause = Some(format!("the source cannot be read: {cause}"));
-            let _ = events.send(FlowEvent::Hidden { key, generation, cause });
+            events.put(FetchEvent::Hidden { key, generation, cause });
         }
     }
 

@@ -4,14 +4,15 @@
 use std::collections::VecDeque;
 
 use kmirror_codec::{
-    Batch, BatchError, GapReason, HoleFill, Limits, Plan, PlanContext, RewriteRequest, Rewritten, Timestamps,
-    Workspace, plan, rewrite,
+    Batch, BatchError, GapReason, Limits, Plan, PlanContext, RewriteRequest, Rewritten, Workspace, plan,
+    rewrite,
 };
 
 use crate::data::tiny::TinyBatches;
 use crate::ground::budget::Budget;
 use crate::ground::item::{Held, Item};
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::rules::TargetRules;
 use crate::logs::fetch_state::Sourced;
 
 /// Where a partition's copy stands between reading and appending, and how its target wants the batches.
@@ -22,17 +23,6 @@ pub(crate) struct Planner {
     target: TargetRules,
     limits: Limits,
     tiny: TinyBatches,
-}
-
-/// What the target's topic asks of a batch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TargetRules {
-    /// `max.message.bytes`: the largest batch, header included.
-    pub(crate) batch_bytes_max: usize,
-    /// How the holes are filled that the source's cleaner left: repeats suit only a target that cleans as well.
-    pub(crate) holes: HoleFill,
-    /// What becomes of append times.
-    pub(crate) timestamps: Timestamps,
 }
 
 impl Planner {
@@ -201,7 +191,7 @@ mod model;
 
 #[cfg(test)]
 mod tests {
-    use kmirror_codec::Compression;
+    use kmirror_codec::{Compression, HoleFill, Timestamps};
 
     use super::*;
     use crate::test_support::{CODECS, TestBatch, TestRecord, damaged};

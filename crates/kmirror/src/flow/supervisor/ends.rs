@@ -7,13 +7,17 @@ use kmirror_client::{Client, TopicPartition, Topics, clock};
 use tracing::{debug, info, warn};
 
 use super::Supervisor;
+use crate::data::append::event::AppendEnd;
 use crate::data::append::state::TakeOverCause;
-use crate::data::read::fetcher::{FetcherEvent, Returned};
-use crate::flow::event::{AppendEnd, FlowEvent, Generation, PartitionKey};
+use crate::data::read::fetcher::FetcherEvent;
+use crate::data::read::reader::PartitionReader;
+use crate::flow::event::FlowEvent;
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::partition::{Generation, PartitionKey};
+use crate::ground::rules::TopicRules;
 use crate::ground::status::PartitionState;
 use crate::logs::fetch_state::{FetchFault, FetchState, source_truncated};
-use crate::topics::{self, TopicRules};
+use crate::topics;
 
 impl Supervisor {
     pub(super) async fn on_fetch_ended(
@@ -21,7 +25,7 @@ impl Supervisor {
         key: PartitionKey,
         generation: Generation,
         fault: FetchFault,
-        returned: Option<Box<Returned>>,
+        returned: Option<Box<PartitionReader>>,
     ) {
         let Some(entry) = self.table.current(key, generation) else { return };
         let read_by = entry.fetched_from.take();

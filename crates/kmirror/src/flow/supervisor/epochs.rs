@@ -8,9 +8,11 @@ use tracing::warn;
 
 use super::Supervisor;
 use crate::data::read::fetcher::FetcherEvent;
-use crate::flow::event::{FlowEvent, Generation, NotRecorded, PartitionKey};
+use crate::flow::event::{FlowEvent, NotRecorded};
+use crate::ground::epoch_start::EpochStart;
+use crate::ground::partition::{Generation, PartitionKey};
 use crate::ground::status::PartitionState;
-use crate::state_topic::record::{EpochStart, PartitionRecord, RecordError};
+use crate::state_topic::record::{PartitionRecord, RecordError};
 use crate::state_topic::store::{Recorded, StateStore};
 use crate::state_topic::topic::StateError;
 

@@ -8,9 +8,10 @@ use tracing::{debug, info, warn};
 
 use super::Supervisor;
 use crate::flow::deletions::{Deleter, Fate, Left};
-use crate::flow::event::{FlowEvent, PartitionKey};
+use crate::flow::event::FlowEvent;
 use crate::ground::config::OnDeleted;
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::partition::PartitionKey;
 use crate::ground::status::DueDeletion;
 use crate::logs::records::now_ms;
 use crate::state_topic::record::SourceIdentity;

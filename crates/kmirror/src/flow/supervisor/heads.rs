@@ -7,15 +7,17 @@ use std::time::Duration;
 use tracing::{debug, info};
 
 use super::Supervisor;
-use crate::flow::event::{FlowEvent, Generation, PartitionKey, TakeOverFailure};
+use crate::flow::event::FlowEvent;
 use crate::flow::heads::HeadsDone;
+use crate::ground::failure::TakeOverFailure;
+use crate::ground::partition::{Generation, PartitionKey};
+use crate::ground::rules::TopicRules;
 use crate::ground::status::PartitionState;
 use crate::state_topic::store::Recorded;
 use crate::takeover::judge::Head;
 use crate::takeover::seed;
 use crate::takeover::seed::Seed;
 use crate::topics;
-use crate::topics::TopicRules;
 
 impl Supervisor {
     /// Fills and cuts off the head of a target partition, in a task of its own.

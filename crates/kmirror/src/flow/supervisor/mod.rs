@@ -24,23 +24,30 @@ use tracing::{error, info};
 
 use self::gone::GoneTopics;
 use crate::data::append::appender::AppenderEvent;
+use crate::data::append::event::AppendEvent;
+use crate::data::append::freshness::RAISED;
 use crate::data::append::freshness::{PRODUCER_EXPIRATION_DEFAULT, producer_expiration};
+use crate::data::read::event::FetchEvent;
 use crate::data::read::fetcher::FetcherEvent;
 use crate::data::read::rewrite_pool::RewritePool;
 use crate::flow::beside::Beside;
+use crate::flow::clusters;
 use crate::flow::deletions::Deletions;
 use crate::flow::discovery::{Discovery, Returning};
-use crate::flow::event::{FlowEvent, PartitionKey};
+use crate::flow::event::FlowEvent;
 use crate::flow::heads::HeldTopic;
 use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Table;
-use crate::flow::{FlowContext, Pipe, clusters};
-use crate::follow::expiration::judge::RAISED;
 use crate::follow::expiration::keeper::ExpirationKeeper;
+use crate::follow::expiration::keeper::Raised;
 use crate::ground::budget::Budget;
+use crate::ground::context::FlowContext;
 use crate::ground::error::Error;
 use crate::ground::identity::ProducerIds;
+use crate::ground::outbox::Outbox;
 use crate::ground::park::Parked;
+use crate::ground::partition::PartitionKey;
+use crate::ground::pipe::Pipe;
 use crate::ground::selection::TopicMatcher;
 use crate::ground::status::PartitionState;
 use crate::ground::work;
@@ -82,7 +89,8 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         looked = supervisor.discovery.clone().first() => looked?,
     };
     let start = supervisor.context.flow.start;
-    let keeper = ExpirationKeeper::new(&supervisor.context, &supervisor.state, &supervisor.events);
+    let keeper =
+        ExpirationKeeper::new(&supervisor.context, &supervisor.state, Outbox::to(&supervisor.events));
     let (keeper, raised) = keeper.start().await;
     supervisor.raised = raised;
     supervisor.read_producer_expiration().await;
@@ -274,8 +282,9 @@ impl Supervisor {
             FlowEvent::TakenOver { key, generation, taken } => {
                 self.on_taken_over(key, generation, taken).await
             }
-            FlowEvent::FetchEnded { key, generation, fault, returned } => {
-                self.on_fetch_ended(key, generation, fault, returned).await;
+            FlowEvent::Fetch(event) => self.on_fetch_event(event).await,
+            FlowEvent::Append(AppendEvent::Ended { key, generation, end }) => {
+                self.on_append_ended(key, generation, end).await
             }
             FlowEvent::HeadFilled { key, generation, filled } => self.on_head_filled(key, generation, filled),
             FlowEvent::DeletionIntended { source, target, intended } => {
@@ -289,15 +298,8 @@ impl Supervisor {
             }
             FlowEvent::Settled { topic, settled } => self.on_settled(&topic, settled),
             FlowEvent::PolicyRestored { topic, restored } => self.on_policy_restored(&topic, restored),
-            FlowEvent::EpochsBegan { key, generation, epochs } => {
-                self.on_epochs_began(key, generation, epochs);
-            }
             FlowEvent::EpochsRecorded { key, generation, recorded } => {
                 self.on_epochs_recorded(key, generation, recorded).await;
-            }
-            FlowEvent::Hidden { key, generation, cause } => self.on_hidden(key, generation, cause),
-            FlowEvent::AppendEnded { key, generation, end } => {
-                self.on_append_ended(key, generation, end).await
             }
             FlowEvent::LeaderSought { key, generation, truncated } => {
                 self.on_leader_sought(key, generation, truncated).await;
@@ -306,8 +308,7 @@ impl Supervisor {
             FlowEvent::LimitRead { key, generation, rules, parked } => {
                 self.on_limit_read(key, generation, rules, parked);
             }
-            FlowEvent::Raised(lease) => self.on_raised(lease).await,
-            FlowEvent::SourceBrokerLost => self.look(),
+            FlowEvent::Raised(Raised(lease)) => self.on_raised(lease).await,
             FlowEvent::Refresh => self.look_when_due(),
             FlowEvent::Reconsidered { key, generation, rules, parked } => {
                 self.on_reconsidered(key, generation, rules, parked)
@@ -315,6 +316,19 @@ impl Supervisor {
             FlowEvent::Looked { selected, looked } => self.on_looked(selected, looked).await,
         }
         while self.errands.try_join_next().is_some() {}
+    }
+
+    async fn on_fetch_event(&mut self, event: FetchEvent) {
+        match event {
+            FetchEvent::Ended { key, generation, fault, returned } => {
+                self.on_fetch_ended(key, generation, fault, returned).await;
+            }
+            FetchEvent::EpochsBegan { key, generation, epochs } => {
+                self.on_epochs_began(key, generation, epochs);
+            }
+            FetchEvent::Hidden { key, generation, cause } => self.on_hidden(key, generation, cause),
+            FetchEvent::BrokerLost => self.look(),
+        }
     }
 
     /// Takes a partition away from its fetcher and appender, if it has them.

@@ -9,7 +9,8 @@ use crate::data::append::appender;
 use crate::data::append::appender::{AppenderContext, AppenderEvent};
 use crate::data::read::fetcher;
 use crate::data::read::fetcher::{FetcherContext, FetcherEvent};
-use crate::flow::Pipe;
+use crate::ground::outbox::Outbox;
+use crate::ground::pipe::Pipe;
 
 impl Supervisor {
     /// The inbox of the fetcher of a connection, which is started if there is none.
@@ -32,7 +33,7 @@ impl Supervisor {
             partition_fetch_bytes_max: flow.partition_fetch_bytes_max,
             budget: self.budget.clone(),
             rewrites: self.rewrites.clone(),
-            events: self.events.clone(),
+            events: Outbox::to(&self.events),
             wake: Arc::new(Notify::new()),
         };
         self.pumps.spawn(fetcher::run(context, events));
@@ -51,7 +52,7 @@ impl Supervisor {
             pipe,
             marker_producer_id: self.ids.markers,
             counters: Arc::clone(&self.context.shared.counters),
-            events: self.events.clone(),
+            events: Outbox::to(&self.events),
         };
         self.pumps.spawn(appender::run(context, events));
         self.appenders.insert(pipe, inbox.clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::Supervisor;
-use crate::flow::Terms;
+use crate::ground::context::Terms;
 
 impl Supervisor {
     /// Lets go of the topics that are not selected any more, and looks for those that are now. All others go on.

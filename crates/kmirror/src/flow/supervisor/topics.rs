@@ -11,19 +11,21 @@ use super::Supervisor;
 use super::unowned::not_grown;
 use crate::data::read::fetcher::FetcherEvent;
 use crate::flow::discovery::{FoundTopic, Looked, Ownership, Returning};
-use crate::flow::event::{FlowEvent, Generation, PartitionKey};
+use crate::flow::event::FlowEvent;
 use crate::flow::heads::HeldTopic;
 use crate::flow::read_from::ReadFrom;
 use crate::flow::standby::{Refusals, Standby};
 use crate::flow::table::Entry;
-use crate::flow::{OwnedTopic, Published};
 use crate::ground::config::{Flow, Start};
 use crate::ground::error::Error;
 use crate::ground::park::Parked;
+use crate::ground::partition::{Generation, PartitionKey};
+use crate::ground::rules::TopicRules;
 use crate::ground::selection::TopicMatcher;
+use crate::ground::shared::{OwnedTopic, Published};
 use crate::ground::status::{PartitionGauge, PartitionState};
 use crate::takeover::target_recreated;
-use crate::topics::{self, TopicRules};
+use crate::topics;
 
 impl Supervisor {
     /// Starts the partitions that were found. `start`: where those begin that were never copied.

@@ -16,8 +16,9 @@ use super::judge::{self, AclRules, CopiedTopics, Judgement, KeptBack, Lists};
 use super::patience::Patience;
 use super::record::{Record, Records, State};
 use super::views::{self, NotCopied};
-use crate::flow::beside::Rounds;
-use crate::flow::{FlowContext, FlowShared, Terms};
+use crate::follow::rounds::Rounds;
+use crate::ground::context::{FlowContext, Terms};
+use crate::ground::shared::FlowShared;
 use crate::logs::records;
 
 /// Compares the lists of both clusters now and then, and changes the target's.

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::claim::{Claim, Claims};
-
-/// The largest value that brokers take, an int of milliseconds: 24.8 days.
-pub(crate) const RAISED_MS: u32 = 2_147_483_647;
-pub(crate) const RAISED: Duration = Duration::from_millis(RAISED_MS as u64);
+use crate::data::append::freshness::{RAISED, RAISED_MS};
+use crate::state_topic::claim::{Claim, Claims};
 
 /// What is known when somebody looks.
 #[derive(Clone, Debug)]

@@ -6,19 +6,24 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, ConfigChange, Deadline, Moment, TopicPartition};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::claim::{self, Claim, Claims};
-use super::judge::{RAISED, RAISED_MS, Step, View, judge};
+use super::judge::{Step, View, judge};
 use crate::data::append::freshness::producer_expiration;
-use crate::flow::event::FlowEvent;
-use crate::flow::{FlowContext, FlowShared};
+use crate::data::append::freshness::{RAISED, RAISED_MS};
+use crate::ground::context::FlowContext;
+use crate::ground::outbox::Outbox;
+use crate::ground::shared::FlowShared;
 use crate::logs::records::RecordTopic;
+use crate::state_topic::claim::{self, Claim, Claims};
 use crate::state_topic::store::StateStore;
 use crate::state_topic::topic::StateError;
+
+/// The target's brokers remember producers for longer on the flow's behalf, which may be relied on until then; or no more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Raised(pub(crate) Option<Deadline>);
 
 /// Looks again and again while the value is raised for the flow, or is to be put back.
 pub(crate) struct ExpirationKeeper {
@@ -28,7 +33,7 @@ pub(crate) struct ExpirationKeeper {
     shared: Arc<FlowShared>,
     state: StateStore,
     writer: RecordTopic,
-    events: mpsc::UnboundedSender<FlowEvent>,
+    events: Outbox<Raised>,
     /// The flow's.
     flow_stop: CancellationToken,
     /// When the flow has ended.
@@ -73,11 +78,7 @@ enum Failure {
 }
 
 impl ExpirationKeeper {
-    pub(crate) fn new(
-        context: &FlowContext,
-        state: &StateStore,
-        events: &mpsc::UnboundedSender<FlowEvent>,
-    ) -> ExpirationKeeper {
+    pub(crate) fn new(context: &FlowContext, state: &StateStore, events: Outbox<Raised>) -> ExpirationKeeper {
         let flow = &context.flow;
         let naming = flow.naming.target_topic(&flow.source, "{topic}");
         ExpirationKeeper {
@@ -91,7 +92,7 @@ impl ExpirationKeeper {
                 flow.state_topic.clone(),
                 flow.state_replication_factor,
             ),
-            events: events.clone(),
+            events,
             flow_stop: context.stop.clone(),
             stop: CancellationToken::new(),
             wants: flow.raises_producer_expiry,
@@ -141,14 +142,14 @@ impl ExpirationKeeper {
         loop {
             if self.wants && (self.stop.is_cancelled() || self.is_caught_up()) {
                 self.wants = false;
-                let _ = self.events.send(FlowEvent::Raised(None));
+                self.events.put(Raised(None));
             }
             match self.look_and_tell().await {
                 Next::Now => {}
                 Next::Soon => tokio::time::sleep(SOON).await,
                 Next::Round(lease) => {
                     if let Some(lease) = lease.filter(|_| self.wants) {
-                        let _ = self.events.send(FlowEvent::Raised(Some(lease)));
+                        self.events.put(Raised(Some(lease)));
                     }
                     tokio::select! {
                         biased;
@@ -161,7 +162,7 @@ impl ExpirationKeeper {
                     self.has_paused = true;
                 }
                 Next::Never => {
-                    let _ = self.events.send(FlowEvent::Raised(None));
+                    self.events.put(Raised(None));
                     return;
                 }
             }

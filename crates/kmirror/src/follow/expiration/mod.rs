@@ -4,6 +4,5 @@
 //! Who writes on the strength of the raised value holds a lease of it, which each look renews. The value is put back only when nobody has
 //! recorded that it is wanted for longer than any lease lasts.
 
-pub(crate) mod claim;
 pub(crate) mod judge;
 pub(crate) mod keeper;

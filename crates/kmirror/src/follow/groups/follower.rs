@@ -12,10 +12,11 @@ use tracing::{debug, info, warn};
 
 use super::judge::{Arrived, Decision, GroupRules, NOWHERE, Settled, Side, Standing, judge};
 use super::recorded::{Recorded, SettledGroups};
-use crate::flow::beside::Rounds;
-use crate::flow::{FlowContext, FlowShared, Terms};
 use crate::follow::mm2::{Checkpoint, Checkpoints};
+use crate::follow::rounds::Rounds;
 use crate::ground::config::OnGroupReset;
+use crate::ground::context::{FlowContext, Terms};
+use crate::ground::shared::FlowShared;
 use crate::ground::status::PartitionState;
 use crate::state_topic::topic::StateError;
 

@@ -13,7 +13,6 @@ pub(crate) use self::checkpoints::{Checkpoint, Checkpoints};
 pub(crate) use self::heartbeats::Heartbeats;
 pub(crate) use self::offset_syncs::OffsetSyncs;
 use crate::ground::config::Flow;
-pub(crate) use crate::ground::mm2_names::is_checkpoints;
 use crate::logs::records::RecordTopic;
 
 /// A topic that holds such records.

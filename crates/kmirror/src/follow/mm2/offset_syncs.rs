@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{record_topic, records};
-use crate::flow::beside::Rounds;
-use crate::flow::{FlowShared, Published};
-use crate::ground::config::{Flow, OffsetSyncs as Location};
+use crate::follow::rounds::Rounds;
+use crate::ground::config::Flow;
 use crate::ground::lineage::{Lineage, Run};
+use crate::ground::mm2_names::OffsetSyncs as Location;
+use crate::ground::shared::{FlowShared, Published};
 use crate::logs::records::RecordTopic;
 
 /// Writes what has changed now and then.

@@ -12,7 +12,7 @@ use super::look::Look;
 use super::permissions::missing;
 use super::rights::Resource;
 use crate::data::append::freshness::producer_expiration;
-use crate::follow::expiration::judge::{RAISED, RAISED_MS};
+use crate::data::append::freshness::{RAISED, RAISED_MS};
 use crate::ground::error::Error;
 use crate::ground::identity;
 use crate::logs::records;

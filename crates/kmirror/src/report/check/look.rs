@@ -6,8 +6,8 @@ use kmirror_client::{Client, TopicPartition};
 
 use super::finding::{Finding, FindingKind, Severity};
 use super::rights::Missing;
-use crate::flow::Terms;
 use crate::ground::config::Flow;
+use crate::ground::context::Terms;
 use crate::ground::error::Error;
 use crate::state_topic::store::Recorded;
 use crate::topics;

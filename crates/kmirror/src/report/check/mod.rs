@@ -17,8 +17,8 @@ use std::collections::HashMap;
 use kmirror_client::{Client, Topics};
 
 use crate::data::append::filler::{self, FillBy};
-use crate::flow::Terms;
 use crate::ground::config::Flow;
+use crate::ground::context::Terms;
 use crate::ground::error::Error;
 use crate::ground::identity::ProducerIds;
 use crate::state_topic::store;

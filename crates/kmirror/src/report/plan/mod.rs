@@ -13,8 +13,8 @@ pub use self::topics::{ConfigPlan, TopicPlan, TopicStep};
 
 use kmirror_client::Client;
 
-use crate::flow::Terms;
 use crate::ground::config::Flow;
+use crate::ground::context::Terms;
 use crate::ground::error::Error;
 
 /// What would be done, flow by flow.

@@ -12,7 +12,8 @@ use crate::ground::config::Flow;
 use crate::ground::error::Error;
 use crate::logs::records;
 use crate::state_topic::topic_record::TopicRecord;
-use crate::topics::configs::ConfigStep;
+use crate::topics::alter;
+use crate::topics::config_step::ConfigStep;
 use crate::topics::{self, TopicPair, preserved};
 
 /// What would be done with one topic of the target.
@@ -273,7 +274,7 @@ async fn described(
 ) -> Result<HashMap<Arc<str>, Vec<ConfigEntry>>, ClientError> {
     let topics: Vec<_> = topics.cloned().collect();
     let mut entries = HashMap::new();
-    for topics in topics.chunks(follower::TOPICS_PER_REQUEST) {
+    for topics in topics.chunks(alter::TOPICS_PER_REQUEST) {
         let described = client.describe_topic_configs(topics).await?.into_iter();
         entries.extend(described.filter_map(|(topic, entries)| Some((topic, entries.ok()?))));
     }
@@ -296,7 +297,7 @@ pub(super) async fn configs(
     let mut plans = Vec::new();
     for (topic, mut steps) in follower::plan(source, target, &on_both, &flow.topic_configs).await? {
         // What the target does not take stays different. Whoever may not change it may be somebody else than who will run it.
-        for (refused, error) in follower::alter(target, &topic, &steps, true).await {
+        for (refused, error) in alter::alter(target, &topic, &steps, true).await {
             notes.push(format!("{}: {topic}: {refused}: the target does not take it: {error}", flow.name()));
             steps.retain(|step| *step != refused || error.is_authorization());
         }

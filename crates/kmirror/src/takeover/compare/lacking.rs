@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{CompareRules, OwnedRecord, Tails};
+use super::Tails;
+use crate::ground::rules::CompareRules;
+use crate::logs::owned_record::OwnedRecord;
 
 /// Looks for records of the source that are missing on the target, going along the target's.
 #[derive(Debug)]

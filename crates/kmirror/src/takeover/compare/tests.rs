@@ -1,6 +1,7 @@
-use kmirror_codec::Compression;
+use kmirror_codec::{Compression, Workspace};
 
 use super::*;
+use crate::logs::owned_record::records_of;
 use crate::test_support::{TestBatch, TestRecord, damaged};
 
 #[test]

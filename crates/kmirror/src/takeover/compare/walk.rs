@@ -1,11 +1,10 @@
 //! Along the target's records, each of which is looked for on the source.
 
 use super::lacking::Lacking;
-use super::{
-    Alignment, CompareRules, Misaligned, OwnedRecord, Tails, find, first_missing, is_equal, next_after,
-    only_on_source, problem,
-};
+use super::{Alignment, Misaligned, Tails, find, first_missing, next_after, only_on_source, problem};
 use crate::ground::lineage::{Lineage, Run};
+use crate::ground::rules::CompareRules;
+use crate::logs::owned_record::{OwnedRecord, is_equal};
 
 /// Goes along the target's records. `last_matched`: the source offset up to which the target is known to have all. The lineage with what
 /// was found displaced.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ground::config::OnDiverged;
+use crate::ground::epoch_start::EpochStart;
 use crate::ground::lineage::Run;
-use crate::state_topic::record::EpochStart;
 
 #[test]
 fn a_fresh_target_begins_at_zero() {

@@ -3,7 +3,6 @@
 
 mod connect;
 pub(crate) mod place;
-pub(super) mod search;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,9 +11,9 @@ use kmirror_client::{Client, ClientError, KafkaError, OffsetSpec, TopicPartition
 use tracing::{debug, info, warn};
 
 use self::connect::SourceOffsets;
-use crate::flow::event::TakeOverFailure;
 use crate::ground::config::{Flow, Isolation, Predecessor};
 use crate::ground::error::Error;
+use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
 use crate::logs::ends;
 use crate::logs::range::{RangeReader, decoded};

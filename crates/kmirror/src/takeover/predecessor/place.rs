@@ -5,7 +5,8 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use crate::takeover::compare::{CompareRules, OwnedRecord, difference};
+use crate::ground::rules::CompareRules;
+use crate::logs::owned_record::{OwnedRecord, difference};
 
 /// A search for the target's last records among the source's.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ use self::state::{Outcome, Placeholders, Refused, SeedState};
 use crate::data::append::freshness::FORGOTTEN_AGE_MAX;
 use crate::data::append::refusal;
 use crate::data::append::state::Refusal;
-use crate::flow::event::TakeOverFailure;
+use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
 
 /// A head to fill and cut off.

@@ -93,7 +93,7 @@ struct Line {
     cluster: Arc<EmbeddedCluster>,
     client: Client,
     inbox: mpsc::Sender<AppenderEvent>,
-    events: mpsc::UnboundedReceiver<FlowEvent>,
+    events: mpsc::UnboundedReceiver<AppendEvent>,
     gauge: Arc<PartitionGauge>,
     _world: simulated::Entered,
 }
@@ -116,7 +116,7 @@ impl Line {
             pipe: Pipe { broker: BrokerId(1), lane: 0, is_for_leaders: false },
             marker_producer_id: ProducerIds::of_flow("east").markers,
             counters: Arc::default(),
-            events: sender,
+            events: Outbox::to(&sender),
         };
         tokio::spawn(run(context, received));
         Line { cluster, client, inbox, events, gauge: PartitionGauge::new(), _world: world }
@@ -169,10 +169,8 @@ impl Line {
     /// The next partition that the appender is finished with.
     async fn ended(&mut self) -> (u32, Generation, AppendEnd) {
         let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
-        match event.expect("one more ends").expect("it runs") {
-            FlowEvent::AppendEnded { key, generation, end } => (key.0, generation, end),
-            other => panic!("{other:?}"),
-        }
+        let AppendEvent::Ended { key, generation, end } = event.expect("one more ends").expect("it runs");
+        (key.0, generation, end)
     }
 }
 

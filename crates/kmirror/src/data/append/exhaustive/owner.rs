@@ -13,9 +13,10 @@ use crate::data::append::now::Now;
 use crate::data::append::repeat::Appended;
 use crate::data::append::state::{AppendState, Control};
 use crate::ground::lineage::Lineage;
+use crate::ground::rules::CompareRules;
 use crate::ground::sequence::Sequence;
-use crate::takeover::CompareRules;
-use crate::takeover::compare::{Alignment, Misaligned, OwnedRecord, Tails, align, make_up};
+use crate::logs::owned_record::OwnedRecord;
+use crate::takeover::compare::{Alignment, Misaligned, Tails, align, make_up};
 
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Owner {

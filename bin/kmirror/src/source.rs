@@ -1,10 +1,10 @@
 //! What a mirror is started from. It is read again to reload.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Config;
 use crate::cli::{Mm1Arguments, RunArguments};
+use crate::config::Config;
 use crate::exit::Failure;
 use crate::import::Imported;
 
@@ -39,6 +39,37 @@ impl ConfigSource {
                 &Imported::of_mm1(arguments)?,
             ),
         }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| {
+            Failure::configuration(format!("cannot read the configuration {name}: {error}"))
+                .help("name the configuration file with -c FILE; README.md shows a small one")
+        })?;
+        Config::read(&name, &bytes)
+    }
+
+    /// Takes what is in a file.
+    pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<Config, Failure> {
+        if let Some(imported) = Imported::read(name, bytes) {
+            return Config::imported(name, &format!("kmirror import {name}"), &imported?);
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Failure::configuration(format!("the configuration {name} is not UTF-8")))?;
+        Config::parse(name, text)
+    }
+
+    /// Takes the configuration of another mirror, and says in the log what must be known of it.
+    fn imported(name: &str, report: &str, imported: &Imported) -> Result<Config, Failure> {
+        if let Some(note) = imported.unsupported() {
+            return Err(Failure::configuration(format!("{name}: {note}")));
+        }
+        imported.warn(name, report);
+        Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?)
     }
 }
 

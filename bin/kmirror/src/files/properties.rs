@@ -17,7 +17,7 @@ pub(crate) struct Properties {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: malformed \\uxxxx encoding")]
 pub(crate) struct PropertiesError {
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 impl Properties {
@@ -40,7 +40,7 @@ impl Properties {
 }
 
 /// The text of a file, in ISO-8859-1.
-pub(super) fn text_of(bytes: &[u8]) -> String {
+pub(crate) fn text_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 

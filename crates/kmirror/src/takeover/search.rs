@@ -4,15 +4,15 @@
 use kmirror_client::OffsetSpec;
 use tracing::info;
 
-use crate::flow::event::TakeOverFailure;
 use crate::ground::config::Isolation;
+use crate::ground::failure::TakeOverFailure;
 use crate::ground::lineage::Lineage;
 use crate::ground::park::{ParkReason, Parked};
 use crate::ground::work;
 use crate::logs::ends;
+use crate::logs::owned_record::OwnedRecord;
 use crate::logs::range::{RangeReader, decoded, failure, source_range};
 use crate::state_topic::record::PartitionRecord;
-use crate::takeover::compare::OwnedRecord;
 use crate::takeover::judge::{SourceBounds, expired};
 use crate::takeover::predecessor::Stood;
 use crate::takeover::predecessor::place::{Place, Search};

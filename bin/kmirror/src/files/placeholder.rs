@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_yaml::Value;
 
-use crate::import::Properties;
+use crate::files::properties::Properties;
 
 /// What is known, for messages.
 pub(crate) const KNOWN: &str = "${VAR}, ${VAR:-default}, ${VAR:?message}, ${env:VAR}, ${file:/path}, ${file:/path:key} and ${dir:/path:name}; $$ is a $";
