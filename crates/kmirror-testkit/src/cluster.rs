@@ -92,6 +92,19 @@ impl KafkaCluster {
         node.ok_or(TestkitError::Node { node_id, problem: "the cluster has no such node" })
     }
 
+    /// How many bytes of a topic a node has sent to consumers, as it counts them itself. What its followers fetch is not in it.
+    ///
+    /// # Errors
+    /// The node does not run, or its process does not let others look into it.
+    pub fn bytes_out(&self, node_id: usize, topic: &str) -> Result<u64, TestkitError> {
+        let process_id = self.node(node_id)?.process().as_ref().map(Child::id);
+        let problem = "it does not run";
+        let process_id = process_id.ok_or(TestkitError::Node { node_id, problem })?.to_string();
+        let tool = self.endpoint.start_java("BytesOut", "BytesOut", &[&process_id, topic], String::new())?;
+        let line = tool.wait(START_PATIENCE)?.success()?.stdout.trim().to_owned();
+        line.parse().map_err(|_| TestkitError::Output { program: "BytesOut", line })
+    }
+
     /// Starts a node that was stopped or killed, on the same data and port, and waits until it answers.
     ///
     /// # Errors

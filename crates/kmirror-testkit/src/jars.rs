@@ -113,7 +113,7 @@ fn compile_java(jars: &Path, classes: &Path) -> Result<(), TestkitError> {
 }
 
 fn java_sources() -> Vec<PathBuf> {
-    ["Workload.java", "DumpRecords.java", "Shell.java"]
+    ["BytesOut.java", "DumpRecords.java", "FollowerSelector.java", "Shell.java", "Workload.java"]
         .map(|name| workspace().join("testdata/java").join(name))
         .into()
 }

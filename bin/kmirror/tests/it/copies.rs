@@ -1,8 +1,6 @@
 //! Topics of every kind between clusters of every release.
 
-use kmirror_testkit::{
-    ClusterPair, Isolation, KafkaCluster, KafkaRelease, Workload, compare_records, real_kafka, unique_topic,
-};
+use kmirror_testkit::{Isolation, Workload, compare_records, real_kafka, unique_topic};
 
 use crate::kmirror::Kmirror;
 use crate::stage::{AnyCluster, Stage, on_both_kinds};
@@ -63,34 +61,6 @@ fn a_console_consumer_prints_the_same_lines() {
     let expected = pair.source.console_consumer(&topic, 400).unwrap();
     assert_eq!(expected.len(), 400);
     assert_eq!(pair.target.console_consumer(&topic, 400).unwrap(), expected);
-}
-
-/// A leader sends readers to a replica in their rack, with an answer that shows no records (KIP-392).
-#[test]
-fn records_are_read_from_a_replica_in_the_same_rack() {
-    let Some(_turn) = real_kafka("records_are_read_from_a_replica_in_the_same_rack") else { return };
-    let builder = || KafkaCluster::builder(KafkaRelease::KAFKA_4_3);
-    let selector = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
-    let source = builder().nodes(2).property("replica.selector.class", selector).start().unwrap();
-    let pair = ClusterPair::of(source, builder().start().unwrap());
-    let topics = ["plain", "compacted"].map(unique_topic);
-    let [plain, compacted] = &topics;
-    let of = |topic: &str| Workload::new(topic).partitions(4).records(2_000).keys(100);
-    let workloads = [of(plain), of(compacted).topic_property("cleanup.policy", "compact")];
-    pair.source.produce(&workloads).unwrap();
-    let (source, target) = (pair.source.bootstrap_servers(), pair.target.bootstrap_servers());
-    let kmirror = Kmirror::with_config(&format!(
-        "clusters:\n  east: {{ bootstrap_servers: {source:?}, rack: rack-2 }}\n  west: {{ bootstrap_servers: {target:?} }}\n\
-         flows: [{{ source: east, target: west, topics: {{ include: [{plain}, {compacted}] }} }}]\n"
-    ));
-    let run = kmirror.run(&["--log", "kmirror=debug", "run", "--once"]).with_code(0);
-    let sent_on = |line: &&str| line.contains("read from a replica") && line.contains("replica=2");
-    // Each node leads half of the partitions.
-    assert!(run.stderr().lines().filter(sent_on).count() >= 4, "{}", run.stderr());
-    kmirror.prove();
-    pair.source.produce(&workloads.map(|workload| workload.first(2_000))).unwrap();
-    kmirror.copy();
-    kmirror.prove();
 }
 
 fn tiny_batches_travel_together_and_partitions_on_several_connections(stage: &Stage) {

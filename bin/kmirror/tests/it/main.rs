@@ -28,6 +28,7 @@ mod plans;
 mod proofs;
 mod refusals;
 mod reloads;
+mod replicas;
 mod scene;
 mod schedule;
 mod stage;
