@@ -47,6 +47,11 @@ pub(crate) struct KnownTopic {
 #[derive(Clone, Debug)]
 pub(crate) enum Ownership {
     Owned,
+    /// The state topic says so. Nothing of it is changed before all of its partitions were taken over: somebody may have written to it since.
+    /// `needs_settings`: it would not keep what is copied to it as it is.
+    Recorded {
+        needs_settings: bool,
+    },
     /// It was there before, and it is being found out.
     Unknown,
     /// One of its partitions is parked for what it is, and so is what is new of it.
@@ -123,24 +128,18 @@ impl Discovery {
         if pairs.is_empty() {
             return Ok(Looked { missed, looping, returning, ..Looked::default() });
         }
-        let mut owned = self.owned(&known, &pairs, &source, &target).await?;
+        let recorded = self.recorded(&known, &pairs, &source, &target).await?;
+        let is_owned = |pair: &&TopicPair| known.get(&pair.source).is_some_and(KnownTopic::is_owned);
+        let mut owned: BTreeSet<_> =
+            pairs.iter().filter(is_owned).map(|pair| Arc::clone(&pair.target)).collect();
         if self.flow.creates_topics {
-            let created = topics::create_missing(&self.flow, &self.source, &self.target, &pairs).await?;
-            let grown = pairs.iter().filter(|pair| owned.contains(&pair.target));
-            let has_grown = topics::grow(&self.flow, &self.target, grown).await?;
-            if !created.is_empty() || has_grown {
-                target = self.await_created(&pairs, &owned).await?;
-                for pair in &mut pairs {
-                    pair.target_partitions = target.topic(&pair.target).map(topics::partition_count);
-                }
-            }
-            self.record_created(&created, &pairs, &source, &target).await?;
-            owned.extend(created);
+            target = self.create(&mut pairs, &mut owned, &source, target).await?;
         }
         let missing = pairs.iter().filter(|pair| target.topic(&pair.target).is_none());
         let awaited: BTreeSet<_> = missing.map(|pair| Arc::clone(&pair.target)).collect();
         pairs.retain(|pair| !awaited.contains(&pair.target));
         let mut parked = self.preserve(&pairs, &owned).await?;
+        let needing_settings = self.needing_settings(&pairs, &recorded).await?;
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
         let source_names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.source)).collect();
@@ -154,6 +153,9 @@ impl Discovery {
                 let ownership = match known.get(&pair.source) {
                     Some(known) => known.ownership.clone(),
                     None if owned.contains(&pair.target) => Ownership::Owned,
+                    None if recorded.contains(&pair.target) => {
+                        Ownership::Recorded { needs_settings: needing_settings.contains(&pair.target) }
+                    }
                     None => Ownership::Unknown,
                 };
                 Some(FoundTopic {
@@ -173,28 +175,48 @@ impl Discovery {
         Ok(Looked { found, missed, awaited, looping, returning })
     }
 
-    /// The target topics that are recorded as the flow's, by their names there.
-    async fn owned(
+    /// Creates the topics that the target lacks, which are the flow's then, and adds partitions to those that are. The target's metadata then.
+    async fn create(
+        &self,
+        pairs: &mut [TopicPair],
+        owned: &mut BTreeSet<Arc<str>>,
+        source: &ClusterMetadata,
+        mut target: Arc<ClusterMetadata>,
+    ) -> Result<Arc<ClusterMetadata>, Error> {
+        let created = topics::create_missing(&self.flow, &self.source, &self.target, pairs).await?;
+        let grown = pairs.iter().filter(|pair| owned.contains(&pair.target));
+        let has_grown = topics::grow(&self.flow, &self.target, grown).await?;
+        if !created.is_empty() || has_grown {
+            target = self.await_created(pairs, owned).await?;
+            for pair in pairs.iter_mut() {
+                pair.target_partitions = target.topic(&pair.target).map(topics::partition_count);
+            }
+        }
+        self.record_created(&created, pairs, source, &target).await?;
+        owned.extend(created);
+        Ok(target)
+    }
+
+    /// The target topics that are recorded as the flow's and were not known, by their names there.
+    async fn recorded(
         &self,
         known: &BTreeMap<Arc<str>, KnownTopic>,
         pairs: &[TopicPair],
         source: &ClusterMetadata,
         target: &ClusterMetadata,
     ) -> Result<BTreeSet<Arc<str>>, Error> {
-        let recorded = match pairs.iter().any(|pair| pair.target_partitions.is_some()) {
+        let is_new = |pair: &TopicPair| pair.target_partitions.is_some() && !known.contains_key(&pair.source);
+        let recorded = match pairs.iter().any(is_new) {
             true => self.state.known().await.map_err(|error| error.of_flow(&self.flow))?,
             false => Known::default(),
         };
-        let is_owned = |pair: &&TopicPair| match known.get(&pair.source) {
-            Some(known) => matches!(known.ownership, Ownership::Owned),
-            None => {
-                let identity = self.identity_of(pair, source);
-                let (partitions, topic_id) =
-                    (pair.target_partitions.unwrap_or(0), topic_id(target, &pair.target));
-                owned::is_recorded(&recorded, &pair.target, partitions, &identity, topic_id)
-            }
+        let is_recorded = |pair: &&TopicPair| {
+            let identity = self.identity_of(pair, source);
+            let (partitions, topic_id) =
+                (pair.target_partitions.unwrap_or(0), topic_id(target, &pair.target));
+            is_new(pair) && owned::is_recorded(&recorded, &pair.target, partitions, &identity, topic_id)
         };
-        Ok(pairs.iter().filter(is_owned).map(|pair| Arc::clone(&pair.target)).collect())
+        Ok(pairs.iter().filter(is_recorded).map(|pair| Arc::clone(&pair.target)).collect())
     }
 
     fn identity_of(&self, pair: &TopicPair, source: &ClusterMetadata) -> SourceIdentity {
@@ -234,6 +256,17 @@ impl Discovery {
         let names = |pair: &TopicPair| (Arc::clone(&pair.source), Arc::clone(&pair.target));
         let names: Vec<_> = pairs.iter().filter(|pair| owned.contains(&pair.target)).map(names).collect();
         topics::preserve::preserve(&self.flow, &self.source, &self.target, &names).await
+    }
+
+    /// Those of these topics that would not keep what is copied to them, as they are.
+    async fn needing_settings(
+        &self,
+        pairs: &[TopicPair],
+        recorded: &BTreeSet<Arc<str>>,
+    ) -> Result<BTreeSet<Arc<str>>, Error> {
+        let names = |pair: &TopicPair| (Arc::clone(&pair.source), Arc::clone(&pair.target));
+        let names: Vec<_> = pairs.iter().filter(|pair| recorded.contains(&pair.target)).map(names).collect();
+        topics::preserve::needing(&self.flow, &self.source, &self.target, &names).await
     }
 
     /// The known topics that the source does not have any more. A list of all topics leaves out those that may not be seen; only a
@@ -396,6 +429,10 @@ impl Discovery {
 }
 
 impl KnownTopic {
+    fn is_owned(&self) -> bool {
+        matches!(self.ownership, Ownership::Owned)
+    }
+
     /// Whether the topic has more partitions on the source than are known. Of one that is another topic by now, or of which it is being found
     /// out whether the target's is the flow's, nothing new is begun.
     fn has_grown(&self, pair: &TopicPair, source: &ClusterMetadata) -> bool {

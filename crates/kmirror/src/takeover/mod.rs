@@ -66,6 +66,8 @@ pub(crate) struct TakeOver {
     pub(crate) rules: CompareRules,
     /// The target topic's cleanup policy, where it is compacted.
     pub(crate) compaction_policy: Option<&'static str>,
+    /// Whether the topic is known to be the flow's, so that placeholders that are back may be cut off.
+    pub(crate) may_cut: bool,
 }
 
 /// Where a partition goes on.
@@ -77,6 +79,8 @@ pub(crate) struct TakenOver {
     pub(crate) record: PartitionRecord,
     /// The head that must be filled first; after that the partition is taken over again.
     pub(crate) head: Option<Head>,
+    /// Whether placeholders are back that are cut off once the topic is known to be the flow's.
+    pub(crate) has_placeholders: bool,
     /// Whether nothing of the source is on the target yet.
     pub(crate) begins: bool,
     /// Source offsets that expired, to be filled with markers first.
@@ -99,6 +103,13 @@ struct Bounds {
     target: LogEnds,
     /// When the request was sent that told it.
     target_seen_at: Moment,
+}
+
+impl TakenOver {
+    /// Whether more of the topic is changed than that records are appended to this partition.
+    pub(crate) fn changes_topic(&self) -> bool {
+        self.head.is_some() || self.has_placeholders || self.record.cleanup_policy_after_seeding.is_some()
+    }
 }
 
 impl TakeOver {
@@ -162,8 +173,9 @@ impl TakeOver {
             Verdict::BeginBehind(record) => self.begin_behind(record, &bounds).await?,
             Verdict::Continue(record, stood) => self.continue_after(record, stood, &bounds).await?,
             Verdict::Resume(resume) => {
-                bounds.target_start = self.cut_again(&resume.record, &bounds).await?;
-                self.resume(resume, &bounds).await?
+                let (target_start, has_placeholders) = self.cut_again(&resume.record, &bounds).await?;
+                bounds.target_start = target_start;
+                TakenOver { has_placeholders, ..self.resume(resume, &bounds).await? }
             }
         };
         Ok((taken, target))
@@ -221,6 +233,7 @@ impl TakeOver {
             append,
             record,
             head,
+            has_placeholders: false,
             begins: true,
             expired: None,
             forgotten: None,
@@ -319,6 +332,7 @@ impl TakeOver {
             append,
             record,
             head: None,
+            has_placeholders: false,
             begins: false,
             expired,
             forgotten,

@@ -120,6 +120,7 @@ pub(super) async fn take_over(target: &EmbeddedCluster) -> TakeOver {
             keeps_timestamps: true,
         },
         compaction_policy: None,
+        may_cut: true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sees to it that target topics keep what is copied to them, before anything is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use kmirror_client::{Client, ConfigEntry};
@@ -27,22 +27,64 @@ pub(crate) async fn preserve(
 ) -> Result<HashMap<Arc<str>, Parked>, Error> {
     let mut parked = HashMap::new();
     for pairs in pairs.chunks(TOPICS_PER_REQUEST) {
-        let (sources, targets): (Vec<_>, Vec<_>) = pairs.iter().cloned().unzip();
-        let on_source = described(source, &flow.source, sources).await?;
-        let on_target = described(target, &flow.target, targets).await?;
-        for (source_topic, topic) in pairs {
-            // What may not be described is what the brokers' defaults are assumed of, and a warning says so.
-            let Some((of_source, of_target)) = on_source.get(source_topic).zip(on_target.get(topic)) else {
-                continue;
-            };
-            let refused = set(flow, target, topic, of_source, of_target).await;
+        for (topic, of_source, of_target) in on_both(flow, source, target, pairs).await? {
+            let refused = set(flow, target, &topic, &of_source, &of_target).await;
             parked.extend(
-                left(&flow.topic_configs, flow.creates_topics, of_source, of_target, &refused)
-                    .map(|left| (Arc::clone(topic), left)),
+                left(&flow.topic_configs, flow.creates_topics, &of_source, &of_target, &refused)
+                    .map(|left| (topic, left)),
             );
         }
     }
     Ok(parked)
+}
+
+/// The target topics that need something set before records are copied to them, whether or not it may be: they would remove, change or
+/// refuse some.
+///
+/// # Errors
+/// Those of a cluster that does not answer.
+pub(crate) async fn needing(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    pairs: &[(Arc<str>, Arc<str>)],
+) -> Result<BTreeSet<Arc<str>>, Error> {
+    let mut needing = BTreeSet::new();
+    for pairs in pairs.chunks(TOPICS_PER_REQUEST) {
+        let described = on_both(flow, source, target, pairs).await?.into_iter();
+        needing.extend(described.filter_map(|(topic, of_source, of_target)| {
+            let destroyers = preserved::destroyers(&of_source, &of_target);
+            let is_needed = |step: &ConfigStep| {
+                preserved::is_limit(&step.key) || destroyers.iter().any(|found| found.key == step.key)
+            };
+            steps(flow, &of_source, &of_target).iter().any(is_needed).then_some(topic)
+        }));
+    }
+    Ok(needing)
+}
+
+/// The settings of topics on the source and on the target, by their names on the target. What may not be described is what the brokers'
+/// defaults are assumed of, and a warning says so.
+async fn on_both(
+    flow: &Flow,
+    source: &Client,
+    target: &Client,
+    pairs: &[(Arc<str>, Arc<str>)],
+) -> Result<Vec<(Arc<str>, Vec<ConfigEntry>, Vec<ConfigEntry>)>, Error> {
+    let (sources, targets): (Vec<_>, Vec<_>) = pairs.iter().cloned().unzip();
+    let mut on_source = described(source, &flow.source, sources).await?;
+    let mut on_target = described(target, &flow.target, targets).await?;
+    let both = pairs.iter().filter_map(|(source_topic, topic)| {
+        Some((Arc::clone(topic), on_source.remove(source_topic)?, on_target.remove(topic)?))
+    });
+    Ok(both.collect())
+}
+
+/// What is to be set on a topic that is to keep what is copied to it.
+fn steps(flow: &Flow, of_source: &[ConfigEntry], of_target: &[ConfigEntry]) -> Vec<ConfigStep> {
+    let mut steps = configs::steps(of_source, of_target, &flow.topic_configs);
+    steps.retain(|step| step.to.is_some() && preserved::protects(step));
+    steps
 }
 
 /// Sets what a topic needs, as far as kmirror changes configurations at all. What was refused, and why.
@@ -53,8 +95,7 @@ async fn set(
     of_source: &[ConfigEntry],
     of_target: &[ConfigEntry],
 ) -> Vec<(ConfigStep, Option<Refusal>)> {
-    let mut steps = configs::steps(of_source, of_target, &flow.topic_configs);
-    steps.retain(|step| step.to.is_some() && preserved::protects(step));
+    let steps = steps(flow, of_source, of_target);
     if !flow.topic_configs.follow || !flow.creates_topics {
         return steps.into_iter().map(|step| (step, None)).collect();
     }

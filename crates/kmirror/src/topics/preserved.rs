@@ -104,6 +104,11 @@ pub(crate) fn protects(step: &ConfigStep) -> bool {
     is_needed(&step.key)
 }
 
+/// Whether a target topic refuses records by this key.
+pub(crate) fn is_limit(key: &str) -> bool {
+    key.ends_with(".max.ms") || key == "max.message.bytes"
+}
+
 /// Whether the operator has excluded anything that a copy needs.
 pub(crate) fn excludes_any(rules: &TopicConfigs) -> bool {
     rules.exclude.iter().any(|key| is_needed(key))

@@ -5,6 +5,7 @@ mod epochs;
 mod gone;
 mod heads;
 mod pumps;
+mod settling;
 mod take_over;
 mod terms;
 mod topics;

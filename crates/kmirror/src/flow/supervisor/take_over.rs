@@ -69,6 +69,7 @@ impl Supervisor {
             token_refused: entry.token_refused,
             rules: entry.compare_rules,
             compaction_policy: entry.rules.compaction_policy(),
+            may_cut: !self.unowned.contains_key(&entry.target.topic),
         };
         let take_overs = Arc::clone(&self.take_overs);
         let target = self.context.target.clone();
@@ -92,9 +93,10 @@ impl Supervisor {
             Ok(taken) => {
                 let Some(entry) = self.table.current(key, generation) else { return };
                 let topic = Arc::clone(&entry.target.topic);
-                if self.unowned.contains_key(&topic) {
-                    return self.on_unowned_taken(&topic, key, taken.target_end);
+                if !self.on_unowned_taken(&topic, key, &taken) {
+                    return;
                 }
+                let Some(entry) = self.table.current(key, generation) else { return };
                 self.context.shared.own_anew(&topic, entry.source_topic_id);
                 entry.gauge.set_lineage(taken.record.lineage.clone());
                 if taken.begins {
@@ -140,7 +142,9 @@ impl Supervisor {
                 entry.gauge.position.store(position, Ordering::Relaxed);
                 entry.gauge.source_end.store(source_end, Ordering::Relaxed);
                 entry.standby.moved();
+                let topic = Arc::clone(&entry.target.topic);
                 self.stand_by(key);
+                self.on_unowned_moved(&topic, key);
             }
             Err(TakeOverFailure::Again(cause)) => {
                 let Some(entry) = self.table.current(key, generation) else { return };

@@ -44,7 +44,7 @@ impl Supervisor {
                         .shared
                         .own(&topic.pair.target, OwnedTopic { source_topic_id, target_topic_id });
                 }
-                Ownership::Unknown => {
+                Ownership::Recorded { .. } | Ownership::Unknown => {
                     self.ask_whose(&topic, &keys);
                     continue;
                 }

@@ -2,36 +2,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use kmirror_client::{Client, Isolation, OffsetSpec, TopicPartition, Topics};
+use kmirror_client::TopicPartition;
 use tracing::{debug, error, info};
 
 use super::Supervisor;
-use crate::flow::discovery::{self, FoundTopic, KnownTopic, Ownership};
+use super::settling::Settling;
+use crate::flow::discovery::{FoundTopic, KnownTopic, Ownership};
 use crate::flow::event::{FlowEvent, Settled};
 use crate::flow::heads::HeldTopic;
 use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Entry;
-use crate::ground::config::Flow;
-use crate::ground::error::Error;
 use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
 use crate::ground::partition::PartitionKey;
 use crate::ground::shared::OwnedTopic;
 use crate::ground::status::PartitionState;
-use crate::logs::ends;
-use crate::logs::range::failure;
 use crate::state_topic::record::SourceIdentity;
-use crate::state_topic::store::StateStore;
 use crate::state_topic::topic_record::TopicRecord;
-use crate::topics::{self, TopicPair};
+use crate::takeover::TakenOver;
+use crate::topics;
 
 impl Supervisor {
     /// Takes over every partition of a topic, to see what it holds.
     pub(super) fn ask_whose(&mut self, topic: &FoundTopic, keys: &[(i32, PartitionKey)]) {
         let pair = &topic.pair;
         let mut unowned = UnownedTopic::new(Arc::clone(&pair.source), pair.partitions, topic.may_need_heads);
+        if let Ownership::Recorded { needs_settings } = topic.ownership {
+            unowned = unowned.recorded(needs_settings);
+        }
         let grows = self.context.flow.creates_topics;
         let (mut asked, mut parked) = (Vec::new(), Vec::new());
         for (number, key) in keys {
@@ -56,14 +55,32 @@ impl Supervisor {
         asked.into_iter().for_each(|key| self.take_over(key));
     }
 
-    /// What it holds is the source's, as far as this partition goes.
-    pub(super) fn on_unowned_taken(&mut self, topic: &Arc<str>, key: PartitionKey, target_end: i64) {
-        let Some(unowned) = self.unowned.get_mut(topic) else { return };
-        unowned.taken_over(key, target_end);
-        self.set_waiting(
-            key,
-            "the topic was there before this flow: its other partitions are looked at first",
-        );
+    /// What it holds is the source's, as far as this partition goes. Whether it is appended to before the others were looked at.
+    pub(super) fn on_unowned_taken(
+        &mut self,
+        topic: &Arc<str>,
+        key: PartitionKey,
+        taken: &TakenOver,
+    ) -> bool {
+        let Some(unowned) = self.unowned.get_mut(topic) else { return true };
+        unowned.taken_over(key, taken.target_end);
+        let goes_on = unowned.goes_on(key, taken.changes_topic());
+        match unowned.dispute().cloned() {
+            _ if goes_on => {}
+            Some(parked) => self.park(key, not_grown(&parked)),
+            None => {
+                self.set_waiting(key, "the topic was there before: its other partitions are looked at first")
+            }
+        }
+        self.settle(topic);
+        goes_on
+    }
+
+    /// Another instance appends to it, which is as good: what it holds is the source's.
+    pub(super) fn on_unowned_moved(&mut self, topic: &Arc<str>, key: PartitionKey) {
+        let Some(unowned) = self.unowned.get_mut(topic).filter(|unowned| unowned.is_recorded) else { return };
+        unowned.taken_over(key, -1);
+        unowned.goes_on(key, false);
         self.settle(topic);
     }
 
@@ -74,8 +91,22 @@ impl Supervisor {
             unowned.parked(key);
             return self.settle(topic);
         }
+        if unowned.is_recorded {
+            return self.on_disputed(topic, key, parked);
+        }
         let parked = not_ours(key_number(self.table.get(key).map(|entry| &entry.target)), parked);
         self.park_not_ours(topic, Some(key), &parked);
+    }
+
+    /// Somebody has written to a copy of the flow's. Nothing of the topic is changed any more in this run; what needs no change goes on.
+    fn on_disputed(&mut self, topic: &Arc<str>, key: PartitionKey, parked: &Parked) {
+        let Some(unowned) = self.unowned.get_mut(topic) else { return };
+        if unowned.disputed(key, parked) {
+            let going = unowned.let_go();
+            let hopeless = unowned.hopeless();
+            going.into_iter().for_each(|key| self.take_over(key));
+            hopeless.into_iter().for_each(|key| self.park(key, not_grown(parked)));
+        }
     }
 
     /// Parks all partitions of somebody else's topic but one, those too that are parked for what may pass: they would go on after it.
@@ -108,9 +139,13 @@ impl Supervisor {
     /// Once everything of it was looked at: the topic is recorded, and gets what the source's has, before anything is appended.
     fn settle(&mut self, topic: &Arc<str>) {
         let Some(unowned) = self.unowned.get_mut(topic) else { return };
+        if unowned.is_confirmed() {
+            return self.owns(topic, None);
+        }
         if !unowned.begin_to_settle() {
             return;
         }
+        let is_recorded = unowned.is_recorded;
         let (source_topic, partitions) = (Arc::clone(&unowned.source), unowned.partitions);
         let unknown: Vec<_> = unowned.parked_ones().collect();
         let taken: Vec<_> = unowned.taken_ones().collect();
@@ -142,6 +177,7 @@ impl Supervisor {
             source_topic,
             topic: Arc::clone(topic),
             partitions,
+            is_recorded,
             unknown,
             taken,
             state: self.state.clone(),
@@ -156,7 +192,9 @@ impl Supervisor {
     }
 
     pub(super) fn on_settled(&mut self, topic: &Arc<str>, settled: Result<Box<Settled>, TakeOverFailure>) {
-        let Some(unowned) = self.unowned.get_mut(topic) else { return };
+        let Some(unowned) = self.unowned.get_mut(topic).filter(|unowned| unowned.dispute().is_none()) else {
+            return;
+        };
         let settled = match settled {
             Ok(settled) => settled,
             Err(TakeOverFailure::Park(parked)) if parked.reason.is_of_identity() => {
@@ -164,7 +202,8 @@ impl Supervisor {
             }
             Err(TakeOverFailure::Park(parked)) => {
                 unowned.is_unsettled();
-                let waiting = unowned.waiting();
+                let (going, waiting) = (unowned.let_go(), unowned.waiting());
+                going.into_iter().for_each(|key| self.take_over(key));
                 return waiting.into_iter().for_each(|key| self.park_until_settled(key, &parked));
             }
             Err(TakeOverFailure::Moved { .. }) => {
@@ -183,26 +222,34 @@ impl Supervisor {
                 return waiting.into_iter().for_each(|key| self.set_waiting(key, &cause));
             }
         };
+        self.owns(topic, Some(&settled));
+    }
+
+    /// The topic is the flow's, and what waits for that goes on. `settled`: what came of it, where something was to be done.
+    fn owns(&mut self, topic: &Arc<str>, settled: Option<&Settled>) {
         let Some(unowned) = self.unowned.remove(topic) else { return };
+        let Some((_, entry)) = self.table.iter().find(|(_, entry)| entry.target.topic == *topic) else {
+            return;
+        };
+        let Entry { source_topic_id, target_topic_id, .. } = *entry;
+        if !unowned.is_recorded {
+            info!(flow = self.context.flow.name(), %topic, "the target's topic holds what the source's has: it is this flow's");
+        }
+        self.context.shared.own(topic, OwnedTopic { source_topic_id, target_topic_id });
         let keys = unowned.waiting();
-        if unowned.may_need_heads {
+        if unowned.is_held() {
             let held = HeldTopic::new(keys.iter().copied());
             self.held.insert(Arc::clone(topic), held);
         }
-        let (mut ids, mut parked) = (None, Vec::new());
+        let mut parked = Vec::new();
         for key in &keys {
             let Some(entry) = self.table.get(*key) else { continue };
-            let Entry { source_topic_id, target_topic_id, .. } = *entry;
-            ids = Some(OwnedTopic { source_topic_id, target_topic_id });
-            entry.apply_rules(settled.rules);
             entry.attempts = 0;
+            let Some(settled) = settled else { continue };
+            entry.apply_rules(settled.rules);
             let is_missing = entry.target.partition >= settled.partitions;
             let missing = is_missing.then(|| topics::lacks(unowned.partitions, settled.partitions));
             parked.extend(settled.parked.clone().or(missing).map(|parked| (*key, parked)));
-        }
-        info!(flow = self.context.flow.name(), %topic, "the target's topic holds what the source's has: it is this flow's");
-        if let Some(ids) = ids {
-            self.context.shared.own(topic, ids);
         }
         for key in keys {
             match parked.iter().find(|(parked, _)| *parked == key) {
@@ -275,148 +322,3 @@ pub(super) fn not_grown(parked: &Parked) -> Parked {
         ),
     )
 }
-
-/// What makes a topic the flow's.
-struct Settling {
-    flow: Flow,
-    source: Client,
-    target: Client,
-    source_topic: Arc<str>,
-    topic: Arc<str>,
-    /// How many the source has.
-    partitions: i32,
-    /// Partitions that were not taken over, and why: what they hold is not known.
-    unknown: Vec<(TopicPartition, ParkReason)>,
-    /// Those that were, and where they ended on the target then.
-    taken: Vec<(TopicPartition, i64)>,
-    state: StateStore,
-    record: TopicRecord,
-}
-
-impl Settling {
-    async fn run(self) -> Result<Settled, TakeOverFailure> {
-        let again = |error: Error| TakeOverFailure::Again(error.to_string());
-        self.check_unknown().await?;
-        self.check_taken().await?;
-        let has = self.target_partitions();
-        if has > self.partitions {
-            self.check_surplus(has).await?;
-        }
-        discovery::record(&self.flow, &self.target, vec![(Arc::clone(&self.topic), self.record.clone())])
-            .await
-            .map_err(again)?;
-        let pair = [(Arc::clone(&self.source_topic), Arc::clone(&self.topic))];
-        let parked =
-            topics::preserve::preserve(&self.flow, &self.source, &self.target, &pair).await.map_err(again)?;
-        if has < self.partitions && self.flow.creates_topics {
-            self.grow(has).await?;
-        }
-        let rules = topics::rules(&self.flow, &self.target, std::slice::from_ref(&self.topic))
-            .await
-            .map_err(again)?;
-        let rules = rules
-            .get(&self.topic)
-            .copied()
-            .ok_or_else(|| TakeOverFailure::Again("the target topic is not described".to_owned()))?;
-        Ok(Settled { rules, partitions: self.target_partitions(), parked: parked.into_values().next() })
-    }
-
-    /// A partition that is parked and empty holds nothing of anybody's.
-    async fn check_unknown(&self) -> Result<(), TakeOverFailure> {
-        let partitions: Vec<_> = self.unknown.iter().map(|(partition, _)| partition.clone()).collect();
-        let Some(found) = self.first_that_is_not_empty(&partitions).await? else { return Ok(()) };
-        let reason =
-            self.unknown.iter().find_map(|(partition, reason)| (*partition == found).then_some(*reason));
-        let reason = reason.unwrap_or(ParkReason::TargetDiverged);
-        Err(TakeOverFailure::Park(Parked::new(
-            reason,
-            format!(
-                "whether the target's topic is this flow's is not known while its partition {} is parked ({reason}): nothing is copied \
-                 into it and nothing of it is changed",
-                found.partition
-            ),
-        )))
-    }
-
-    /// While others were waited for, somebody may have written to those that were looked at: only another instance may that, which has
-    /// recorded the topic before.
-    async fn check_taken(&self) -> Result<(), TakeOverFailure> {
-        let partitions: Vec<_> = self.taken.iter().map(|(partition, _)| partition.clone()).collect();
-        let ends =
-            ends::offsets(&self.target, &partitions, OffsetSpec::Latest, Isolation::ReadUncommitted).await;
-        let ends = ends.map_err(|error| failure("describe the target", &error))?;
-        if self.taken.iter().all(|(partition, end)| ends.get(partition) == Some(end)) {
-            return Ok(());
-        }
-        let known = self.state.known().await.map_err(|error| TakeOverFailure::Again(error.to_string()))?;
-        let TopicRecord { source, target_topic_id, .. } = &self.record;
-        let is_recorded =
-            known.topics.get(&self.topic).is_some_and(|recorded| recorded.is_of(source, *target_topic_id));
-        if is_recorded { Ok(()) } else { Err(TakeOverFailure::Moved { position: -1, source_end: -1 }) }
-    }
-
-    /// Partitions that the source does not have hold nothing of it.
-    async fn check_surplus(&self, has: i32) -> Result<(), TakeOverFailure> {
-        let surplus = self.partitions..has;
-        let surplus: Vec<_> =
-            surplus.map(|number| TopicPartition::new(Arc::clone(&self.topic), number)).collect();
-        match self.first_that_is_not_empty(&surplus).await? {
-            None => Ok(()),
-            Some(partition) => Err(TakeOverFailure::Park(Parked::new(
-                ParkReason::TargetDiverged,
-                format!(
-                    "the target's topic has partitions that the source's has not, and number {} holds records: it is somebody else's, and \
-                     nothing is copied into it",
-                    partition.partition
-                ),
-            ))),
-        }
-    }
-
-    async fn first_that_is_not_empty(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<Option<TopicPartition>, TakeOverFailure> {
-        let uncommitted = Isolation::ReadUncommitted;
-        let read = async |spec| ends::offsets(&self.target, partitions, spec, uncommitted).await;
-        let (starts, ends) = (read(OffsetSpec::Earliest).await, read(OffsetSpec::Latest).await);
-        let (starts, ends) = starts
-            .and_then(|starts| Ok((starts, ends?)))
-            .map_err(|error| failure("describe the target", &error))?;
-        Ok(partitions.iter().find(|partition| starts.get(partition) != ends.get(partition)).cloned())
-    }
-
-    async fn grow(&self, has: i32) -> Result<(), TakeOverFailure> {
-        let pair = TopicPair {
-            source: Arc::clone(&self.source_topic),
-            target: Arc::clone(&self.topic),
-            partitions: self.partitions,
-            target_partitions: Some(has),
-            replication_factor: 0,
-        };
-        let grown = topics::grow(&self.flow, &self.target, [&pair])
-            .await
-            .map_err(|error| TakeOverFailure::Again(error.to_string()))?;
-        for _ in 0..GROWN_POLLS_MAX {
-            let named = Topics::Named(vec![Arc::clone(&self.topic)]);
-            let refreshed = self.target.refresh_metadata(named).await;
-            refreshed.map_err(|error| failure("describe the target", &error))?;
-            let metadata = self.target.metadata();
-            let has_leaders = metadata
-                .topic(&self.topic)
-                .is_some_and(|topic| topic.partitions.iter().all(|partition| partition.leader.is_some()));
-            if !grown || self.target_partitions() >= self.partitions && has_leaders {
-                break;
-            }
-            tokio::time::sleep(GROWN_POLL_INTERVAL).await;
-        }
-        Ok(())
-    }
-
-    fn target_partitions(&self) -> i32 {
-        self.target.metadata().topic(&self.topic).map_or(0, topics::partition_count)
-    }
-}
-
-const GROWN_POLLS_MAX: u32 = 200;
-const GROWN_POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -12,6 +12,7 @@ mod groups;
 mod log_starts;
 mod other_cluster;
 mod owned;
+mod recorded;
 mod runs;
 mod unowned;
 

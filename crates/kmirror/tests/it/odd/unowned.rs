@@ -6,7 +6,7 @@ use super::*;
 
 impl World {
     /// Two partitions on the source, each with a leader of its own: broker 2 leads the second one.
-    async fn with_two_leaders() -> World {
+    pub(super) async fn with_two_leaders() -> World {
         let mut world = World::with_brokers(2, &[]).await;
         world.source.add_partitions(TOPIC, 2).unwrap();
         world.source.move_leader(TOPIC, 0, 1).unwrap();
@@ -16,35 +16,35 @@ impl World {
         world
     }
 
-    fn write_to(&self, partition: i32, count: usize) {
+    pub(super) fn write_to(&self, partition: i32, count: usize) {
         for _ in 0..count {
             self.source.write(TOPIC, partition, Codec::None, &[(Some(b"key"), Some(b"value"))]).unwrap();
         }
     }
 
-    fn write_theirs(&self, partition: i32) {
+    pub(super) fn write_theirs(&self, partition: i32) {
         self.target.write(TOPIC, partition, Codec::None, &[(Some(b"theirs"), Some(b"value"))]).unwrap();
     }
 
     /// The second partition may not be looked at on the source.
-    fn deny_second(&self) {
+    pub(super) fn deny_second(&self) {
         let error = FaultKind::Error(ResponseError::TopicAuthorizationFailed);
         self.source.inject(Fault::new(error).of(ApiKey::ListOffsets).at(2).times(u32::MAX));
     }
 
-    fn changes_on_target(&self) -> Vec<Change> {
+    pub(super) fn changes_on_target(&self) -> Vec<Change> {
         self.target.changes().into_iter().filter(|change| change.resource == TOPIC).collect()
     }
 
     /// Why partitions are parked when a run has ended.
-    async fn reasons_of_a_run(&self) -> Vec<kmirror::ParkReason> {
+    pub(super) async fn reasons_of_a_run(&self) -> Vec<kmirror::ParkReason> {
         let handle = self.mirror(true).spawn();
         let ended = tokio::time::timeout(PATIENCE, handle.wait()).await;
         let report = ended.unwrap_or_else(|_| panic!("does not end: {:?}", handle.status())).unwrap();
         report.flows[0].parked().map(|(_, parked)| parked.reason).collect()
     }
 
-    async fn until_state(
+    pub(super) async fn until_state(
         &self,
         handle: &MirrorHandle,
         number: i32,
@@ -59,15 +59,15 @@ fn is_parked(state: &PartitionState, reason: kmirror::ParkReason) -> bool {
     matches!(state, PartitionState::Parked(parked) if parked.reason == reason)
 }
 
-fn is_unauthorized(state: &PartitionState) -> bool {
+pub(super) fn is_unauthorized(state: &PartitionState) -> bool {
     is_parked(state, kmirror::ParkReason::Unauthorized)
 }
 
-fn is_diverged(state: &PartitionState) -> bool {
+pub(super) fn is_diverged(state: &PartitionState) -> bool {
     is_parked(state, kmirror::ParkReason::TargetDiverged)
 }
 
-async fn some_rounds() {
+pub(super) async fn some_rounds() {
     tokio::time::sleep(Duration::from_millis(1_000)).await;
 }
 
