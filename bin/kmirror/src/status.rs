@@ -1,7 +1,9 @@
 //! How the partitions of a mirror are, in words and numbers whose names stay what they are: the running process answers with it, and
 //! `kmirror status` prints it.
 
-use kmirror::{DueDeletion, FlowStatus, PartitionLag, PartitionState, PartitionStatus};
+use kmirror::{
+    DueDeletion, FlowStatus, MissingReason, MissingTopic, PartitionLag, PartitionState, PartitionStatus,
+};
 use serde::{Deserialize, Serialize};
 
 /// Everything that is shown.
@@ -48,20 +50,22 @@ pub(crate) struct DeletionRow {
     is_held: bool,
 }
 
-/// A partition.
+/// A partition, or a topic of which nothing is copied.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct PartitionRow {
     pub(crate) flow: String,
     pub(crate) source_topic: String,
-    pub(crate) target_topic: String,
-    pub(crate) partition: i32,
-    /// Starting, Seeding, Copying, Waiting or Parked; the clusters alone only tell the last.
+    pub(crate) target_topic: Option<String>,
+    /// None where it is the topic as a whole.
+    pub(crate) partition: Option<i32>,
+    /// Starting, Seeding, Copying, Waiting, Parked or Missing; the clusters alone only tell Parked.
     pub(crate) state: Option<String>,
     /// Why it waits or is parked.
     pub(crate) reason: Option<String>,
     pub(crate) source_end: Option<i64>,
     pub(crate) position: Option<i64>,
-    pub(crate) lag: u64,
+    /// None where it is not known.
+    pub(crate) lag: Option<u64>,
     /// Of the first record that is not on the target; a process does not know it.
     pub(crate) age_seconds: Option<f64>,
     /// What was seen when it was parked, and what can be done.
@@ -79,7 +83,8 @@ impl Status {
         let process = ProcessStatus { reloads, reloads_refused, flows: flows.iter().map(flow_row).collect() };
         let partitions =
             flows.iter().flat_map(|flow| flow.partitions.iter().map(|partition| of_process(flow, partition)));
-        Status { process: Some(process), partitions: partitions.collect() }
+        let missing = flows.iter().flat_map(|flow| flow.missing.iter().map(of_missing));
+        Status { process: Some(process), partitions: partitions.chain(missing).collect() }
     }
 }
 
@@ -124,15 +129,38 @@ fn of_process(flow: &FlowStatus, partition: &PartitionStatus) -> PartitionRow {
     PartitionRow {
         flow: flow.name.clone(),
         source_topic: partition.source_topic.clone(),
-        target_topic: partition.target_topic.clone(),
-        partition: partition.partition,
+        target_topic: Some(partition.target_topic.clone()),
+        partition: Some(partition.partition),
         state: Some(state.to_owned()),
         reason,
         source_end: known(partition.source_end),
         position: known(partition.position),
-        lag: partition.lag(),
+        lag: Some(partition.lag()),
         age_seconds: None,
         message,
+    }
+}
+
+fn of_missing(missing: &MissingTopic) -> PartitionRow {
+    let (reason, message) = match &missing.reason {
+        MissingReason::NoSuchTopic => ("NoSuchTopic".to_owned(), None),
+        MissingReason::Awaited => ("Awaited".to_owned(), None),
+        MissingReason::Refused(parked) => (parked.reason.to_string(), Some(parked.message.clone())),
+        // A reason that this program does not know yet.
+        _ => ("Unknown".to_owned(), None),
+    };
+    PartitionRow {
+        flow: missing.flow.clone(),
+        source_topic: missing.source_topic.clone(),
+        target_topic: None,
+        partition: None,
+        state: Some("Missing".to_owned()),
+        reason: Some(reason),
+        source_end: None,
+        position: None,
+        lag: None,
+        age_seconds: None,
+        message: message.or_else(|| Some(missing.to_string())),
     }
 }
 
@@ -141,13 +169,13 @@ fn of_clusters(lag: &PartitionLag) -> PartitionRow {
     PartitionRow {
         flow: lag.flow.clone(),
         source_topic: lag.source_topic.clone(),
-        target_topic: lag.target_topic.clone(),
-        partition: lag.partition,
+        target_topic: Some(lag.target_topic.clone()),
+        partition: Some(lag.partition),
         state: parked.map(|_| PARKED.to_owned()),
         reason: parked.map(|parked| parked.reason.to_string()),
         source_end: Some(lag.source_end),
         position: lag.position,
-        lag: lag.offsets(),
+        lag: Some(lag.offsets()),
         age_seconds: lag.age_ms.map(seconds),
         message: parked.map(|parked| parked.message.clone()),
     }

@@ -226,6 +226,14 @@ impl State {
         if self.topics.contains_key(name) {
             return Err((ResponseError::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
         }
+        // `Topic.hasCollision`: metrics call both alike.
+        let in_metrics = |name: &str| name.replace('.', "_");
+        if let Some(other) = self.topics.keys().find(|other| in_metrics(other) == in_metrics(name)) {
+            return Err((
+                ResponseError::InvalidTopicException,
+                format!("Topic '{name}' collides with existing topic: {other}"),
+            ));
+        }
         if partitions == 0 {
             return Err((
                 ResponseError::InvalidPartitions,

@@ -14,13 +14,14 @@
 //!     .cluster("west", ClusterConfig::new(["127.0.0.1:29092"]))
 //!     .flow(Flow::new("east", "west").topics(["orders", r"payments\..*"]))
 //!     .build()?;
-//! let mut handle = mirror.spawn();
+//! let handle = mirror.spawn();
 //! handle.caught_up(Duration::from_secs(30)).await?;
 //! let report = handle.shutdown(Duration::from_secs(10)).await?;
 //! # Ok(())
 //! # }
 //! ```
 
+mod connected;
 mod data;
 mod flow;
 mod follow;
@@ -36,18 +37,21 @@ mod takeover;
 mod test_support;
 mod topics;
 
+pub use connected::Connected;
 pub use flow::clusters::AcceptedCluster;
 pub use ground::config::{
     Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Naming, Offsets, OnDeleted, OnDiverged, OnExpired,
     OnForgottenDeletions, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor, Retention,
     Start, TopicConfigs,
 };
-pub use ground::error::{ConfigError, Error};
+pub use ground::error::{ClusterError, ClusterErrorKind, ConfigError, Error, Incomplete, ParkedPartition};
 pub use ground::lineage::{Lineage, LineageError, Run};
 pub use ground::mm2_names::{Mm2Topics, OffsetSyncs};
 pub use ground::park::{ParkReason, Parked};
 pub use ground::selection::{GroupSelection, TopicSelection};
-pub use ground::status::{DueDeletion, FlowStatus, GapOffsets, PartitionState, PartitionStatus};
+pub use ground::status::{
+    DueDeletion, FlowStatus, GapOffsets, MissingReason, MissingTopic, PartitionState, PartitionStatus,
+};
 pub use kmirror_client::{Connecting, Connector, Duplex};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
 pub use reload::{FlowChange, Reloaded};

@@ -4,30 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, clock};
+use kmirror_client::clock;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::clusters::{self, AcceptedCluster};
+use crate::connected::Connected;
 use crate::ground::config::{ClusterConfig, Flow};
-use crate::ground::error::{ConfigError, Error};
+use crate::ground::error::{ConfigError, Error, Incomplete, ParkedPartition};
+use crate::ground::names;
 use crate::ground::selection::Selected;
 use crate::ground::shared::FlowShared;
-use crate::ground::status::FlowStatus;
+use crate::ground::status::{FlowStatus, MissingReason};
+use crate::ground::validate;
 use crate::reload::Reloaded;
-use crate::report::check::{self, FlowCheck};
-use crate::report::groups::{self, GroupReport};
-use crate::report::lag::{self, PartitionLag};
-use crate::report::lineages::{self, PartitionLineage};
-use crate::report::plan::Plan;
-use crate::report::topics::{self, TopicReport};
-use crate::report::verify::{self, VerifyOptions, VerifyProgress, VerifyReport, verify_flow};
-use crate::runner::{self, Description, Reload, Runner, Shown};
-use crate::state_topic;
+use crate::runner::{Description, Reload, Runner, Shown};
 
 /// A set of flows that is ready to run. Nothing is connected yet.
 #[derive(Debug)]
+#[must_use = "nothing is copied before `spawn`"]
 pub struct Mirror {
     description: Description,
 }
@@ -42,6 +37,7 @@ pub struct MirrorBuilder {
 
 /// A running mirror. Dropping it stops everything at once, which is always safe: progress lives in the target's log.
 #[derive(Debug)]
+#[must_use = "the mirror stops when its handle is dropped"]
 pub struct MirrorHandle {
     shown: Arc<Shown>,
     reloads: mpsc::Sender<Reload>,
@@ -90,146 +86,18 @@ impl Mirror {
         MirrorHandle { shown, reloads, stop, ended, task }
     }
 
-    /// Compares both clusters of every flow, record by record, and changes nothing. `progress` is counted up meanwhile.
+    /// Connects to the clusters of all flows, to look at them. Nothing that a [`Connected`] does but [`Connected::accept_clusters`] changes
+    /// anything.
     ///
     /// # Errors
-    /// Where a cluster cannot be read, and where nothing is selected by a flow or by `options`: nothing is said of what was not
-    /// looked at.
-    pub async fn verify(
-        &self,
-        options: &VerifyOptions,
-        progress: Arc<VerifyProgress>,
-    ) -> Result<VerifyReport, Error> {
-        let clients = self.connect().await?;
-        let mut report = VerifyReport::default();
-        for (flow, selected, source, target) in self.connected(&clients) {
-            let (source, target) = (source.clone(), target.clone());
-            let partitions =
-                verify_flow(flow, &selected.topics, source, target, options, Arc::clone(&progress)).await?;
-            report.partitions.extend(partitions);
-        }
-        verify::check_wanted(options, &report)?;
-        Ok(report)
-    }
-
-    /// Looks at both ends of every flow. Changes nothing. `principal`: to whom rights that are missing are to be given, as brokers
-    /// know this program, `User:…`.
-    ///
-    /// # Errors
-    /// Those with which it would not start: topics that would be copied for ever among them, and a cluster that cannot be reached.
-    pub async fn check(&self, principal: &str) -> Result<Vec<FlowCheck>, Error> {
-        let clients = self.connect().await?;
-        let routes = runner::routes(&self.description.flows, &clients);
-        let terms = runner::terms(&self.description.flows, &routes);
-        let mut checks = Vec::new();
-        for ((flow, _, source, target), terms) in self.connected(&clients).zip(&terms) {
-            checks.push(check::of_flow(flow, terms, source, target, principal).await?);
-        }
-        let source = |index: usize| routes.get(index).map(|route| &*route.source);
-        let topics = |flow: &Flow| {
-            let metadata = clients.get(&flow.source).map(Client::metadata);
-            let topics = metadata.iter().flat_map(|metadata| metadata.topics.keys());
-            topics.map(|topic| topic.to_string()).collect()
-        };
-        for (index, finding) in check::shared_commit_groups(&self.description.flows, source, topics) {
-            checks.get_mut(index).into_iter().for_each(|check| check.findings.insert(0, finding.clone()));
-        }
-        if !checks.iter().any(|check| check.is_same_cluster) {
-            runner::refuse_circles(&routes, &self.description.flows, &clients).await?;
-        }
-        Ok(checks)
-    }
-
-    /// Says what would be done if the mirror were started now. Changes nothing.
-    ///
-    /// # Errors
-    /// Those with which it would not start: topics that would be copied for ever among them.
-    pub async fn plan(&self) -> Result<Plan, Error> {
-        let clients = self.connect().await?;
-        let routes = runner::routes(&self.description.flows, &clients);
-        runner::refuse_circles(&routes, &self.description.flows, &clients).await?;
-        let mut plan = Plan::default();
-        let terms = runner::terms(&self.description.flows, &routes);
-        for ((flow, _, source, target), terms) in self.connected(&clients).zip(&terms) {
-            plan.add(flow, terms, source, target).await?;
-        }
-        Ok(plan)
-    }
-
-    /// Takes the clusters that answer now for those that the aliases name, whatever was recorded of them: what a flow refuses to start with
-    /// ([`Error::OtherCluster`]) it does then.
-    ///
-    /// # Errors
-    /// A cluster that does not answer, a state topic that cannot be read or written.
-    pub async fn accept_clusters(&self) -> Result<Vec<AcceptedCluster>, Error> {
-        let clients = self.connect().await?;
-        let mut accepted = Vec::new();
-        for (flow, _, source, target) in self.connected(&clients) {
-            let known = state_topic::store::read(target, &flow.state_topic).await?;
-            accepted.extend(clusters::accept(flow, source, target, &known).await?);
-        }
-        Ok(accepted)
-    }
-
-    /// Reads where the source's records are on the target, for every flow and partition. Changes nothing.
-    pub async fn lineages(&self) -> Result<Vec<PartitionLineage>, Error> {
-        let clients = self.connect().await?;
-        let mut lineages = Vec::new();
-        for (flow, selected, source, target) in self.connected(&clients) {
-            lineages.extend(lineages::of_flow(flow, &selected.topics, source, target).await?);
-        }
-        Ok(lineages)
-    }
-
-    /// Says of every partition of every flow how far the target is behind, by what both clusters say now. Changes nothing.
-    pub async fn lags(&self) -> Result<Vec<PartitionLag>, Error> {
-        let clients = self.connect().await?;
-        let mut lags = Vec::new();
-        for (flow, selected, source, target) in self.connected(&clients) {
-            lags.extend(lag::of_flow(flow, &selected.topics, source, target).await?);
-        }
-        Ok(lags)
-    }
-
-    /// Says of every consumer group of every flow where it stands on both sides. Changes nothing.
-    pub async fn groups(&self) -> Result<Vec<GroupReport>, Error> {
-        let clients = self.connect().await?;
-        let mut reports = Vec::new();
-        for (flow, selected, source, target) in self.connected(&clients) {
-            reports.extend(groups::of_flow(flow, selected, source, target).await?);
-        }
-        Ok(reports)
-    }
-
-    /// Says of every topic of every flow's source whether it is copied, by which rule, and what is on the target. Changes nothing.
-    pub async fn topics(&self) -> Result<Vec<TopicReport>, Error> {
-        let clients = self.connect().await?;
-        let routes = runner::routes(&self.description.flows, &clients);
-        let mut reports = Vec::new();
-        for (route, (flow, selected, source, target)) in self.connected(&clients).enumerate() {
-            let of_flow = topics::of_flow(flow, selected, (source, target), (&routes, route)).await?;
-            reports.extend(of_flow);
-        }
-        Ok(reports)
+    /// A cluster that does not answer within its `connect_timeout`.
+    pub async fn connect(&self) -> Result<Connected<'_>, Error> {
+        Connected::new(&self.description).await
     }
 
     /// The flows, as they were configured.
     pub fn flows(&self) -> impl Iterator<Item = &Flow> {
         self.description.flows.iter().map(|(flow, _)| flow)
-    }
-
-    /// The flows with the clients of their clusters.
-    fn connected<'a>(
-        &'a self,
-        clients: &'a BTreeMap<String, Client>,
-    ) -> impl Iterator<Item = (&'a Flow, &'a Selected, &'a Client, &'a Client)> {
-        self.description.flows.iter().filter_map(|(flow, selected)| {
-            Some((flow, selected, clients.get(&flow.source)?, clients.get(&flow.target)?))
-        })
-    }
-
-    async fn connect(&self) -> Result<BTreeMap<String, Client>, Error> {
-        runner::connect(&self.description.clusters, &self.description.flows, BTreeMap::new()).await
     }
 }
 
@@ -254,32 +122,41 @@ impl MirrorBuilder {
     }
 
     /// Checks the whole. Connects to nothing.
+    ///
+    /// # Errors
+    /// What cannot work, with its place: a name that is not defined, a value out of its range, a pattern that does not compile, two flows that
+    /// write one topic.
     pub fn build(self) -> Result<Mirror, ConfigError> {
-        if self.flows.is_empty() {
+        let MirrorBuilder { clusters, mut flows, once } = self;
+        if flows.is_empty() {
             return Err(ConfigError::NoFlow);
         }
-        let mut flows = Vec::new();
-        for flow in self.flows {
-            let defined = || self.clusters.keys().cloned().collect::<Vec<_>>().join(", ");
-            for alias in [&flow.source, &flow.target] {
-                let Some(cluster) = self.clusters.get(alias) else {
-                    return Err(ConfigError::UnknownCluster {
-                        flow: flow.name(),
-                        alias: alias.clone(),
-                        defined: defined(),
-                    });
-                };
-                if cluster.bootstrap_servers.is_empty() {
-                    return Err(ConfigError::NoServers { alias: alias.clone() });
-                }
-            }
-            if flow.source == flow.target {
-                return Err(ConfigError::SameCluster { flow: flow.name() });
-            }
-            let selected = Selected { topics: flow.topics.compile()?, groups: flow.groups.compile()? };
-            flows.push((flow, selected));
+        names::give(&mut flows)?;
+        for (alias, config) in &clusters {
+            validate::cluster(alias, config)?;
         }
-        Ok(Mirror { description: Description { clusters: self.clusters, flows, once: self.once } })
+        let mut selected = Vec::new();
+        for (index, flow) in flows.into_iter().enumerate() {
+            know_clusters(&clusters, &flow)?;
+            validate::flow(index, &flow)?;
+            let of_flow = Selected { topics: flow.topics.compile()?, groups: flow.groups.compile()? };
+            selected.push((flow, of_flow));
+        }
+        validate::share_nothing(&selected)?;
+        Ok(Mirror { description: Description { clusters, flows: selected, once } })
+    }
+}
+
+/// Whether a flow's clusters are defined, and two.
+fn know_clusters(clusters: &BTreeMap<String, ClusterConfig>, flow: &Flow) -> Result<(), ConfigError> {
+    if let Some(alias) = [&flow.source, &flow.target].into_iter().find(|alias| !clusters.contains_key(*alias))
+    {
+        let defined = clusters.keys().cloned().collect::<Vec<_>>().join(", ");
+        return Err(ConfigError::UnknownCluster { flow: flow.name(), alias: alias.clone(), defined });
+    }
+    match flow.source == flow.target {
+        true => Err(ConfigError::SameCluster { flow: flow.name() }),
+        false => Ok(()),
     }
 }
 
@@ -291,7 +168,10 @@ impl MirrorHandle {
 
     /// Lets the running mirror become another one, and says what became of each flow. Flows that are the same go on untouched, with
     /// their clients; other filters for topics and groups are applied while a flow runs; what else is different is stopped and started
-    /// anew. An error changes nothing: a cluster that cannot be reached, topics that would be copied for ever, a mirror that runs once.
+    /// anew.
+    ///
+    /// # Errors
+    /// They change nothing: a cluster that cannot be reached, topics that would be copied for ever, a mirror that runs once.
     pub async fn reload(&self, mirror: Mirror) -> Result<Reloaded, Error> {
         let ended = || Error::CannotReload("the mirror has ended".to_owned());
         let (answer, answered) = oneshot::channel();
@@ -299,13 +179,19 @@ impl MirrorHandle {
         answered.await.map_err(|_| ended())?
     }
 
-    /// Waits until every partition has reached the source's end as it was last seen, or is parked. An error of the mirror
-    /// ends the wait as well.
+    /// Waits until everything that the flows select is copied: every partition has reached the source's end as it was last seen.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`] as soon as nothing else moves while partitions are parked or topics are not copied, [`Error::NoSuchTopic`] where
+    /// that is because the source lacks a topic that a flow names, [`Error::TimedOut`] after `timeout`, and the error with which the mirror
+    /// has ended.
     pub async fn caught_up(&self, timeout: Duration) -> Result<(), Error> {
         let deadline = clock::now() + timeout;
         loop {
-            if self.shown.flows().iter().all(|flow| flow.has_partitions() && flow.is_settled()) {
-                return Ok(());
+            let flows = self.shown.flows();
+            // Of nothing at all nothing can be said: topics may appear.
+            if flows.iter().all(|flow| flow.has_topics() && flow.is_settled()) {
+                return complete(&self.status());
             }
             if let Some(ended) = &*self.ended.borrow() {
                 return ended.clone();
@@ -318,18 +204,27 @@ impl MirrorHandle {
     }
 
     /// Waits until the mirror ends by itself: when it runs once, or fails.
+    ///
+    /// # Errors
+    /// The one that has ended it.
     pub async fn wait(&self) -> Result<Report, Error> {
         self.join().await?;
         Ok(self.report())
     }
 
-    /// Stops the mirror: reading ends, what was sent is acknowledged, every task ends. After `timeout` it is stopped hard,
-    /// which loses nothing either.
+    /// Stops the mirror: reading ends, what was sent is acknowledged, every task ends.
+    ///
+    /// # Errors
+    /// The one that had ended it before, and [`Error::TimedOut`] where it had to be stopped hard after `timeout`. That loses nothing: the
+    /// next start reads what has arrived. [`MirrorHandle::status`] tells how far it came.
     pub async fn shutdown(&self, timeout: Duration) -> Result<Report, Error> {
         self.stop.cancel();
         match tokio::time::timeout(timeout, self.join()).await {
             Ok(ended) => ended?,
-            Err(_) => self.task.abort(),
+            Err(_) => {
+                self.task.abort();
+                return Err(Error::TimedOut(format!("not stopped within {timeout:?}: stopped hard")));
+            }
         }
         Ok(self.report())
     }
@@ -337,7 +232,7 @@ impl MirrorHandle {
     async fn join(&self) -> Result<(), Error> {
         let mut ended = self.ended.clone();
         let ended = ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
-        ended.unwrap_or_else(|| Err(Error::TimedOut("the mirror's task was ended from outside".to_owned())))
+        ended.unwrap_or_else(|| Err(Error::Defect("the mirror's task has ended without a word".to_owned())))
     }
 
     fn report(&self) -> Report {
@@ -348,6 +243,45 @@ impl MirrorHandle {
 impl Drop for MirrorHandle {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+impl Report {
+    /// Whether all that was selected is copied.
+    pub fn is_complete(&self) -> bool {
+        complete(&self.flows).is_ok()
+    }
+
+    /// The partitions that are parked, and the topics of which nothing is copied.
+    pub fn incomplete(&self) -> Incomplete {
+        incomplete(&self.flows)
+    }
+}
+
+/// What is not copied of flows in which nothing moves.
+fn incomplete(flows: &[FlowStatus]) -> Incomplete {
+    let mut incomplete = Incomplete::default();
+    for flow in flows {
+        incomplete.parked.extend(flow.parked().map(|(partition, parked)| ParkedPartition {
+            flow: flow.name.clone(),
+            topic: partition.source_topic.clone(),
+            partition: partition.partition,
+            parked: parked.clone(),
+        }));
+        incomplete.missing.extend(flow.missing.iter().cloned());
+    }
+    incomplete
+}
+
+fn complete(flows: &[FlowStatus]) -> Result<(), Error> {
+    let incomplete = incomplete(flows);
+    let absent = incomplete.missing.iter().find(|topic| topic.reason == MissingReason::NoSuchTopic);
+    match absent {
+        Some(absent) if incomplete.parked.is_empty() => {
+            Err(Error::NoSuchTopic { flow: absent.flow.clone(), topic: absent.source_topic.clone() })
+        }
+        _ if incomplete == Incomplete::default() => Ok(()),
+        _ => Err(Error::Incomplete(incomplete)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::ground::config::Flow;
+use crate::ground::names;
 
 /// What a reload did with a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl fmt::Display for FlowChange {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reloaded {
-    /// Each flow as `source->target`, and what became of it.
+    /// Each flow by its name, and what became of it.
     pub flows: Vec<(String, FlowChange)>,
 }
 
@@ -57,13 +58,16 @@ pub(crate) enum Step {
     Start,
 }
 
-/// Finds for each new flow the running one that it continues. A flow has no name of its own: of several between the same two clusters
-/// the equal ones belong together, then those that differ in filters only, and what is left in the order of the file.
+/// Finds for each new flow the running one that it continues. Where names are written down they tell. Of several flows between the same
+/// two clusters that have no names of their own the equal ones belong together, then those that differ in filters only, and what is left
+/// in the order of the file.
 pub(crate) fn steps(running: &[Flow], new: &[Flow], changed_clusters: &BTreeSet<String>) -> Vec<Step> {
     let is_touched =
         |flow: &Flow| [&flow.source, &flow.target].iter().any(|alias| changed_clusters.contains(*alias));
-    let is_same = |old: &Flow, new: &Flow| old == new && !is_touched(new);
+    let is_same =
+        |old: &Flow, new: &Flow| with_name_of(old, new) == *new && old.name == new.name && !is_touched(new);
     let is_filtered = |old: &Flow, new: &Flow| is_same(&with_filters_of(old, new), new);
+    let has_same_name = |old: &Flow, new: &Flow| new.name.is_some() && old.name == new.name;
     let is_of_same_pair = |old: &Flow, new: &Flow| (&old.source, &old.target) == (&new.source, &new.target);
     let mut steps = vec![Step::Start; new.len()];
     let mut taken = vec![false; running.len()];
@@ -79,8 +83,29 @@ pub(crate) fn steps(running: &[Flow], new: &[Flow], changed_clusters: &BTreeSet<
     };
     pass(&is_same, Step::Keep);
     pass(&is_filtered, Step::Filter);
+    pass(&has_same_name, Step::Restart);
     pass(&is_of_same_pair, Step::Restart);
     steps
+}
+
+/// Gives the flows of a new description the names that they keep: who goes on is called as before, and nobody else is called so.
+pub(crate) fn keep_names(running: &[Flow], new: &mut [Flow], steps: &[Step]) {
+    let kept = |step: &Step| match step {
+        Step::Keep(index) | Step::Filter(index) => running.get(*index).map(Flow::name),
+        Step::Restart(_) | Step::Start => None,
+    };
+    let mut taken: BTreeSet<String> = steps.iter().filter_map(kept).collect();
+    for (flow, step) in new.iter_mut().zip(steps) {
+        let name = kept(step).or_else(|| flow.name.clone());
+        let name =
+            name.unwrap_or_else(|| names::free(&names::default_name(&flow.source, &flow.target), &taken));
+        taken.insert(name.clone());
+        flow.given_name = Some(name);
+    }
+}
+
+fn with_name_of(flow: &Flow, other: &Flow) -> Flow {
+    Flow { given_name: other.given_name.clone(), ..flow.clone() }
 }
 
 fn with_filters_of(flow: &Flow, other: &Flow) -> Flow {
@@ -98,6 +123,39 @@ mod tests {
     fn started_later(mut flow: Flow) -> Flow {
         flow.start = crate::ground::config::Start::Latest;
         flow
+    }
+
+    #[test]
+    fn who_goes_on_keeps_its_name_and_nobody_else_gets_it() {
+        let named = |mut flows: Vec<Flow>| {
+            names::give(&mut flows).expect("names");
+            flows
+        };
+        let (x, y, z) = (flow("a", "b", "x"), flow("a", "b", "y"), started_later(flow("a", "b", "z")));
+        let running = named(vec![x, y.clone()]);
+        let mut new = named(vec![z, y]);
+        let steps = steps(&running, &new, &BTreeSet::new());
+        assert_eq!(steps, [Step::Restart(0), Step::Keep(1)]);
+        keep_names(&running, &mut new, &steps);
+        assert_eq!([new[0].name(), new[1].name()], ["a-to-b", "a-to-b-2"]);
+        // The one that is left keeps its number, and the next one is another one.
+        let running = new.split_off(1);
+        let mut new = named(vec![running[0].clone(), flow("a", "b", "w")]);
+        new[0].given_name = Some("a-to-b".to_owned());
+        let steps = super::steps(&running, &new, &BTreeSet::new());
+        assert_eq!(steps, [Step::Keep(0), Step::Start]);
+        keep_names(&running, &mut new, &steps);
+        assert_eq!([new[0].name(), new[1].name()], ["a-to-b-2", "a-to-b"]);
+    }
+
+    #[test]
+    fn a_name_that_is_written_down_tells_which_flow_it_is() {
+        let named = |name: &str, topic: &str| Flow { name: Some(name.to_owned()), ..flow("a", "b", topic) };
+        let running = [named("one", "x"), named("two", "y")];
+        let moved = Flow { source: "c".to_owned(), ..named("two", "y") };
+        let new = [moved, named("one", "z"), named("three", "x")];
+        let found = steps(&running, &new, &BTreeSet::new());
+        assert_eq!(found, [Step::Restart(1), Step::Filter(0), Step::Start]);
     }
 
     #[test]

@@ -101,7 +101,8 @@ impl Runner {
             () = self.stop.cancelled() => return Ok(()),
             clients = connect(&description.clusters, &description.flows, BTreeMap::new()) => clients?,
         };
-        let terms = terms(&description.flows, &routes(&description.flows, &self.clients));
+        let routes = routes(&description.flows, &self.clients);
+        let terms = terms(&description.flows, &routes, &self.clients);
         for (((flow, _), terms), shared) in description.flows.into_iter().zip(terms).zip(self.shown.flows()) {
             let started = self.start(flow, terms, shared, Tries::Once);
             self.flows.extend(started);
@@ -147,9 +148,7 @@ impl Runner {
 
     /// A flow's task has ended: which one.
     fn on_ended(&mut self, ended: Result<(Id, Result<(), Error>), JoinError>) -> Id {
-        let (task, ended) = ended.unwrap_or_else(|error| {
-            (error.id(), Err(Error::TimedOut(format!("a flow's task ended: {error}"))))
-        });
+        let (task, ended) = ended.unwrap_or_else(|error| (error.id(), Err(Error::of_task("a flow", error))));
         if let Err(error) = ended {
             self.failed.get_or_insert(error);
             self.stop.cancel();
@@ -158,7 +157,7 @@ impl Runner {
     }
 
     /// Lets the mirror become another one. What is wrong with that one is found before anything is changed.
-    async fn reload(&mut self, description: Description) -> Result<Reloaded, Error> {
+    async fn reload(&mut self, mut description: Description) -> Result<Reloaded, Error> {
         if self.once || description.once {
             return Err(Error::CannotReload("a mirror that runs once is not changed meanwhile".to_owned()));
         }
@@ -176,16 +175,21 @@ impl Runner {
             () = stop.cancelled() => return Err(Error::CannotReload("the mirror is being stopped".to_owned())),
             clients = connect(&description.clusters, &description.flows, kept) => clients?,
         };
+        let running: Vec<Flow> = self.flows.iter().map(|running| running.flow.clone()).collect();
+        let mut flows: Vec<Flow> = description.flows.iter().map(|(flow, _)| flow.clone()).collect();
+        let steps = reload::steps(&running, &flows, &changed);
+        reload::keep_names(&running, &mut flows, &steps);
+        for ((named, _), flow) in description.flows.iter_mut().zip(&flows) {
+            named.given_name.clone_from(&flow.given_name);
+        }
         let routes = routes(&description.flows, &clients);
         refuse_circles(&routes, &description.flows, &clients).await?;
-        let running: Vec<Flow> = self.flows.iter().map(|running| running.flow.clone()).collect();
-        let flows: Vec<Flow> = description.flows.iter().map(|(flow, _)| flow.clone()).collect();
-        let steps = reload::steps(&running, &flows, &changed);
         let reloaded = summary(&running, &flows, &steps);
         self.stop_others(&steps).await;
         self.clusters = description.clusters;
         self.clients = clients;
-        self.apply(flows, terms(&description.flows, &routes), &steps);
+        let terms = terms(&description.flows, &routes, &self.clients);
+        self.apply(flows, terms, &steps);
         Ok(reloaded)
     }
 
@@ -294,12 +298,19 @@ pub(crate) async fn refuse_circles(
 }
 
 /// What each flow copies, among the others.
-pub(crate) fn terms(flows: &[(Flow, Selected)], routes: &Arc<[Route]>) -> Vec<Terms> {
+pub(crate) fn terms(
+    flows: &[(Flow, Selected)],
+    routes: &Arc<[Route]>,
+    clients: &BTreeMap<String, Client>,
+) -> Vec<Terms> {
+    let sources: Arc<[Client]> =
+        flows.iter().filter_map(|(flow, _)| clients.get(&flow.source).cloned()).collect();
     let places = flows.iter().enumerate();
     let terms = places.map(|(route, (_, selected))| Terms {
         selected: selected.clone(),
         routes: Arc::clone(routes),
         route,
+        sources: Arc::clone(&sources),
     });
     terms.collect()
 }

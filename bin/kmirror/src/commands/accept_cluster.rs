@@ -7,7 +7,7 @@ use crate::exit::{Code, Failure};
 /// Runs the command.
 pub(crate) async fn run(arguments: ConfigArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config)?.mirror(false)?;
-    for accepted in mirror.accept_clusters().await? {
+    for accepted in mirror.connect().await?.accept_clusters().await? {
         for (end, (before, now)) in [("source", &accepted.source), ("target", &accepted.target)] {
             let change = match before {
                 Some(before) if before == now => "as before".to_owned(),

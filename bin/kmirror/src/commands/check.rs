@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: CheckArguments) -> Result<Code, Failure> {
 async fn checked(path: &Path, principal: &str, wait: Duration) -> Result<Vec<FlowCheck>, Failure> {
     let (mirror, begun) = (Config::load(path)?.mirror(false)?, Instant::now());
     loop {
-        match mirror.check(principal).await {
+        match mirror.connect().await?.check(principal).await {
             Err(error) if error.is_unreachable() && begun.elapsed() < wait => {
                 tracing::info!(%error, "waiting for the clusters");
                 tokio::time::sleep(TRY_PAUSE).await;

@@ -30,7 +30,7 @@ struct Row<'a> {
 /// Runs the command.
 pub(crate) async fn run(arguments: GroupsArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
-    let mut reports = mirror.groups().await?;
+    let mut reports = mirror.connect().await?.groups().await?;
     if !arguments.groups.is_empty() {
         reports.retain(|report| arguments.groups.contains(&report.group));
     }

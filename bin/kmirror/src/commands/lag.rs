@@ -28,11 +28,11 @@ struct Row<'a> {
 /// Runs the command.
 pub(crate) async fn run(arguments: LagArguments) -> Result<Code, Failure> {
     let config = Config::load(&arguments.config.config)?;
-    let mut lags = config.mirror(false)?.lags().await?;
+    let mut lags = config.mirror(false)?.connect().await?.lags().await?;
     lags.retain(|lag| arguments.selects(&lag.source_topic));
     let rows: Vec<Row<'_>> = lags.iter().map(row).collect();
     output::print("partitions", &rows, arguments.format)?;
-    Ok(arguments.judge(lags.iter().map(|lag| (lag.offsets(), lag.age_ms.map(seconds)))))
+    Ok(arguments.judge(lags.iter().map(|lag| (Some(lag.offsets()), lag.age_ms.map(seconds)))))
 }
 
 fn row(lag: &PartitionLag) -> Row<'_> {
@@ -56,9 +56,10 @@ impl LagArguments {
     }
 
     /// Whether partitions, by their lag in offsets and the age of the first record that is not there, are within the limits.
-    pub(crate) fn judge(&self, partitions: impl IntoIterator<Item = (u64, Option<f64>)>) -> Code {
-        let is_above = |(offsets, age_seconds): (u64, Option<f64>)| {
-            self.max_lag.is_some_and(|max| offsets > max)
+    pub(crate) fn judge(&self, partitions: impl IntoIterator<Item = (Option<u64>, Option<f64>)>) -> Code {
+        let is_above = |(offsets, age_seconds): (Option<u64>, Option<f64>)| {
+            // What is not known is not within a limit.
+            self.max_lag.is_some_and(|max| offsets.is_none_or(|offsets| offsets > max))
                 || self
                     .max_age
                     .is_some_and(|max: Duration| age_seconds.is_some_and(|age| age > max.as_secs_f64()))

@@ -10,7 +10,7 @@ use crate::exit::{Code, Failure};
 /// Runs the command.
 pub(crate) async fn run(arguments: LineageArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
-    let mut lineages = mirror.lineages().await?;
+    let mut lineages = mirror.connect().await?.lineages().await?;
     if !arguments.topics.is_empty() {
         lineages.retain(|partition| arguments.topics.contains(&partition.source_topic));
     }

@@ -23,7 +23,7 @@ struct Line<'a> {
 /// Runs the command.
 pub(crate) async fn run(arguments: PlanArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
-    let plan = mirror.plan().await?;
+    let plan = mirror.connect().await?.plan().await?;
     match arguments.format {
         Format::Text => print(&plan)?,
         Format::Json => println!("{:#}", as_json(&plan)),
@@ -126,11 +126,16 @@ fn topic_json(plan: &TopicPlan) -> Value {
         TopicStep::AddPartitions { from, to } => ("add_partitions", Some(*from), *to),
         TopicStep::Await { from, to } => ("await", *from, *to),
         TopicStep::Delete { .. } => ("delete", None, 0),
+        TopicStep::Refuse { .. } => ("refuse", None, 0),
         _ => ("other", None, 0),
     };
     let (factor, configs) = match &plan.step {
         TopicStep::Create { replication_factor, configs, .. } => (*replication_factor, configs.as_slice()),
         _ => (None, &[][..]),
+    };
+    let park_reason = match &plan.step {
+        TopicStep::Refuse { reason } => Some(reason.to_string()),
+        _ => None,
     };
     let due_ms = if let TopicStep::Delete { due_ms } = plan.step { Some(due_ms) } else { None };
     json!({
@@ -139,6 +144,7 @@ fn topic_json(plan: &TopicPlan) -> Value {
         "target_topic": plan.target_topic,
         "step": step,
         "due_ms": due_ms,
+        "park_reason": park_reason,
         "partitions_from": from,
         "partitions_to": to,
         "replication_factor": factor,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kmirror::{FlowStatus, MirrorHandle, ParkReason, PartitionState};
+use kmirror::{FlowStatus, MirrorHandle, MissingReason, ParkReason, PartitionState};
 use tokio::sync::mpsc;
 
 use crate::cli::Mm1Arguments;
@@ -82,8 +82,8 @@ async fn show(handle: &MirrorHandle, progress: &mut FlowsProgress) {
     }
 }
 
-/// A mirror that ended by itself did its work unless a partition was parked. Each is named: what stands still must not be
-/// overlooked in a log.
+/// A mirror that ended by itself did its work unless a partition was parked, or a topic was not copied. Each is named: what stands still
+/// must not be overlooked in a log.
 fn verdict(flows: &[FlowStatus]) -> Code {
     let mut code = Code::Ok;
     for flow in flows {
@@ -93,11 +93,21 @@ fn verdict(flows: &[FlowStatus]) -> Code {
                 "{}: {}-{} is parked: {parked}",
                 flow.name, partition.target_topic, partition.partition
             );
-            code =
-                if parked.reason == ParkReason::Unauthorized { Code::NotAuthorized } else { Code::Runtime };
+            code = code_of(parked.reason);
+        }
+        for missing in &flow.missing {
+            eprintln!("{missing}");
+            code = match &missing.reason {
+                MissingReason::Refused(parked) => code_of(parked.reason),
+                _ => Code::Runtime,
+            };
         }
     }
     code
+}
+
+fn code_of(reason: ParkReason) -> Code {
+    if reason == ParkReason::Unauthorized { Code::NotAuthorized } else { Code::Runtime }
 }
 
 /// A clean stop takes at most this long; then it is a hard one, which loses nothing either.

@@ -24,7 +24,7 @@ pub(crate) async fn run(arguments: StatusArguments) -> Result<Code, Failure> {
     };
     let mut status = match running {
         Some(status) => status,
-        None => Status::of_clusters(&config.mirror(false)?.lags().await?),
+        None => Status::of_clusters(&config.mirror(false)?.connect().await?.lags().await?),
     };
     status.partitions.retain(|row| arguments.selects(&row.source_topic));
     match arguments.format {

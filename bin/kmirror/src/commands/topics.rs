@@ -26,7 +26,7 @@ struct Row<'a> {
 /// Runs the command.
 pub(crate) async fn run(arguments: TopicsArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
-    let mut reports = mirror.topics().await?;
+    let mut reports = mirror.connect().await?.topics().await?;
     reports.retain(|report| !arguments.selected || report.rule.selects());
     if !arguments.topics.is_empty() {
         reports.retain(|report| arguments.topics.contains(&report.source_topic));

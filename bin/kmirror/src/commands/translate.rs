@@ -9,7 +9,7 @@ use crate::exit::{Code, Failure};
 /// Runs the command. Every flow that copies the topic gives an answer.
 pub(crate) async fn run(arguments: TranslateArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
-    let lineages = mirror.lineages().await?;
+    let lineages = mirror.connect().await?.lineages().await?;
     let is_wanted = |topic: &str, partition| topic == arguments.topic && partition == arguments.partition;
     let mut is_known = false;
     for partition in lineages.iter().filter(|lineage| is_wanted(&lineage.source_topic, lineage.partition)) {

@@ -21,7 +21,7 @@ pub(crate) async fn run(arguments: VerifyArguments, screen: &Screen) -> Result<C
     options.sample = arguments.sample;
     let progress = Arc::new(VerifyProgress::default());
     let report = tokio::select! {
-        report = mirror.verify(&options, Arc::clone(&progress)) => {
+        report = async { mirror.connect().await?.verify(&options, Arc::clone(&progress)).await } => {
             report.map_err(|error| failure(error, &options.topics))?
         }
         code = signals::stop() => return Ok(code),

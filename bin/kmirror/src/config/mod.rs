@@ -151,16 +151,7 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     let naming = match &raw.naming {
         raw::NamingSection::Word(raw::NamingWord::Identity) => Naming::Identity,
         raw::NamingSection::Word(raw::NamingWord::Prefixed) => Naming::Prefixed,
-        raw::NamingSection::Template { template } if template.0.contains("{topic}") => {
-            Naming::Template(template.0.clone())
-        }
-        raw::NamingSection::Template { template } => {
-            return Err(Failure::configuration(format!(
-                "{}: the template {:?} does not contain {{topic}}",
-                at("naming"),
-                template.0
-            )));
-        }
+        raw::NamingSection::Template { template } => Naming::Template(template.0.clone()),
     };
     let texts = |texts: &[text::Text]| texts.iter().map(|text| text.0.clone()).collect::<Vec<_>>();
     let mut flow = Flow::new(raw.source.0.clone(), raw.target.0.clone())
@@ -171,6 +162,7 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
             raw::IsolationWord::ReadCommitted => Isolation::ReadCommitted,
             raw::IsolationWord::ReadUncommitted => Isolation::ReadUncommitted,
         });
+    flow.name = raw.name.as_ref().map(|name| name.0.clone());
     flow.offsets = offsets;
     flow.start = match raw.start {
         raw::Start::Word(raw::StartWord::Earliest) => Start::Earliest,
@@ -347,6 +339,7 @@ mod tests {
         for path in files(&folder.join("valid")) {
             Config::load(&path)
                 .and_then(|config| config.mirror(true))
+                .map(drop)
                 .unwrap_or_else(|failure| panic!("{}: {failure}", path.display()));
         }
         let mut wrong = Vec::new();
@@ -392,7 +385,7 @@ mod tests {
                 [
                     "6 |   - { source: east, target: west, topcs",
                     "`-- not known",
-                    "known here: source, target",
+                    "known here: name, source, target",
                 ],
             ),
             ("bad-naming.yaml", ["9 |     naming: prefix", "`-- here", "naming: expected `identity`"]),

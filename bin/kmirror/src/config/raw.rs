@@ -54,6 +54,8 @@ pub(crate) struct RawCluster {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawFlow {
+    /// What the flow is called in logs, tables, paths and labels.
+    pub(crate) name: Option<Text>,
     pub(crate) source: Text,
     pub(crate) target: Text,
     pub(crate) topics: Selection,

@@ -120,9 +120,9 @@ fn what_would_be_copied_for_ever_is_refused(stage: &Stage) {
     let innocent = flow("east", "west", "identity").replace("include: [", &format!("include: [{other:?}, "));
     // Two names of one cluster: every record would be copied behind itself.
     let one_cluster = config(&source.bootstrap_servers(), &flow("east", "west", "identity"));
-    one_cluster.run(&["run", "--once"]).with_code(78).saying("it passes east->west, then east->west");
+    one_cluster.run(&["run", "--once"]).with_code(78).saying("it passes east-to-west, then east-to-west");
     let circle = config(&target.bootstrap_servers(), &(innocent + &flow("west", "east", "identity")));
-    circle.run(&["run"]).with_code(78).saying("it passes east->west, then west->east, then east->west");
+    circle.run(&["run"]).with_code(78).saying("it passes east-to-west, then west-to-east, then east-to-west");
     assert_eq!((source.end(&topic, 0), target.partitions(&topic)), (Some(10), None), "nothing was written");
     assert_eq!(target.partitions(&other), None, "nor created");
     // A prefix tells where a topic came from, and it is not copied back.

@@ -33,7 +33,7 @@ fn a_running_mirror_says_how_every_partition_is(stage: &Stage) {
     let by_process = csv(&["--topic", &copied], "from the mirror");
     let by_clusters = csv(&["--topic", &copied, "--direct"], "");
     for (partition, end) in (0..).zip(source.ends(&copied).unwrap()) {
-        let start = format!("east->west,{copied},{copied},{partition},");
+        let start = format!("east-to-west,{copied},{copied},{partition},");
         let line =
             |text: &str| text.lines().find(|line| line.starts_with(&start)).unwrap_or_default().to_owned();
         assert_eq!(line(&by_process), format!("{start}Copying,,{end},{end},0,,"));
@@ -235,6 +235,6 @@ fn ask(address: &str, method: &str, path: &str, headers: &str) -> String {
     asked.map_or_else(|_| String::new(), |_| String::from_utf8(answer).unwrap())
 }
 
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     format!("127.0.0.1:{}", free_port().unwrap())
 }

@@ -156,6 +156,10 @@ impl Ended {
         self
     }
 
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     pub(crate) fn stdout(&self) -> String {
         self.stdout.clone()
     }

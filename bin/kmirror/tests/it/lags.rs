@@ -22,11 +22,11 @@ fn what_is_not_on_the_target_is_its_lag(stage: &Stage) {
     assert_eq!(ends, [140, 100]);
     let [partition] = lines(&["lag"], 0).try_into().unwrap();
     let columns: Vec<&str> = partition.split(',').collect();
-    assert_eq!(columns[..7], ["east->west", &scene.topic, &scene.topic, "0", "140", "100", "40"]);
+    assert_eq!(columns[..7], ["east-to-west", &scene.topic, &scene.topic, "0", "140", "100", "40"]);
     let age_seconds: f64 = columns[7].parse().unwrap();
     assert!((3_600.0..3_700.0).contains(&age_seconds), "{partition}");
     assert!(
-        lines(&["status"], 0)[0].starts_with(&format!("east->west,{0},{0},0,,,140,100,40,", scene.topic))
+        lines(&["status"], 0)[0].starts_with(&format!("east-to-west,{0},{0},0,,,140,100,40,", scene.topic))
     );
     for (limit, code) in [
         (["--max-lag", "40"], 0),
@@ -40,12 +40,12 @@ fn what_is_not_on_the_target_is_its_lag(stage: &Stage) {
     scene.copies();
     assert_eq!(
         lines(&["lag", "--max-lag", "0", "--max-age", "0s"], 0),
-        [format!("east->west,{0},{0},0,140,140,0,,", scene.topic)]
+        [format!("east-to-west,{0},{0},0,140,140,0,,", scene.topic)]
     );
     // What was lost is told as well.
     scene.source.delete_topic(&scene.topic);
     scene.source.produce(&[Workload::new(&scene.topic).records(10)]);
-    assert_eq!(lines(&["lag"], 0), [format!("east->west,{0},{0},0,10,,10,,SourceRecreated", scene.topic)]);
+    assert_eq!(lines(&["lag"], 0), [format!("east-to-west,{0},{0},0,10,,10,,SourceRecreated", scene.topic)]);
 }
 
 #[test]

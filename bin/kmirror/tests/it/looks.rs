@@ -130,7 +130,7 @@ fn topics_are_shown_beside_their_copies_with_the_rule_that_decides(stage: &Stage
     assert!(table.starts_with("FLOW") && table.contains(&format!("include {base}-new.*")), "{table}");
     // A name that would be copied for ever is shown instead of refused.
     let circle = Kmirror::mirroring(&source, &source, &[&copied], "");
-    assert_eq!(listed(&circle, &[&copied])[0]["rule"], "refused: a loop by east->west, then east->west");
+    assert_eq!(listed(&circle, &[&copied])[0]["rule"], "refused: a loop by east-to-west, then east-to-west");
 }
 
 fn kmirror_with(source: &AnyCluster, target: &AnyCluster, include: &[&str], exclude: &str) -> Kmirror {

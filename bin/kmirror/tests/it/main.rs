@@ -23,6 +23,7 @@ mod imports;
 mod kmirror;
 mod lags;
 mod looks;
+mod missing;
 mod owned;
 mod plans;
 mod proofs;

@@ -187,6 +187,6 @@ fn a_plan_refuses_what_would_be_copied_for_ever(stage: &Stage) {
     let topic = unique_topic("round");
     source.produce(&[Workload::new(&topic).records(10)]);
     let circle = Kmirror::mirroring(&source, &source, &[&topic], "");
-    circle.run(&["plan"]).with_code(78).saying("it passes east->west, then east->west");
+    circle.run(&["plan"]).with_code(78).saying("it passes east-to-west, then east-to-west");
     Kmirror::mirroring(&source, &target, &[&topic], "").run(&["plan"]).with_code(0);
 }

@@ -21,7 +21,7 @@ fn a_proof_says_nothing_of_what_it_did_not_compare(stage: &Stage) {
     let topic = unique_topic("proved");
     let kmirror = Kmirror::mirroring(&source, &target, &[&topic], "");
     let json = |code| report(&kmirror.run(&["verify", "--format", "json"]).with_code(code));
-    let place = format!("east->west {topic}-0: ");
+    let place = format!("east-to-west {topic}-0: ");
     source.create_topic(&topic, 1, &[]);
 
     says(

@@ -31,29 +31,29 @@ fn a_reload_changes_what_it_says_and_disturbs_nothing_else(stage: &Stage) {
     file.arrives(&[&steady, &first]);
     // A topic is added to the filter of one of two flows between the same clusters.
     let both = flow(&[&first, &second], "");
-    file.reload(&kmirror, &mirror, &[&steady_flow, &both], "filtered=\"east->west\"");
+    file.reload(&kmirror, &mirror, &[&steady_flow, &both], "filtered=\"east-to-west\"");
     file.arrives(&[&steady, &first, &second]);
     assert_eq!(take_overs(&mirror, &first), 2, "it goes on as it was:\n{}", mirror.log());
     // That flow is removed, and is back with one of its topics.
-    file.reload(&kmirror, &mirror, &[&steady_flow], "stopped=\"east->west\"");
+    file.reload(&kmirror, &mirror, &[&steady_flow], "stopped=\"east-to-west\"");
     let stopped_at = file.target.ends(&first);
     file.arrives(&[&steady]);
     assert_eq!(file.target.ends(&first), stopped_at, "nobody copies it");
-    file.reload(&kmirror, &mirror, &[&flow(&[&second], ""), &steady_flow], "started=\"east->west\"");
+    file.reload(&kmirror, &mirror, &[&flow(&[&second], ""), &steady_flow], "started=\"east-to-west\"");
     file.arrives(&[&steady, &second]);
     // The other topic of that filter.
-    file.reload(&kmirror, &mirror, &[&flow(&[&first], ""), &steady_flow], "filtered=\"east->west\"");
+    file.reload(&kmirror, &mirror, &[&flow(&[&first], ""), &steady_flow], "filtered=\"east-to-west\"");
     mirror.says(&["not copied any more", &second]);
     file.arrives(&[&steady, &first]);
     let left_at = file.target.ends(&second);
     file.arrives(&[&steady, &first]);
     assert_eq!(file.target.ends(&second), left_at, "nobody copies it");
-    file.reload(&kmirror, &mirror, &[&both, &steady_flow], "filtered=\"east->west\"");
+    file.reload(&kmirror, &mirror, &[&both, &steady_flow], "filtered=\"east-to-west\"");
     file.arrives(&[&second]);
     // What cannot be changed while a flow runs is changed by a flow that starts anew, alone.
     let before = take_overs(&mirror, &first);
     let others = [&flow(&[&first], "    buffer: 20MiB\n"), steady_flow.as_str()];
-    file.reload(&kmirror, &mirror, &others, "restarted=\"east->west\"");
+    file.reload(&kmirror, &mirror, &others, "restarted=\"east-to-west\"");
     await_that("it is taken over again", || take_overs(&mirror, &first) == before + 2);
     file.arrives(&[&steady, &first]);
     assert_eq!(take_overs(&mirror, &steady), 2, "nothing of this disturbs it:\n{}", mirror.log());
@@ -76,7 +76,7 @@ fn a_reload_that_cannot_be_changes_nothing(stage: &Stage) {
     let back = format!("  - {{ source: west, target: east, topics: {{ include: [{topic:?}] }} }}\n");
     let elsewhere = "  - { source: east, target: nowhere, topics: { include: [\".*\"] } }\n";
     for (flows, words) in [
-        (format!("{good}{back}"), "it passes east->west, then west->east, then east->west"),
+        (format!("{good}{back}"), "it passes east-to-west, then west-to-east, then east-to-west"),
         (format!("{good}    toopics: 1\n"), "unknown key `toopics`"),
         (format!("{good}{elsewhere}"), "there is no cluster \"nowhere\""),
         (format!("{good}clusters: 7\n"), "clusters"),
@@ -89,7 +89,7 @@ fn a_reload_that_cannot_be_changes_nothing(stage: &Stage) {
     file.source.produce(&[Workload::new(&topic).records(100)]);
     file.arrives(&[&topic]);
     assert_eq!(take_overs(&mirror, &topic), 1, "nothing was changed:\n{}", mirror.log());
-    file.reload(&kmirror, &mirror, &[&good], "unchanged=\"east->west\"");
+    file.reload(&kmirror, &mirror, &[&good], "unchanged=\"east-to-west\"");
     assert_eq!(mirror.end("TERM"), Some(143));
 }
 
@@ -164,9 +164,9 @@ fn groups_that_are_selected_anew_follow(stage: &Stage) {
     let kmirror = file.kmirror(&[&groups("")]);
     let mut mirror = kmirror.start();
     file.arrives(&[&topic]);
-    file.reload(&kmirror, &mirror, &[&groups(&group)], "filtered=\"east->west\"");
+    file.reload(&kmirror, &mirror, &[&groups(&group)], "filtered=\"east-to-west\"");
     await_that("the group has followed", || file.target.committed(&group, &topic, 0) == Some(40));
-    file.reload(&kmirror, &mirror, &[&groups("")], "filtered=\"east->west\"");
+    file.reload(&kmirror, &mirror, &[&groups("")], "filtered=\"east-to-west\"");
     file.source.commit(&group, &topic, 0, 60);
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(file.target.committed(&group, &topic, 0), Some(40), "it does not follow any more");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::follow::acls::AclFollower;
@@ -15,6 +15,7 @@ use crate::follow::retention::LogStartFollower;
 use crate::follow::whole::WholeRecorder;
 use crate::ground::config::{Acls, Retention};
 use crate::ground::context::FlowContext;
+use crate::ground::error::Error;
 use crate::state_topic::store::StateStore;
 
 /// The tasks beside a flow. They end when this is dropped.
@@ -54,6 +55,13 @@ impl Beside {
             tasks.spawn(LogStartFollower::new(context, state).run(stop.clone()));
         }
         Beside { tasks, stop }
+    }
+
+    /// What a task beside the flow left undone when it panicked.
+    pub(crate) fn defect(&mut self) -> Option<Error> {
+        let ended = std::iter::from_fn(|| self.tasks.try_join_next());
+        let panicked = ended.filter_map(Result::err).find(JoinError::is_panic)?;
+        Some(Error::of_task("a task beside the flow", panicked))
     }
 
     /// Lets the tasks do their last work, now that the copy has ended, for a moment.

@@ -16,7 +16,7 @@ use crate::topics::{self, TopicPair};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcceptedCluster {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The id of the source that was recorded, if one was, and the one that is now.
     pub source: (Option<String>, String),
@@ -36,7 +36,7 @@ pub(crate) async fn check(
     known: &Known,
 ) -> Result<(), Error> {
     let Some(found) = ids(source, target) else { return Ok(()) };
-    if known.flows.get(&flow.name()) == Some(&found) {
+    if known.flows.get(&flow.clusters()) == Some(&found) {
         return Ok(());
     }
     match problem(flow, matcher, source, target, known).await? {
@@ -54,7 +54,7 @@ pub(crate) async fn problem(
     target: &Client,
     known: &Known,
 ) -> Result<Option<Error>, Error> {
-    let (Some(found), Some(recorded)) = (ids(source, target), known.flows.get(&flow.name())) else {
+    let (Some(found), Some(recorded)) = (ids(source, target), known.flows.get(&flow.clusters())) else {
         return Ok(None);
     };
     let other = |alias: &String, recorded: &String, found: &String| {
@@ -75,7 +75,7 @@ pub(crate) async fn problem(
         client.refresh_metadata(Topics::All).await.map_err(|error| Error::cluster(client.alias(), error))
     };
     let (on_source, on_target) = (refresh(source).await?, refresh(target).await?);
-    let pairs = topics::pair(flow, matcher, &on_source, &on_target)?;
+    let pairs = topics::pair(flow, matcher, &on_source, &on_target).copied;
     let was_copied_from = |pair: &TopicPair| {
         let record = known.topics.get(&pair.target)?;
         let is_there = on_target.topic(&pair.target).is_some_and(|topic| topic.id == record.target_topic_id);
@@ -95,7 +95,7 @@ pub(crate) async fn accept(
     known: &Known,
 ) -> Result<Option<AcceptedCluster>, Error> {
     let Some(found) = ids(source, target) else { return Ok(None) };
-    let recorded = known.flows.get(&flow.name()).cloned();
+    let recorded = known.flows.get(&flow.clusters()).cloned();
     record(flow, target, &found).await?;
     let (source_before, target_before) = match recorded {
         Some(recorded) => (Some(recorded.source_cluster_id), Some(recorded.target_cluster_id)),
@@ -125,6 +125,6 @@ fn ids(source: &Client, target: &Client) -> Option<FlowRecord> {
 
 async fn record(flow: &Flow, target: &Client, record: &FlowRecord) -> Result<(), Error> {
     let mut topic = RecordTopic::new(target, flow.state_topic.clone(), flow.state_replication_factor);
-    let record = (flow_record::key_of(&flow.name()).into_bytes(), Some(record.to_json()));
+    let record = (flow_record::key_of(&flow.clusters()).into_bytes(), Some(record.to_json()));
     topic.append(&[record]).await.map_err(|error| Error::cluster(&flow.target, error))
 }

@@ -1,12 +1,14 @@
 //! Looking at both clusters: which topics and partitions are there, and creating what the target lacks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, ClusterMetadata, KafkaError, OffsetSpec, TopicId, TopicPartition, Topics};
+use kmirror_client::{Client, ClusterMetadata, KafkaError, TopicId, Topics};
 use tracing::warn;
 
+use crate::flow::bounds::Bounds;
+use crate::flow::missing::Missing;
 use crate::flow::owned;
 use crate::ground::config::{Flow, Offsets, Start};
 use crate::ground::context::Terms;
@@ -14,10 +16,13 @@ use crate::ground::error::Error;
 use crate::ground::loops;
 use crate::ground::park::Parked;
 use crate::ground::rules::TopicRules;
+use crate::ground::status::MissingReason;
 use crate::logs::records::RecordTopic;
 use crate::state_topic::record::SourceIdentity;
 use crate::state_topic::store::{self, Known, StateStore};
 use crate::state_topic::topic_record::{self, TopicRecord};
+use crate::topics::create::Created;
+use crate::topics::taken;
 use crate::topics::{self, TopicPair, topic_id};
 
 /// One look at both clusters. It runs beside the supervisor, which must not wait for a cluster.
@@ -65,8 +70,8 @@ pub(crate) struct Looked {
     pub(crate) found: Vec<FoundTopic>,
     /// Source topics that were known and are not there any more.
     pub(crate) missed: Vec<Arc<str>>,
-    /// Target topics that somebody else has to create.
-    pub(crate) awaited: BTreeSet<Arc<str>>,
+    /// Topics that are selected and of which nothing is copied, and why.
+    pub(crate) missing: Missing,
     /// Source topics that would be copied for ever, and the flows that they pass. They are left out.
     pub(crate) looping: BTreeMap<Arc<str>, String>,
     /// Source topics that another flow has filled from this flow's target. They are left out.
@@ -98,19 +103,32 @@ pub(crate) struct FoundTopic {
 impl Discovery {
     /// The look with which a flow begins: a topic that would be copied for ever is an error then, before anything is created.
     pub(crate) async fn first(self) -> Result<Looked, Error> {
-        self.look(BTreeMap::new(), true).await
+        self.look(BTreeMap::new(), Missing::new(), true).await
     }
 
-    /// A later look. `known`: source topics as they were found before.
-    pub(crate) async fn again(self, known: BTreeMap<Arc<str>, KnownTopic>) -> Result<Looked, Error> {
-        self.look(known, false).await
+    /// A later look. `known`: source topics as they were found before; `resting`: those that are not tried now.
+    pub(crate) async fn again(
+        self,
+        known: BTreeMap<Arc<str>, KnownTopic>,
+        resting: Missing,
+    ) -> Result<Looked, Error> {
+        self.look(known, resting, false).await
     }
 
     /// Refreshes the metadata of both clusters, creates missing topics, and returns what is new.
-    async fn look(self, known: BTreeMap<Arc<str>, KnownTopic>, is_first: bool) -> Result<Looked, Error> {
+    async fn look(
+        self,
+        known: BTreeMap<Arc<str>, KnownTopic>,
+        resting: Missing,
+        is_first: bool,
+    ) -> Result<Looked, Error> {
         let source = refresh(&self.source).await?;
-        let mut target = refresh(&self.target).await?;
-        let mut pairs = topics::pair(&self.flow, &self.terms.selected.topics, &source, &target)?;
+        let target = refresh(&self.target).await?;
+        let mut pairs = topics::pair(&self.flow, &self.terms.selected.topics, &source, &target);
+        taken::refuse_taken(&self.terms, &mut pairs, |pair| !known.contains_key(&pair.source));
+        let mut missing = self.absent(&known, &source);
+        missing.extend(pairs.refused.into_iter().map(|refused| refused.missing()));
+        let mut pairs = pairs.copied;
         if self.once && is_first {
             self.check_complete(&source, &pairs)?;
         }
@@ -125,27 +143,48 @@ impl Discovery {
             return Err(Error::WouldLoop { flow: self.flow.name(), topic, circle });
         }
         let returning = self.take_returning(&known, &mut pairs, &source, &target).await;
-        if pairs.is_empty() {
-            return Ok(Looked { missed, looping, returning, ..Looked::default() });
-        }
-        let recorded = self.recorded(&known, &pairs, &source, &target).await?;
+        let is_left = |topic: &Arc<str>| pairs.iter().any(|pair| pair.source == *topic);
+        missing.extend(resting.into_iter().filter(|(topic, _)| is_left(topic)));
+        pairs.retain(|pair| !missing.contains_key(&pair.source));
+        let found = if pairs.is_empty() {
+            Vec::new()
+        } else {
+            self.find(&known, pairs, (&source, target), &mut missing).await?
+        };
+        Ok(Looked { found, missed, missing, looping, returning })
+    }
+
+    /// Sees to it that the target has these topics, and learns what it takes to copy them. `missing` gets those that cannot be copied.
+    async fn find(
+        &self,
+        known: &BTreeMap<Arc<str>, KnownTopic>,
+        mut pairs: Vec<TopicPair>,
+        (source, mut target): (&ClusterMetadata, Arc<ClusterMetadata>),
+        missing: &mut Missing,
+    ) -> Result<Vec<FoundTopic>, Error> {
+        let recorded = self.recorded(known, &pairs, source, &target).await?;
         let is_owned = |pair: &&TopicPair| known.get(&pair.source).is_some_and(KnownTopic::is_owned);
         let mut owned: BTreeSet<_> =
             pairs.iter().filter(is_owned).map(|pair| Arc::clone(&pair.target)).collect();
         if self.flow.creates_topics {
-            target = self.create(&mut pairs, &mut owned, &source, target).await?;
+            target = self.create(&mut pairs, &mut owned, (source, target), missing).await?;
         }
-        let missing = pairs.iter().filter(|pair| target.topic(&pair.target).is_none());
-        let awaited: BTreeSet<_> = missing.map(|pair| Arc::clone(&pair.target)).collect();
-        pairs.retain(|pair| !awaited.contains(&pair.target));
+        let awaited = pairs.iter().filter(|pair| target.topic(&pair.target).is_none());
+        let awaited: Vec<_> = awaited.map(|pair| Arc::clone(&pair.source)).collect();
+        pairs.retain(|pair| !awaited.contains(&pair.source));
+        if !self.flow.creates_topics {
+            missing.extend(awaited.into_iter().map(|topic| (topic, MissingReason::Awaited)));
+        }
         let mut parked = self.preserve(&pairs, &owned).await?;
         let needing_settings = self.needing_settings(&pairs, &recorded).await?;
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
         let source_names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.source)).collect();
         let source_rules = topics::rules(&self.flow, &self.source, &source_names).await?;
-        let headless = self.headless(&pairs, &rules, &source_rules).await?;
-        let mut goals = self.goals(&pairs).await?;
+        let mut bounds = self.bounds(&pairs, &rules, &source_rules).await;
+        let unknown = std::mem::take(&mut bounds.unknown).into_iter();
+        missing.extend(unknown.map(|(topic, parked)| (topic, MissingReason::Refused(parked))));
+        pairs.retain(|pair| !missing.contains_key(&pair.source));
         let found = pairs
             .into_iter()
             .filter_map(|pair| {
@@ -165,29 +204,39 @@ impl Discovery {
                     target_topic_id: target_topic.id,
                     rules: rules.get(&pair.target).copied()?,
                     source_rules: source_rules.get(&pair.source).copied()?,
-                    may_need_heads: headless.contains(&pair.source),
-                    goals: goals.remove(&pair.source).unwrap_or_default(),
+                    may_need_heads: bounds.headless.contains(&pair.source),
+                    goals: bounds.ends.remove(&pair.source).unwrap_or_default(),
                     parked: parked.remove(&pair.target),
                     pair,
                 })
             })
             .collect();
-        Ok(Looked { found, missed, awaited, looping, returning })
+        Ok(found)
+    }
+
+    /// The topics that the flow names and the source does not have.
+    fn absent(&self, known: &BTreeMap<Arc<str>, KnownTopic>, source: &ClusterMetadata) -> Missing {
+        let names = self.terms.selected.topics.literal_names();
+        let absent = names.filter(|name| source.topic(name).is_none() && !known.contains_key(*name));
+        absent.map(|name| (Arc::from(name), MissingReason::NoSuchTopic)).collect()
     }
 
     /// Creates the topics that the target lacks, which are the flow's then, and adds partitions to those that are. The target's metadata then.
     async fn create(
         &self,
-        pairs: &mut [TopicPair],
+        pairs: &mut Vec<TopicPair>,
         owned: &mut BTreeSet<Arc<str>>,
-        source: &ClusterMetadata,
-        mut target: Arc<ClusterMetadata>,
+        (source, mut target): (&ClusterMetadata, Arc<ClusterMetadata>),
+        missing: &mut Missing,
     ) -> Result<Arc<ClusterMetadata>, Error> {
-        let created = topics::create_missing(&self.flow, &self.source, &self.target, pairs).await?;
+        let Created { topics: created, refused } =
+            topics::create::create_missing(&self.flow, &self.source, &self.target, pairs).await?;
+        missing.extend(refused.into_iter().map(|refused| refused.missing()));
+        pairs.retain(|pair| !missing.contains_key(&pair.source));
         let grown = pairs.iter().filter(|pair| owned.contains(&pair.target));
         let has_grown = topics::grow(&self.flow, &self.target, grown).await?;
         if !created.is_empty() || has_grown {
-            target = self.await_created(pairs, owned).await?;
+            target = self.await_created(pairs, owned, &created).await?;
             for pair in pairs.iter_mut() {
                 pair.target_partitions = target.topic(&pair.target).map(topics::partition_count);
             }
@@ -359,8 +408,9 @@ impl Discovery {
         &self,
         pairs: &[TopicPair],
         owned: &BTreeSet<Arc<str>>,
+        created: &BTreeSet<Arc<str>>,
     ) -> Result<Arc<ClusterMetadata>, Error> {
-        let is_changed = |pair: &&TopicPair| pair.target_partitions.is_none() || owned.contains(&pair.target);
+        let is_changed = |pair: &&TopicPair| created.contains(&pair.target) || owned.contains(&pair.target);
         for _ in 0..CREATED_POLLS_MAX {
             let metadata = refresh(&self.target).await?;
             if pairs.iter().filter(is_changed).all(|pair| has_leaders(&metadata, pair)) {
@@ -371,60 +421,37 @@ impl Discovery {
         refresh(&self.target).await
     }
 
-    /// The topics that are compacted on either side, and of which some partition does not begin at 0.
-    async fn headless(
+    /// The topics of which heads may have to be filled: those that are compacted on either side and that are to begin where their source does.
+    fn is_compacted(
+        &self,
+        pair: &TopicPair,
+        rules: &BTreeMap<Arc<str>, TopicRules>,
+        source_rules: &BTreeMap<Arc<str>, TopicRules>,
+    ) -> bool {
+        let is_compacted = |rules: &BTreeMap<Arc<str>, TopicRules>, name| {
+            rules.get(name).is_some_and(|rules| rules.is_compacted)
+        };
+        self.flow.offsets == Offsets::Exact
+            && (is_compacted(rules, &pair.target) || is_compacted(source_rules, &pair.source))
+    }
+
+    /// Where logs begin, where heads may have to be filled, and where they end, for a flow that runs once.
+    async fn bounds(
         &self,
         pairs: &[TopicPair],
         rules: &BTreeMap<Arc<str>, TopicRules>,
         source_rules: &BTreeMap<Arc<str>, TopicRules>,
-    ) -> Result<HashSet<Arc<str>>, Error> {
-        let is_compacted = |rules: &BTreeMap<Arc<str>, TopicRules>, name| {
-            rules.get(name).is_some_and(|rules| rules.is_compacted)
-        };
-        let compacted = pairs.iter().filter(|pair| {
-            self.flow.offsets == Offsets::Exact
-                && (is_compacted(rules, &pair.target) || is_compacted(source_rules, &pair.source))
-        });
-        let compacted: Vec<_> = compacted.collect();
-        if self.flow.start != Start::Earliest {
-            return Ok(compacted.into_iter().map(|pair| Arc::clone(&pair.source)).collect());
+    ) -> Bounds {
+        let mut bounds = Bounds::default();
+        let compacted = pairs.iter().filter(|pair| self.is_compacted(pair, rules, source_rules));
+        match self.flow.start {
+            Start::Earliest => bounds.read_starts(&self.source, compacted).await,
+            _ => bounds.headless = compacted.map(|pair| Arc::clone(&pair.source)).collect(),
         }
-        let starts = compacted.iter().flat_map(|pair| {
-            let partition = |number| TopicPartition::new(Arc::clone(&pair.source), number);
-            (0..pair.partitions).map(move |number| (partition(number), OffsetSpec::Earliest))
-        });
-        let starts: Vec<_> = starts.collect();
-        let listed = self.source.list_offsets(&starts, kmirror_client::Isolation::ReadUncommitted).await;
-        let mut headless = HashSet::new();
-        for (partition, listed) in listed {
-            let listed = listed.map_err(|error| Error::cluster(&self.flow.source, error))?;
-            if listed.offset.is_some_and(|offset| offset > 0) {
-                headless.insert(partition.topic);
-            }
+        if self.once {
+            bounds.read_ends(&self.source, pairs.iter(), self.flow.isolation.for_client()).await;
         }
-        Ok(headless)
-    }
-
-    async fn goals(&self, pairs: &[TopicPair]) -> Result<HashMap<Arc<str>, HashMap<i32, i64>>, Error> {
-        let mut goals: HashMap<Arc<str>, HashMap<i32, i64>> = HashMap::new();
-        if !self.once {
-            return Ok(goals);
-        }
-        let wanted: Vec<_> = pairs
-            .iter()
-            .flat_map(|pair| {
-                (0..pair.partitions).map(|number| TopicPartition::new(pair.source.clone(), number))
-            })
-            .map(|partition| (partition, OffsetSpec::Latest))
-            .collect();
-        let isolation = self.flow.isolation.for_client();
-        for (partition, listed) in self.source.list_offsets(&wanted, isolation).await {
-            let listed = listed.map_err(|error| Error::cluster(&self.flow.source, error))?;
-            if let Some(end) = listed.offset {
-                goals.entry(partition.topic).or_default().insert(partition.partition, end);
-            }
-        }
-        Ok(goals)
+        bounds
     }
 }
 

@@ -2,11 +2,13 @@
 //! moves and stops the tasks of the flow.
 
 pub(crate) mod beside;
+mod bounds;
 pub(crate) mod clusters;
 pub(crate) mod deletions;
 pub(crate) mod discovery;
 pub(crate) mod event;
 mod heads;
+mod missing;
 pub(crate) mod owned;
 pub(crate) mod read_from;
 mod standby;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kmirror_client::Connector;
 
 use super::mm2_names::Mm2Topics;
+use super::names;
 use crate::ground::selection::{GroupSelection, TopicSelection};
 
 /// How a cluster is reached.
@@ -38,10 +39,14 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// A cluster at these addresses, everything else at its default.
+    /// A cluster at these addresses, everything else at its default. One string may hold several, with commas, as Java's
+    /// `bootstrap.servers` does.
     pub fn new<S: Into<String>>(bootstrap_servers: impl IntoIterator<Item = S>) -> ClusterConfig {
+        let servers = bootstrap_servers.into_iter().map(Into::into);
+        let servers = servers
+            .flat_map(|servers| servers.split(',').map(str::trim).map(str::to_owned).collect::<Vec<_>>());
         ClusterConfig {
-            bootstrap_servers: bootstrap_servers.into_iter().map(Into::into).collect(),
+            bootstrap_servers: servers.filter(|server| !server.is_empty()).collect(),
             client_id: "kmirror".to_owned(),
             rack: None,
             cluster_id: None,
@@ -349,6 +354,11 @@ impl Naming {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flow {
+    /// What the flow is called in logs, tables, paths and labels: letters, digits, `.`, `_` and `-`, and no other flow of the mirror has it.
+    /// Default: `SOURCE-to-TARGET`, with `-2` and so on behind it where there are several.
+    pub name: Option<String>,
+    /// The name that it has in its mirror.
+    pub(crate) given_name: Option<String>,
     /// The alias of the cluster that is read.
     pub source: String,
     /// The alias of the cluster that is written to.
@@ -426,6 +436,8 @@ impl Flow {
     /// A flow between two clusters by their aliases, everything else at its default.
     pub fn new(source: impl Into<String>, target: impl Into<String>) -> Flow {
         Flow {
+            name: None,
+            given_name: None,
             source: source.into(),
             target: target.into(),
             topics: TopicSelection::default(),
@@ -483,8 +495,14 @@ impl Flow {
         self
     }
 
-    /// `east->west`, as logs and tables name the flow.
+    /// What the flow is called: [`Flow::name`](#structfield.name), or what stands for it.
     pub fn name(&self) -> String {
+        let name = self.given_name.as_ref().or(self.name.as_ref());
+        name.cloned().unwrap_or_else(|| names::default_name(&self.source, &self.target))
+    }
+
+    /// Which clusters it copies between, by their aliases: what is recorded of these does not change with the flow's name.
+    pub(crate) fn clusters(&self) -> String {
         format!("{}->{}", self.source, self.target)
     }
 }

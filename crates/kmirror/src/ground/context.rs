@@ -32,4 +32,6 @@ pub(crate) struct Terms {
     /// All flows of the mirror, and which of them this is.
     pub(crate) routes: Arc<[Route]>,
     pub(crate) route: usize,
+    /// The client of the source of each of them.
+    pub(crate) sources: Arc<[Client]>,
 }

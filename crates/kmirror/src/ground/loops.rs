@@ -9,7 +9,7 @@ use crate::ground::selection::TopicMatcher;
 /// A flow, as far as it decides where records go.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// `source->target`.
+    /// The name of the flow.
     pub(crate) name: String,
     pub(crate) source_alias: String,
     pub(crate) target_alias: String,
@@ -22,7 +22,7 @@ pub(crate) struct Route {
 
 impl Route {
     /// Whether the flow copies a topic of its source.
-    fn takes(&self, topic: &str) -> bool {
+    pub(crate) fn takes(&self, topic: &str) -> bool {
         self.topics.matches(topic) && !self.naming.came_from(topic, &self.target_alias)
     }
 }

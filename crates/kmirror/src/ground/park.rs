@@ -28,6 +28,8 @@ pub enum ParkReason {
     Rejected,
     /// A batch of the source is damaged or not understood.
     CorruptBatch,
+    /// kmirror has noticed a defect of its own before it could do harm. Please report it.
+    Defect,
 }
 
 impl ParkReason {
@@ -50,7 +52,8 @@ impl ParkReason {
             | ParkReason::Unauthorized
             | ParkReason::TooLarge
             | ParkReason::Rejected
-            | ParkReason::CorruptBatch => false,
+            | ParkReason::CorruptBatch
+            | ParkReason::Defect => false,
         }
     }
 }
@@ -98,6 +101,14 @@ pub struct Parked {
 impl Parked {
     pub(crate) fn new(reason: ParkReason, message: impl Into<String>) -> Parked {
         Parked { reason, message: message.into() }
+    }
+
+    /// kmirror is not what it should be: whoever sees it is asked to tell.
+    pub(crate) fn defect(what: impl fmt::Display) -> Parked {
+        Parked::new(
+            ParkReason::Defect,
+            format!("internal error: {what}; please report this with the log around it"),
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use kmirror_client::{ClusterMetadata, TopicId, TopicPartition};
 
 use super::park::ParkReason;
-use super::status::{DueDeletion, FlowCounters, FlowStatus, PartitionGauge, PartitionStatus};
+use super::status::{DueDeletion, FlowCounters, FlowStatus, MissingTopic, PartitionGauge, PartitionStatus};
 
 /// What a flow lets others see.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct FlowShared {
     partitions: RwLock<Vec<Published>>,
     /// The target topics that are recorded as the flow's.
     owned: RwLock<BTreeMap<Arc<str>, OwnedTopic>>,
+    missing: RwLock<Vec<MissingTopic>>,
     deletions: RwLock<Vec<DueDeletion>>,
 }
 
@@ -49,6 +50,7 @@ impl FlowShared {
             has_looked: AtomicBool::new(false),
             partitions: RwLock::default(),
             owned: RwLock::default(),
+            missing: RwLock::default(),
             deletions: RwLock::default(),
         })
     }
@@ -100,6 +102,11 @@ impl FlowShared {
         (is_same && !is_disputed).then_some(owned)
     }
 
+    /// The topics of which nothing is copied.
+    pub(crate) fn publish_missing(&self, missing: Vec<MissingTopic>) {
+        *self.missing.write().unwrap_or_else(std::sync::PoisonError::into_inner) = missing;
+    }
+
     pub(crate) fn publish_deletions(&self, deletions: Vec<DueDeletion>) {
         *self.deletions.write().unwrap_or_else(std::sync::PoisonError::into_inner) = deletions;
     }
@@ -146,17 +153,23 @@ impl FlowShared {
             gap_offsets: self.counters.gap_offsets(),
             forgotten_offsets: self.counters.forgotten_offsets.load(Ordering::Relaxed),
             partitions: partitions.iter().map(Published::status).collect(),
+            missing: self.missing.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
             deletions: self.deletions.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
         }
     }
 
-    /// Whether the supervisor has found anything to copy yet.
-    pub(crate) fn has_partitions(&self) -> bool {
-        !self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+    /// Whether the supervisor has found any topic that is to be copied.
+    pub(crate) fn has_topics(&self) -> bool {
+        let has_partitions =
+            !self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
+        has_partitions || !self.missing.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
     }
 
     /// Whether every partition has reached its goal (or the source's end, where it has none) or is parked.
     pub(crate) fn is_settled(&self) -> bool {
+        if !self.has_looked.load(Ordering::Relaxed) {
+            return false;
+        }
         let partitions = self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         partitions.iter().all(|partition| partition.gauge.is_parked() || partition.is_caught_up())
     }

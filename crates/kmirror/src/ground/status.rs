@@ -72,7 +72,7 @@ pub struct PartitionStatus {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FlowStatus {
-    /// `source->target`.
+    /// The flow's name.
     pub name: String,
     /// Whether it has looked at both clusters, so that its partitions are known.
     pub has_looked: bool,
@@ -90,8 +90,51 @@ pub struct FlowStatus {
     pub forgotten_offsets: u64,
     /// Every partition, by topic and number.
     pub partitions: Vec<PartitionStatus>,
+    /// Topics that the flow is to copy and of which nothing is copied yet.
+    pub missing: Vec<MissingTopic>,
     /// Target topics that are to be deleted, since their sources were.
     pub deletions: Vec<DueDeletion>,
+}
+
+/// A topic that a flow is to copy and of which nothing is copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingTopic {
+    /// The flow's name.
+    pub flow: String,
+    /// The topic on the source.
+    pub source_topic: String,
+    /// Why nothing is copied.
+    pub reason: MissingReason,
+}
+
+/// Why nothing of a topic is copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingReason {
+    /// The source has no topic of this name, which the flow names literally.
+    NoSuchTopic,
+    /// Somebody else has to create it on the target: the flow may not (`create_topics: false`).
+    Awaited,
+    /// It cannot be copied, for this reason; it is tried again.
+    Refused(Parked),
+}
+
+impl fmt::Display for MissingTopic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MissingTopic { flow, source_topic, reason } = self;
+        match reason {
+            MissingReason::NoSuchTopic => {
+                write!(formatter, "{flow}: the source has no topic {source_topic:?}")
+            }
+            MissingReason::Awaited => {
+                write!(formatter, "{flow}: somebody has to create the copy of {source_topic:?} on the target")
+            }
+            MissingReason::Refused(parked) => {
+                write!(formatter, "{flow}: {source_topic:?} is not copied: {parked}")
+            }
+        }
+    }
 }
 
 /// A topic of the target that is to be deleted (`on_deleted: { delete_after: … }`).

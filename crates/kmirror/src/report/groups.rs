@@ -16,7 +16,7 @@ use crate::report::lineages;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupReport {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// Its id.
     pub group: String,

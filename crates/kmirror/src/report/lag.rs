@@ -4,9 +4,9 @@ use kmirror_client::{Client, TopicPartition};
 use kmirror_codec::{Entry, split};
 
 use crate::ground::config::Flow;
+use crate::ground::context::Terms;
 use crate::ground::error::Error;
 use crate::ground::park::Parked;
-use crate::ground::selection::TopicMatcher;
 use crate::logs::records::now_ms;
 use crate::report::plan::{PlanStep, partitions};
 
@@ -14,7 +14,7 @@ use crate::report::plan::{PlanStep, partitions};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionLag {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The topic on the source.
     pub source_topic: String,
@@ -43,12 +43,12 @@ impl PartitionLag {
 /// Every partition of a flow.
 pub(crate) async fn of_flow(
     flow: &Flow,
-    matcher: &TopicMatcher,
+    terms: &Terms,
     source: &Client,
     target: &Client,
 ) -> Result<Vec<PartitionLag>, Error> {
     let mut lags = Vec::new();
-    for plan in partitions::of_flow(flow, matcher, source, target).await?.plans {
+    for plan in partitions::of_flow(flow, terms, source, target).await?.plans {
         let position = plan.position();
         let parked = match plan.step {
             PlanStep::Park(parked) => Some(parked),

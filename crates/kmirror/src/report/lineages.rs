@@ -17,7 +17,7 @@ use crate::topics::{self, TopicPair};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionLineage {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The topic on the source.
     pub source_topic: String,
@@ -93,7 +93,7 @@ pub(crate) async fn of_flow(
         client.refresh_metadata(Topics::All).await.map_err(|error| Error::cluster(client.alias(), error))
     };
     let (source_metadata, target_metadata) = (refresh(source).await?, refresh(target).await?);
-    let pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata)?;
+    let pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata).all(flow)?;
     let lineages = Lineages::read(flow, source, target).await?;
     let partitions = pairs.iter().flat_map(|pair| (0..pair.partitions).map(move |number| (pair, number)));
     let described = partitions.map(|(pair, number)| {

@@ -18,7 +18,7 @@ use crate::topics::{partition_count, replication_factor};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicReport {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The topic on the source.
     pub source_topic: String,

@@ -11,7 +11,7 @@ pub(crate) struct FlowRecord {
     pub(crate) target_cluster_id: String,
 }
 
-/// By the flow's name, which is made of the aliases of both.
+/// By the aliases of both clusters, as `Flow::clusters` writes them.
 pub(crate) type FlowRecords = BTreeMap<String, FlowRecord>;
 
 #[derive(Serialize, Deserialize)]

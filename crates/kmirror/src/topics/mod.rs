@@ -4,14 +4,16 @@
 pub(crate) mod alter;
 pub(crate) mod config_step;
 pub(crate) mod configs;
+pub(crate) mod create;
 pub(crate) mod preserve;
 pub(crate) mod preserved;
 pub(crate) mod rule;
+pub(crate) mod taken;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError, ClusterMetadata, ConfigEntry, NewTopic, TopicId, TopicMetadata};
+use kmirror_client::{Client, ClusterMetadata, ConfigEntry, NewTopic, TopicId, TopicMetadata};
 use kmirror_codec::{HoleFill, Timestamps};
 use tracing::{info, warn};
 
@@ -21,6 +23,7 @@ use crate::ground::park::{ParkReason, Parked};
 use crate::ground::rules::TargetRules;
 use crate::ground::rules::TopicRules;
 use crate::ground::selection::TopicMatcher;
+use crate::ground::status::MissingReason;
 
 /// A topic that a flow copies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,11 @@ impl TopicPair {
         self.target_partitions.is_some_and(|has| has < self.partitions)
     }
 
+    /// It cannot be copied.
+    pub(crate) fn refused(&self, parked: Parked) -> RefusedTopic {
+        RefusedTopic { pair: self.clone(), parked }
+    }
+
     /// How the target topic is created where the source's has this configuration. `defaults`: what applies to a topic on the target that
     /// has nothing set, where that is known.
     fn new_topic(&self, flow: &Flow, entries: &[ConfigEntry], defaults: Option<&[ConfigEntry]>) -> NewTopic {
@@ -53,38 +61,84 @@ impl TopicPair {
     }
 }
 
-/// Pairs the selected topics of the source with their names on the target.
+/// The topics that a flow copies, and those that it cannot copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TopicPairs {
+    pub(crate) copied: Vec<TopicPair>,
+    pub(crate) refused: Vec<RefusedTopic>,
+}
+
+/// A topic that is selected and cannot be copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefusedTopic {
+    pub(crate) pair: TopicPair,
+    pub(crate) parked: Parked,
+}
+
+impl RefusedTopic {
+    /// The topic on the source, and why nothing of it is copied.
+    pub(crate) fn missing(self) -> (Arc<str>, MissingReason) {
+        (self.pair.source, MissingReason::Refused(self.parked))
+    }
+}
+
+impl TopicPairs {
+    /// All of them, for who says nothing of some of them only.
+    ///
+    /// # Errors
+    /// The first one that cannot be copied.
+    pub(crate) fn all(self, flow: &Flow) -> Result<Vec<TopicPair>, Error> {
+        match self.refused.into_iter().next() {
+            None => Ok(self.copied),
+            Some(refused) => Err(Error::TopicRefused {
+                flow: flow.name(),
+                topic: refused.pair.source.to_string(),
+                parked: refused.parked,
+            }),
+        }
+    }
+}
+
+/// Pairs the selected topics of the source with their names on the target. Of two that would have one name there the first is copied.
 pub(crate) fn pair(
     flow: &Flow,
     matcher: &TopicMatcher,
     source: &ClusterMetadata,
     target: &ClusterMetadata,
-) -> Result<Vec<TopicPair>, Error> {
+) -> TopicPairs {
     let mut by_target: BTreeMap<String, Arc<str>> = BTreeMap::new();
-    let mut pairs = Vec::new();
-    for (topic_name, topic) in &source.topics {
+    let mut pairs = TopicPairs::default();
+    let topics: BTreeMap<_, _> = source.topics.iter().collect();
+    for (topic_name, topic) in topics {
         if !rule::of_topic(flow, matcher, topic_name, topic).selects() {
             continue;
         }
         let name = flow.naming.target_topic(&flow.source, topic_name);
-        if let Some(first) = by_target.insert(name.clone(), Arc::clone(topic_name)) {
-            return Err(Error::TopicsCollide {
-                flow: flow.name(),
-                first: first.to_string(),
-                second: topic_name.to_string(),
-                target: name,
-            });
-        }
-        pairs.push(TopicPair {
+        let pair = TopicPair {
             source: Arc::clone(topic_name),
             partitions: partition_count(topic),
             replication_factor: replication_factor(topic),
             target_partitions: target.topic(&name).filter(|topic| topic.error.is_none()).map(partition_count),
-            target: Arc::from(name),
-        });
+            target: Arc::from(name.as_str()),
+        };
+        match by_target.get(&name) {
+            Some(first) => pairs.refused.push(pair.refused(collides_with(first, &name))),
+            None => {
+                by_target.insert(name, Arc::clone(topic_name));
+                pairs.copied.push(pair);
+            }
+        }
     }
-    pairs.sort_by(|first, second| first.source.cmp(&second.source));
-    Ok(pairs)
+    pairs
+}
+
+fn collides_with(first: &str, target: &str) -> Parked {
+    Parked::new(
+        ParkReason::Rejected,
+        format!(
+            "{first:?} maps to {target:?} on the target as well; topics can only be merged with `offsets: mapped`"
+        ),
+    )
 }
 
 /// The id of a topic; none where the cluster does not have the topic, or knows no ids.
@@ -145,55 +199,6 @@ pub(crate) fn lacks(of_source: i32, of_target: i32) -> Parked {
     )
 }
 
-/// Creates the target topics that do not exist, and says which it has created; the others somebody else was faster to.
-pub(crate) async fn create_missing(
-    flow: &Flow,
-    source: &Client,
-    target: &Client,
-    pairs: &[TopicPair],
-) -> Result<BTreeSet<Arc<str>>, Error> {
-    let mut created = BTreeSet::new();
-    for (pair, topic) in missing(flow, source, target, pairs).await? {
-        if create(flow, target, topic).await? {
-            created.insert(Arc::clone(&pair.target));
-        }
-    }
-    Ok(created)
-}
-
-/// The target topics that do not exist, with the source's partition count and the configuration that is set on the source topic
-/// itself, each with its pair.
-pub(crate) async fn missing<'a>(
-    flow: &Flow,
-    source: &Client,
-    target: &Client,
-    pairs: &'a [TopicPair],
-) -> Result<Vec<(&'a TopicPair, NewTopic)>, Error> {
-    let missing: Vec<_> = pairs.iter().filter(|pair| pair.target_partitions.is_none()).collect();
-    if missing.is_empty() {
-        return Ok(Vec::new());
-    }
-    let names: Vec<_> = missing.iter().map(|pair| Arc::clone(&pair.source)).collect();
-    let mut configs: BTreeMap<Arc<str>, Vec<ConfigEntry>> = BTreeMap::new();
-    let described = source.describe_topic_configs(&names).await;
-    for (name, entries) in described.map_err(|error| Error::cluster(&flow.source, error))? {
-        configs.insert(name, entries.map_err(|error| Error::cluster(&flow.source, error))?);
-    }
-    let defaults = broker_defaults(target).await;
-    let new = missing.into_iter().map(|pair| {
-        let entries = configs.get(&pair.source).map(Vec::as_slice).unwrap_or_default();
-        (pair, pair.new_topic(flow, entries, defaults.as_deref()))
-    });
-    Ok(new.collect())
-}
-
-/// What applies to a topic of a cluster that has nothing set itself; `None` where its brokers do not tell.
-pub(crate) async fn broker_defaults(client: &Client) -> Option<Vec<ConfigEntry>> {
-    let broker = client.metadata().brokers.keys().next().copied()?;
-    let described = client.describe_broker_config(broker).await.ok()?;
-    Some(preserved::defaults_of(&described)).filter(|defaults| !defaults.is_empty())
-}
-
 /// What the target's topics ask of the batches that are appended to them.
 pub(crate) async fn rules(
     flow: &Flow,
@@ -233,75 +238,6 @@ fn rules_of(entries: &[ConfigEntry]) -> TopicRules {
         timestamps: if keeps_timestamps { Timestamps::FromAppendTime } else { Timestamps::Keep },
     };
     TopicRules { batches, is_compacted, is_retained_for_a_time: cleans_by("delete"), keeps_timestamps }
-}
-
-async fn create(flow: &Flow, target: &Client, topic: NewTopic) -> Result<bool, Error> {
-    let error = match create_one(target, topic.clone(), false).await {
-        Ok(()) => {
-            info!(flow = flow.name(), topic = %topic.name, partitions = topic.partitions, "created on the target");
-            return Ok(true);
-        }
-        Err(error) => error,
-    };
-    match error.kafka_error() {
-        // Somebody else was faster; what it looks like will be seen with the metadata.
-        Some(kmirror_client::KafkaError::TOPIC_ALREADY_EXISTS) => Ok(false),
-        Some(kmirror_client::KafkaError::INVALID_CONFIG) if !topic.configs.is_empty() => {
-            create_with_known_configs(flow, target, topic).await.map(|()| true)
-        }
-        _ => Err(not_created(flow, &topic.name, &error)),
-    }
-}
-
-async fn create_with_known_configs(flow: &Flow, target: &Client, topic: NewTopic) -> Result<(), Error> {
-    let (topic, refused) = with_known_configs(target, topic).await;
-    for (key, value, error) in refused {
-        warn!(flow = flow.name(), topic = %topic.name, config = key, value, %error,
-            "the target does not accept this configuration; the topic is created without it");
-    }
-    let name = Arc::clone(&topic.name);
-    create_one(target, topic, false).await.map_err(|error| not_created(flow, &name, &error))
-}
-
-/// A topic without the configurations that the target refuses, and these, with their values and why. A release may not know one of
-/// another (`message.format.version` is gone in 4.0). Which one it is, the broker does not say in a form that a program could rely on;
-/// so each is tried alone, without creating anything.
-pub(crate) async fn with_known_configs(
-    target: &Client,
-    topic: NewTopic,
-) -> (NewTopic, Vec<(String, String, ClientError)>) {
-    let (mut known, mut refused) = (Vec::new(), Vec::new());
-    for (key, value) in &topic.configs {
-        let alone = NewTopic { configs: vec![(key.clone(), value.clone())], ..topic.clone() };
-        match create_one(target, alone, true).await {
-            Err(error) if error.kafka_error() == Some(kmirror_client::KafkaError::INVALID_CONFIG) => {
-                refused.push((key.clone(), value.clone(), error));
-            }
-            _ => known.push((key.clone(), value.clone())),
-        }
-    }
-    (NewTopic { configs: known, ..topic }, refused)
-}
-
-async fn create_one(target: &Client, topic: NewTopic, validate_only: bool) -> Result<(), ClientError> {
-    let answers = target.create_topics(&[topic], validate_only).await?;
-    match answers.into_iter().next() {
-        Some((_, answer)) => answer.map(|_| ()),
-        None => Err(ClientError::InvalidResponse {
-            address: target.alias().into(),
-            api: "CreateTopics",
-            problem: "it leaves the topic out".into(),
-        }),
-    }
-}
-
-fn not_created(flow: &Flow, topic: &str, error: &ClientError) -> Error {
-    Error::CreateTopic {
-        flow: flow.name(),
-        topic: topic.to_owned(),
-        reason: error.to_string(),
-        unauthorized: error.is_authorization(),
-    }
 }
 
 /// `TopicConfig.MAX_MESSAGE_BYTES_CONFIG`: 1 MiB and the overhead of a batch.
@@ -346,12 +282,16 @@ mod tests {
     #[test]
     fn two_topics_with_one_name_on_the_target_collide() {
         let flow = Flow::new("east", "west").topics(["a", "b"]).naming(Naming::Template("all".to_owned()));
-        let error = pairs(&flow, &cluster(&[("a", 1), ("b", 1)]), &cluster(&[])).expect_err("a collision");
-        assert!(
-            matches!(&error, Error::TopicsCollide { first, second, target, .. }
-                if (first.as_str(), second.as_str(), target.as_str()) == ("a", "b", "all")),
-            "{error}"
-        );
+        let (source, target) = (cluster(&[("a", 1), ("b", 1)]), cluster(&[]));
+        let matcher = flow.topics.compile().expect("valid patterns");
+        let found = pair(&flow, &matcher, &source, &target);
+        let names = |pairs: &TopicPairs| {
+            (pairs.copied[0].source.to_string(), pairs.refused[0].pair.source.to_string())
+        };
+        assert_eq!(names(&found), ("a".to_owned(), "b".to_owned()), "the first one is copied");
+        let text = found.refused[0].parked.to_string();
+        assert!(text.contains("\"a\" maps to \"all\""), "{text}");
+        assert!(matches!(found.all(&flow), Err(Error::TopicRefused { topic, .. }) if topic == "b"));
         // What is left out cannot collide.
         let flow = flow.exclude_topics(["b"]);
         assert_eq!(
@@ -415,7 +355,7 @@ mod tests {
         source: &ClusterMetadata,
         target: &ClusterMetadata,
     ) -> Result<Vec<TopicPair>, Error> {
-        pair(flow, &flow.topics.compile().expect("valid patterns"), source, target)
+        pair(flow, &flow.topics.compile().expect("valid patterns"), source, target).all(flow)
     }
 
     fn entry(name: &str, value: &str, source: ConfigSource) -> ConfigEntry {

@@ -21,7 +21,16 @@ async fn releases_of_every_age_are_copied_from_and_to() {
         let mut writer = Writer::new(7);
         (0..60).for_each(|_| writer.write(&world.source, "orders", 0));
         let findings = async || {
-            let mut findings = world.mirror().check("User:kmirror").await.unwrap().remove(0).findings;
+            let mut findings = world
+                .mirror()
+                .connect()
+                .await
+                .unwrap()
+                .check("User:kmirror")
+                .await
+                .unwrap()
+                .remove(0)
+                .findings;
             // The records are of 2023.
             findings.retain(|finding| !finding.subject.contains("expiration.ms"));
             findings
@@ -383,7 +392,14 @@ impl World {
     }
 
     async fn verify(&self) {
-        let report = self.mirror().verify(&VerifyOptions::default(), Arc::default()).await.unwrap();
+        let report = self
+            .mirror()
+            .connect()
+            .await
+            .unwrap()
+            .verify(&VerifyOptions::default(), Arc::default())
+            .await
+            .unwrap();
         assert!(report.is_equal(), "{:?}", report.partitions[0].differences);
     }
 

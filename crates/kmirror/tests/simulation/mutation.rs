@@ -87,7 +87,7 @@ fn rewrite(target: &EmbeddedCluster, partition: usize, records: &BTreeMap<i64, C
 }
 
 async fn differences(mirror: &Mirror) -> Result<Vec<Difference>, Violation> {
-    let report = mirror.verify(&Default::default(), Default::default()).await;
+    let report = mirror.connect().await.unwrap().verify(&Default::default(), Default::default()).await;
     let report = report.map_err(|error| violation("verify", error.to_string()))?;
     assert_eq!(report.is_equal(), report.differences_count() == 0);
     Ok(report.partitions.into_iter().flat_map(|partition| partition.differences).collect())

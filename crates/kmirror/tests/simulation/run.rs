@@ -45,6 +45,11 @@ pub(crate) fn seeds(kinds: &Kinds) {
     let parked: usize = ended.iter().flatten().map(|ended| ended.parked).sum();
     let lasted: Duration = ended.iter().flatten().map(|ended| ended.lasted).sum();
     let core_seconds = began.elapsed().as_secs_f64() * parallelism() as f64;
+    if number("KMIRROR_TRACES").is_some() {
+        for (seed, ended) in (first..).zip(&ended) {
+            println!("seed {seed}: {:?}", ended.as_ref().map(|ended| format!("{:016x}", ended.trace)).ok());
+        }
+    }
     // Equal before and after a change that is none in what happens. The multiplier is that of FNV-1a.
     let traces =
         ended.iter().flatten().fold(0_u64, |hash, ended| (hash ^ ended.trace).wrapping_mul(0x100_0000_01B3));

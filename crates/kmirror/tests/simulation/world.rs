@@ -308,8 +308,14 @@ impl World<'_> {
         self.oracle.forget();
         self.check()?;
         let mirror = self.mirrors.mirror(0);
-        let lineages = mirror.lineages().await.map_err(|error| violation("lineages", error.to_string()))?;
-        let report = mirror.verify(&Default::default(), Default::default()).await;
+        let lineages = mirror
+            .connect()
+            .await
+            .unwrap()
+            .lineages()
+            .await
+            .map_err(|error| violation("lineages", error.to_string()))?;
+        let report = mirror.connect().await.unwrap().verify(&Default::default(), Default::default()).await;
         let report = report.map_err(|error| violation("verify", error.to_string()))?;
         let is_parked = |index: usize| self.lost[index] == Lost::IsParked;
         let parked: Vec<_> = (0..PARTITIONS.len()).filter(|index| is_parked(*index)).collect();

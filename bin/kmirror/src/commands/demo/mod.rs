@@ -179,7 +179,7 @@ impl Demo {
         handle.caught_up(CATCH_UP_MAX).await?;
         let report = handle.shutdown(SHUT_DOWN_MAX).await?;
         view.finish(&report.flows);
-        Ok(self.mirror()?.verify(&VerifyOptions::default(), Arc::default()).await?)
+        Ok(self.mirror()?.connect().await?.verify(&VerifyOptions::default(), Arc::default()).await?)
     }
 }
 

@@ -314,15 +314,10 @@ impl AppendState {
     /// Queues an item. Items are contiguous; anything else is a defect of ours, and must not reach the log.
     pub(crate) fn push(&mut self, item: Item) -> Result<(), Parked> {
         if item.first() != self.next_item || item.end() <= item.first() {
-            return Err(Parked::new(
-                ParkReason::CorruptBatch,
-                format!(
-                    "internal error: an item of offsets [{}, {}) was queued where {} comes next; please report it",
-                    item.first(),
-                    item.end(),
-                    self.next_item
-                ),
-            ));
+            let (first, end, next) = (item.first(), item.end(), self.next_item);
+            return Err(Parked::defect(format_args!(
+                "an item of offsets [{first}, {end}) was queued where {next} comes next"
+            )));
         }
         self.next_item = item.end();
         match item {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::data::read::planner::Planner;
 use crate::ground::item::Item;
-use crate::ground::park::{ParkReason, Parked};
+use crate::ground::park::Parked;
 use crate::ground::work;
 use crate::logs::fetch_state::Sourced;
 
@@ -41,12 +41,7 @@ impl RewritePool {
         mut pieces: VecDeque<Sourced>,
         mut items: Vec<Item>,
     ) -> Result<Rewrite, Parked> {
-        let interrupted = || {
-            Parked::new(
-                ParkReason::CorruptBatch,
-                "internal error: a worker stopped while it rewrote a batch; please report it",
-            )
-        };
+        let interrupted = || Parked::defect("a worker stopped while it rewrote a batch");
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| interrupted())?;
         let idle = Arc::clone(&self.idle);
         work::run(move || {

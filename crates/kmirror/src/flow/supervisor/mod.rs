@@ -11,7 +11,7 @@ mod terms;
 mod topics;
 mod unowned;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use kmirror_client::{Deadline, clock};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info};
 
@@ -37,6 +37,7 @@ use crate::flow::deletions::Deletions;
 use crate::flow::discovery::{Discovery, Returning};
 use crate::flow::event::FlowEvent;
 use crate::flow::heads::HeldTopic;
+use crate::flow::missing::MissingTopics;
 use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Table;
 use crate::follow::expiration::keeper::ExpirationKeeper;
@@ -82,7 +83,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
         () = stop.cancelled() => return Ok(()),
         positions = Positions::read(&context.flow, &context.source, &context.target) => positions?,
     };
-    let beside = Beside::start(&context, &state);
+    let mut beside = Beside::start(&context, &state);
     let mut supervisor = Supervisor::new(context, state, predecessor, events);
     let looked = tokio::select! {
         biased;
@@ -96,7 +97,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     supervisor.raised = raised;
     supervisor.read_producer_expiration().await;
     supervisor.read_deletions().await;
-    supervisor.tell_awaited(looked.awaited);
+    supervisor.on_missing(looked.missing);
     supervisor.tell_returning(looked.returning);
     supervisor.start(looked.found, start);
     supervisor.context.shared.has_looked.store(true, Ordering::Relaxed);
@@ -109,6 +110,7 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     let mut settled = interval(SETTLED_INTERVAL);
     let mut refresh = interval(supervisor.context.flow.metadata_refresh_interval);
     refresh.reset();
+    let mut defect = None;
     loop {
         tokio::select! {
             biased;
@@ -125,11 +127,15 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
             }
             Some(event) = inbox.recv() => supervisor.on_event(event).await,
         }
+        defect = supervisor.defect.take().or_else(|| beside.defect());
+        if defect.is_some() {
+            break;
+        }
     }
     keeper.stop();
     supervisor.shut_down(inbox).await;
     tokio::join!(beside.finish(), keeper.finish());
-    Ok(())
+    defect.map_or(Ok(()), Err)
 }
 
 async fn check_clusters(context: &FlowContext, state: &StateStore) -> Result<(), Error> {
@@ -154,16 +160,18 @@ struct Supervisor {
     is_blind: bool,
     table: Table,
     /// Topics that were there before the flow knew of them, by their name on the target.
-    unowned: HashMap<Arc<str>, UnownedTopic>,
+    unowned: BTreeMap<Arc<str>, UnownedTopic>,
     /// Compacted topics of which heads may have to be filled first, by their name on the target.
-    held: HashMap<Arc<str>, HeldTopic>,
+    held: BTreeMap<Arc<str>, HeldTopic>,
     gone: GoneTopics,
     /// Topics of the target that are to be deleted.
     deletions: Deletions,
-    /// Target topics that somebody else has to create, which was told.
-    awaited: BTreeSet<Arc<str>>,
+    /// Topics that are selected and of which nothing is copied.
+    missing: MissingTopics,
+    /// Why the flow cannot go on.
+    defect: Option<Error>,
     /// Source topics that would be copied for ever, which was told.
-    looping: HashSet<Arc<str>>,
+    looping: BTreeSet<Arc<str>>,
     state: StateStore,
     /// How long the target's brokers remember a producer.
     producer_expiration: Duration,
@@ -215,12 +223,13 @@ impl Supervisor {
             budget: Budget::new(context.flow.buffer_bytes_max),
             context,
             table: Table::default(),
-            unowned: HashMap::new(),
-            held: HashMap::new(),
+            unowned: BTreeMap::new(),
+            held: BTreeMap::new(),
             gone: GoneTopics::default(),
             deletions: Deletions::default(),
-            awaited: BTreeSet::new(),
-            looping: HashSet::new(),
+            missing: MissingTopics::default(),
+            defect: None,
+            looping: BTreeSet::new(),
             state,
             producer_expiration: PRODUCER_EXPIRATION_DEFAULT,
             raised: None,
@@ -316,7 +325,17 @@ impl Supervisor {
             }
             FlowEvent::Looked { selected, looked } => self.on_looked(selected, looked).await,
         }
-        while self.errands.try_join_next().is_some() {}
+        self.reap();
+    }
+
+    /// Forgets the tasks that have ended. One that panicked has left something undone that nobody else will do.
+    fn reap(&mut self) {
+        let errands = std::iter::from_fn(|| self.errands.try_join_next());
+        let pumps = std::iter::from_fn(|| self.pumps.try_join_next());
+        let panicked = errands.chain(pumps).filter_map(Result::err).find(JoinError::is_panic);
+        if let Some(panicked) = panicked {
+            self.defect = Some(Error::of_task("a task of the flow", panicked));
+        }
     }
 
     async fn on_fetch_event(&mut self, event: FetchEvent) {

@@ -13,6 +13,7 @@ use crate::data::read::fetcher::FetcherEvent;
 use crate::flow::discovery::{FoundTopic, Looked, Ownership, Returning};
 use crate::flow::event::FlowEvent;
 use crate::flow::heads::HeldTopic;
+use crate::flow::missing::{Missing, Told};
 use crate::flow::read_from::ReadFrom;
 use crate::flow::standby::{Refusals, Standby};
 use crate::flow::table::Entry;
@@ -23,6 +24,7 @@ use crate::ground::partition::{Generation, PartitionKey};
 use crate::ground::rules::TopicRules;
 use crate::ground::selection::TopicMatcher;
 use crate::ground::shared::{OwnedTopic, Published};
+use crate::ground::status::MissingReason;
 use crate::ground::status::{PartitionGauge, PartitionState};
 use crate::takeover::target_recreated;
 use crate::topics;
@@ -116,7 +118,10 @@ impl Supervisor {
         self.looking_since = Some(clock::now());
         let (discovery, known) = (self.discovery.clone(), self.known_topics());
         let selected = discovery.terms.selected.topics.clone();
-        self.errand(async move { FlowEvent::Looked { selected, looked: discovery.again(known).await } });
+        let resting = self.missing.resting(clock::now());
+        self.errand(
+            async move { FlowEvent::Looked { selected, looked: discovery.again(known, resting).await } },
+        );
     }
 
     /// The same, unless the last look took so long that it is too soon.
@@ -144,10 +149,10 @@ impl Supervisor {
             return self.look(); // other topics are selected meanwhile
         }
         match looked {
-            Ok(Looked { found, missed, awaited, looping, returning }) => {
+            Ok(Looked { found, missed, missing, looping, returning }) => {
                 self.tell_looping(looping);
                 self.tell_returning(returning);
-                self.tell_awaited(awaited);
+                self.on_missing(missing);
                 if std::mem::take(&mut self.is_blind) {
                     info!(flow = self.context.flow.name(), "both clusters answer again");
                 }
@@ -241,13 +246,25 @@ impl Supervisor {
         self.discovery.returning = returning;
     }
 
-    /// Says once which topics somebody else has to create.
-    pub(super) fn tell_awaited(&mut self, awaited: BTreeSet<Arc<str>>) {
-        for topic in awaited.difference(&self.awaited) {
-            let flow = self.context.flow.name();
-            warn!(flow, %topic, "the flow waits for somebody to create this topic on the target: it may not do so itself");
+    /// Topics of which nothing is copied: each is told once, and shown.
+    pub(super) fn on_missing(&mut self, missing: Missing) {
+        let name = self.context.flow.name();
+        let pause = self.context.flow.parked_retry_interval;
+        for told in self.missing.looked(clock::now(), missing, pause) {
+            match told {
+                Told::Missing(topic, MissingReason::Refused(parked)) => {
+                    error!(flow = name, %topic, %parked, "the topic is not copied; it is tried again");
+                }
+                Told::Missing(topic, MissingReason::NoSuchTopic) => {
+                    warn!(flow = name, %topic, "the source has no topic of this name, or does not show it; it is copied when it is there");
+                }
+                Told::Missing(topic, MissingReason::Awaited) => {
+                    warn!(flow = name, %topic, "the flow waits for somebody to create the copy of this topic on the target: it may not do so itself");
+                }
+                Told::Found(topic) => debug!(flow = name, %topic, "the topic is missing no more"),
+            }
         }
-        self.awaited = awaited;
+        self.context.shared.publish_missing(self.missing.shown(&name));
     }
 
     /// Finds topics that were deleted and created again on either side (KIP-516). What becomes of another source topic is the

@@ -150,7 +150,7 @@ mod tests {
         let same = [one.clone(), flow("north", ".*", "positions")];
         let problems = found(&same, ["a", "a"]);
         assert_eq!(problems.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1]);
-        assert!(problems[0].1.contains("east->north"), "{problems:?}");
+        assert!(problems[0].1.contains("east-to-north"), "{problems:?}");
         assert_eq!(found(&same, ["a", "b"]), [], "two clusters");
         assert_eq!(
             found(&[one.clone(), flow("north", "payments", "positions")], ["a", "a"]),

@@ -160,9 +160,7 @@ impl Look<'_> {
 
     /// What the logs hold: partitions that would park, and heads that would be filled.
     pub(super) async fn logs(&mut self) -> Result<(), Error> {
-        let plans = partitions::of_flow(self.flow, &self.terms.selected.topics, self.source, self.target)
-            .await?
-            .plans;
+        let plans = partitions::of_flow(self.flow, self.terms, self.source, self.target).await?.plans;
         let known = plans.iter().filter(|plan| !matches!(plan.step, PlanStep::Continue { .. }));
         let positions = known.filter_map(|plan| {
             Some((TopicPartition::new(plan.source_topic.as_str(), plan.partition), plan.position()?))

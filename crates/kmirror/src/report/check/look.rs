@@ -31,26 +31,15 @@ impl Look<'_> {
     /// Everything that is not as it should be.
     pub(super) async fn all(mut self, fills_by_transactions: bool) -> Result<Vec<Finding>, Error> {
         self.brokers().await;
-        let pairs = match topics::pair(
-            self.flow,
-            &self.terms.selected.topics,
-            &self.source.metadata(),
-            &self.target.metadata(),
-        ) {
-            Ok(pairs) => pairs,
-            Err(error) => {
-                let source = self.source.alias();
-                self.found(
-                    Severity::Error,
-                    FindingKind::Configuration,
-                    source,
-                    "topics",
-                    error.to_string(),
-                    "exclude one of them",
-                );
-                Vec::new()
-            }
-        };
+        let selected = &self.terms.selected.topics;
+        let (on_source, on_target) = (self.source.metadata(), self.target.metadata());
+        let topics::TopicPairs { copied: pairs, refused } =
+            topics::pair(self.flow, selected, &on_source, &on_target);
+        for refused in refused {
+            let (kind, topic) = (FindingKind::Configuration, refused.pair.source.to_string());
+            let (source, problem) = (self.source.alias(), refused.parked.message);
+            self.found(Severity::Error, kind, source, topic, problem, "exclude one of them");
+        }
         let of_source = |error| Error::cluster(&self.flow.source, error);
         let of_target = |error| Error::cluster(&self.flow.target, error);
         self.source_topics(&pairs).await.map_err(of_source)?;

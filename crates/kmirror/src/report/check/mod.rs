@@ -30,7 +30,7 @@ use self::rights::Missing;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlowCheck {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The source.
     pub source: ClusterCheck,

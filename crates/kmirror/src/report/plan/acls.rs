@@ -13,7 +13,7 @@ use crate::topics::TopicPair;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AclPlan {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// What would be done.
     pub action: AclAction,

@@ -14,7 +14,7 @@ use crate::state_topic::topic::StateError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupPlan {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The group.
     pub group: String,

@@ -16,6 +16,7 @@ use kmirror_client::Client;
 use crate::ground::config::Flow;
 use crate::ground::context::Terms;
 use crate::ground::error::Error;
+use crate::ground::park::Parked;
 
 /// What would be done, flow by flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,11 +55,12 @@ impl Plan {
         target: &Client,
     ) -> Result<(), Error> {
         let selected = &terms.selected;
-        let found = partitions::of_flow(flow, &selected.topics, source, target).await?;
+        let found = partitions::of_flow(flow, terms, source, target).await?;
         for (topic, why) in &found.untouched {
             self.notes.push(format!("{}: {topic}: {why}", flow.name()));
         }
         self.topics.extend(topics::of_deletions(flow, &found.deletions));
+        self.topics.extend(found.refused.into_iter().map(|refused| topics::refused_copy(flow, refused)));
         let is_touched = |pair: &crate::topics::TopicPair| !found.untouched.contains_key(&pair.target);
         let touched: Vec<_> = found.pairs.iter().filter(|pair| is_touched(pair)).cloned().collect();
         self.topics.extend(topics::of_flow(flow, source, target, &touched, &mut self.notes).await?);
@@ -103,7 +105,19 @@ impl Plan {
             }
             Err(error) => note("groups do not follow", &error),
         }
-        self.partitions.extend(found.plans);
+        let plans: Vec<_> = found.plans.into_iter().map(|plan| self.parked_with_its_topic(plan)).collect();
+        self.partitions.extend(plans);
         Ok(())
+    }
+
+    /// What is not created is not copied to.
+    fn parked_with_its_topic(&self, mut plan: PartitionPlan) -> PartitionPlan {
+        let topic = self.topics.iter().find(|topic| {
+            topic.flow == plan.flow && topic.source_topic.as_deref() == Some(plan.source_topic.as_str())
+        });
+        if let Some(TopicPlan { step: TopicStep::Refuse { reason }, reason: message, .. }) = topic {
+            plan.step = PlanStep::Park(Parked::new(*reason, message.clone()));
+        }
+        plan
     }
 }

@@ -9,9 +9,9 @@ use kmirror_client::{Client, Isolation, OffsetSpec, TopicPartition, Topics};
 use crate::flow::{clusters, owned};
 use crate::follow::groups::{Arrived, Copied};
 use crate::ground::config::{Flow, OnDeleted, Start};
+use crate::ground::context::Terms;
 use crate::ground::error::Error;
 use crate::ground::park::Parked;
-use crate::ground::selection::TopicMatcher;
 use crate::logs::ends;
 use crate::state_topic::record::SourceIdentity;
 use crate::state_topic::store::{self, Recorded};
@@ -19,12 +19,13 @@ use crate::state_topic::topic_record::TopicRecord;
 use crate::takeover::judge::{Situation, SourceBounds, Verdict};
 use crate::takeover::predecessor::Positions;
 use crate::topics::{self, TopicPair, topic_id};
+use crate::topics::{RefusedTopic, TopicPairs, taken};
 
 /// What would be done with one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionPlan {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The topic on the source.
     pub source_topic: String,
@@ -138,6 +139,8 @@ impl PartitionPlan {
 /// What a flow would do with its partitions, and what its other plans are made of.
 pub(crate) struct Partitions {
     pub(crate) pairs: Vec<TopicPair>,
+    /// Topics that are selected and cannot be copied.
+    pub(crate) refused: Vec<RefusedTopic>,
     pub(crate) plans: Vec<PartitionPlan>,
     /// By partition of the source: where everything that is there now will be on the target, once it is copied. Where that is known
     /// already: not behind what a predecessor has copied.
@@ -148,10 +151,31 @@ pub(crate) struct Partitions {
     pub(crate) deletions: BTreeMap<Arc<str>, TopicRecord>,
 }
 
+/// The partitions of a topic that cannot be copied.
+fn parked<'a>(
+    flow: &'a Flow,
+    refused: &'a RefusedTopic,
+    source_ends: &'a Ends,
+) -> impl Iterator<Item = PartitionPlan> + 'a {
+    let RefusedTopic { pair, parked } = refused;
+    (0..pair.partitions).map(move |partition| {
+        let bounds = source_ends.bounds(&TopicPartition::new(Arc::clone(&pair.source), partition));
+        PartitionPlan {
+            flow: flow.name(),
+            source_topic: pair.source.to_string(),
+            target_topic: pair.target.to_string(),
+            partition,
+            creates_topic: false,
+            step: PlanStep::Park(parked.clone()),
+            source_end: bounds.map_or(0, |bounds| bounds.readable_end),
+        }
+    })
+}
+
 /// Plans the partitions of a flow.
 pub(crate) async fn of_flow(
     flow: &Flow,
-    matcher: &TopicMatcher,
+    terms: &Terms,
     source: &Client,
     target: &Client,
 ) -> Result<Partitions, Error> {
@@ -159,13 +183,17 @@ pub(crate) async fn of_flow(
         client.refresh_metadata(Topics::All).await.map_err(|error| Error::cluster(client.alias(), error))
     };
     let (source_metadata, target_metadata) = (refresh(source).await?, refresh(target).await?);
-    let pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata)?;
+    let matcher = &terms.selected.topics;
+    let mut pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata);
+    taken::refuse_taken(terms, &mut pairs, |_| true);
+    let TopicPairs { copied: pairs, refused } = pairs;
     let known = store::read(target, &flow.state_topic).await?;
     if let Some(problem) = clusters::problem(flow, matcher, source, target, &known).await? {
         return Err(problem);
     }
     let mut recorded = known.partitions.clone();
-    let source_ends = Ends::of_source(flow, source, &pairs).await?;
+    let all: Vec<_> = pairs.iter().chain(refused.iter().map(|refused| &refused.pair)).cloned().collect();
+    let source_ends = Ends::of_source(flow, source, &all).await?;
     let target_ends = Ends::of_target(target, &pairs).await?;
     let predecessor = Positions::read(flow, source, target).await?;
     let cluster_id = source.cluster_id().unwrap_or_default();
@@ -246,6 +274,7 @@ pub(crate) async fn of_flow(
         }
         plans.push(plan);
     }
+    plans.extend(refused.iter().flat_map(|refused| parked(flow, refused, &source_ends)));
     copied.retain(|_, copied: &mut Copied| !untouched.contains_key(&copied.target.topic));
     let deletes = matches!(flow.policies.on_deleted, OnDeleted::Delete { .. });
     let is_due = |record: &TopicRecord| {
@@ -256,7 +285,7 @@ pub(crate) async fn of_flow(
             && source_metadata.topic(&record.source.topic).is_none()
     };
     let deletions = known.topics.into_iter().filter(|(_, record)| is_due(record)).collect();
-    Ok(Partitions { pairs, plans, copied, untouched, deletions })
+    Ok(Partitions { pairs, refused, plans, copied, untouched, deletions })
 }
 
 impl PlanStep {

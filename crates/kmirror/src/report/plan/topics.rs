@@ -10,17 +10,19 @@ use crate::follow::configs as follower;
 use crate::follow::mm2;
 use crate::ground::config::Flow;
 use crate::ground::error::Error;
+use crate::ground::park::ParkReason;
 use crate::logs::records;
 use crate::state_topic::topic_record::TopicRecord;
 use crate::topics::alter;
 use crate::topics::config_step::ConfigStep;
-use crate::topics::{self, TopicPair, preserved};
+use crate::topics::{RefusedTopic, create};
+use crate::topics::{TopicPair, preserved};
 
 /// What would be done with one topic of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicPlan {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The topic on the source that it is the copy of; `None` for those in which kmirror writes something of its own.
     pub source_topic: Option<String>,
@@ -57,6 +59,11 @@ pub enum TopicStep {
         /// Not before, in milliseconds since the epoch.
         due_ms: i64,
     },
+    /// Nothing: it cannot be copied.
+    Refuse {
+        /// As which its partitions would be parked.
+        reason: ParkReason,
+    },
     /// Wait until somebody has done that.
     Await {
         /// How many it has; `None` where it does not exist.
@@ -70,7 +77,7 @@ pub enum TopicStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigPlan {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The topic on the target.
     pub target_topic: String,
@@ -98,6 +105,7 @@ impl fmt::Display for TopicStep {
             TopicStep::Await { from: None, to } => {
                 write!(formatter, "wait for somebody to create it with {}", counted(*to))
             }
+            TopicStep::Refuse { reason } => write!(formatter, "not copied: {reason}"),
             TopicStep::Await { from: Some(from), to } => {
                 write!(formatter, "wait for somebody to add partitions, from {from} to {to}")
             }
@@ -132,9 +140,7 @@ pub(super) async fn of_flow(
         plans.extend(beside(flow, client, topic, &reason));
     }
     if flow.creates_topics {
-        for (source_topic, topic) in accepted(flow, source, target, pairs, notes).await? {
-            plans.push(created(flow, Some(source_topic), topic, "the target does not have it"));
-        }
+        plans.extend(created_copies(flow, source, target, pairs, notes).await?);
     }
     let differing = pairs.iter().filter_map(|pair| {
         let (from, to) = (pair.target_partitions, pair.partitions);
@@ -171,40 +177,57 @@ pub(super) fn of_deletions(flow: &Flow, deletions: &BTreeMap<Arc<str>, TopicReco
     .collect()
 }
 
-/// The topics that would be created, as the target would take them; the target is asked. `notes`: what it would not take.
-async fn accepted(
+/// The topics that would be created, as the target would take them, and those that would not; the target is asked. `notes`: what of a
+/// topic it would not take.
+async fn created_copies(
     flow: &Flow,
     source: &Client,
     target: &Client,
     pairs: &[TopicPair],
     notes: &mut Vec<String>,
-) -> Result<Vec<(String, NewTopic)>, Error> {
-    let missing = topics::missing(flow, source, target, pairs).await?;
-    if missing.is_empty() {
-        return Ok(Vec::new());
+) -> Result<Vec<TopicPlan>, Error> {
+    let create::Missing { topics, refused } = create::missing(flow, source, target, pairs).await?;
+    let mut plans: Vec<_> = refused.into_iter().map(|refused| refused_copy(flow, refused)).collect();
+    if topics.is_empty() {
+        return Ok(plans);
     }
-    let new: Vec<NewTopic> = missing.iter().map(|(_, topic)| topic.clone()).collect();
+    let new: Vec<NewTopic> = topics.iter().map(|(_, topic)| topic.clone()).collect();
     let answers = target.create_topics(&new, true).await;
     let answers = answers.map_err(|error| Error::cluster(&flow.target, error))?;
-    let mut accepted = Vec::new();
-    for ((pair, mut topic), (_, answer)) in missing.into_iter().zip(answers) {
-        if let Err(error) = answer {
-            let known = match error.kafka_error() {
-                Some(KafkaError::INVALID_CONFIG) => topics::with_known_configs(target, topic.clone()).await,
-                _ => (topic.clone(), Vec::new()),
-            };
-            if known.1.is_empty() {
-                notes.push(format!("{}: {}: it would not be created: {error}", flow.name(), topic.name));
+    for ((pair, topic), (_, answer)) in topics.into_iter().zip(answers) {
+        let (topic, without) = match answer {
+            Ok(_) => (topic, Vec::new()),
+            Err(error) if error.kafka_error() == Some(KafkaError::INVALID_CONFIG) => {
+                let known = create::with_known_configs(target, topic).await;
+                if known.1.is_empty() {
+                    plans.push(refused_copy(flow, pair.refused(create::not_created(&error))));
+                    continue;
+                }
+                known
             }
-            let refused = known.1.iter().map(|(key, value, error)| {
-                format!("{}: {}: it would be created without {key}={value}: {error}", flow.name(), topic.name)
-            });
-            notes.extend(refused);
-            topic = known.0;
-        }
-        accepted.push((pair.source.to_string(), topic));
+            Err(error) => {
+                plans.push(refused_copy(flow, pair.refused(create::not_created(&error))));
+                continue;
+            }
+        };
+        notes.extend(without.iter().map(|(key, value, error)| {
+            format!("{}: {}: it would be created without {key}={value}: {error}", flow.name(), topic.name)
+        }));
+        plans.push(created(flow, Some(pair.source.to_string()), topic, "the target does not have it"));
     }
-    Ok(accepted)
+    Ok(plans)
+}
+
+/// A copy that would not be made.
+pub(super) fn refused_copy(flow: &Flow, refused: RefusedTopic) -> TopicPlan {
+    let RefusedTopic { pair, parked } = refused;
+    TopicPlan {
+        flow: flow.name(),
+        source_topic: Some(pair.source.to_string()),
+        target_topic: pair.target.to_string(),
+        step: TopicStep::Refuse { reason: parked.reason },
+        reason: parked.message,
+    }
 }
 
 /// The topic of MirrorMaker's checkpoints, which is created with the first of them.
@@ -252,7 +275,7 @@ pub(super) async fn destroyed(
     let there = pairs.iter().filter(|pair| pair.target_partitions.is_some());
     let on_target = described(target, there.map(|pair| &pair.target)).await?;
     // Of a topic that is not there: what it gets where the key is left to the brokers.
-    let defaults = topics::broker_defaults(target).await.unwrap_or_default();
+    let defaults = create::broker_defaults(target).await.unwrap_or_default();
     for pair in pairs {
         let Some(of_source) = on_source.get(&pair.source) else { continue };
         let of_target = match pair.target_partitions {

@@ -79,8 +79,7 @@ pub(crate) async fn verify_flow(
     }
     let mut reports: BTreeMap<(Arc<str>, i32), PartitionReport> = BTreeMap::new();
     while let Some(done) = running.join_next().await {
-        let (place, report) =
-            done.unwrap_or_else(|error| Err(Error::TimedOut(format!("a comparison ended: {error}"))))?;
+        let (place, report) = done.unwrap_or_else(|error| Err(Error::of_task("a comparison", error)))?;
         reports.insert(place, report);
     }
     Ok(reports.into_values().collect())
@@ -190,7 +189,7 @@ async fn pairs(
     let is_wanted =
         |topic: &str| options.topics.is_empty() || options.topics.iter().any(|name| name == topic);
     let (source, target) = (refresh(source).await?, refresh(target).await?);
-    let mut pairs = topics::pair(flow, matcher, &source, &target)?;
+    let mut pairs = topics::pair(flow, matcher, &source, &target).all(flow)?;
     for topic in matcher.literal_names().filter(|topic| is_wanted(topic)) {
         if source.topic(topic).is_none() {
             return Err(Error::NoSuchTopic { flow: flow.name(), topic: topic.to_owned() });

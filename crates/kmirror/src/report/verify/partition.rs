@@ -368,7 +368,7 @@ async fn on_worker<T: Send + 'static>(
         (comparison, result)
     })
     .await
-    .map_err(|error| Error::TimedOut(format!("a comparison ended: {error}")))
+    .map_err(|error| Error::of_task("a comparison", error))
 }
 
 fn now_ms() -> i64 {

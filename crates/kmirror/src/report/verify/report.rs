@@ -72,7 +72,7 @@ pub struct VerifyReport {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PartitionReport {
-    /// `source->target`.
+    /// The name of the flow.
     pub flow: String,
     /// The topic on the source.
     pub source_topic: String,

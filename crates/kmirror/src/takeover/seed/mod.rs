@@ -225,8 +225,7 @@ fn again(error: ClientError) -> TakeOverFailure {
 }
 
 fn unbuilt(error: BatchError) -> TakeOverFailure {
-    let message = format!("internal error: placeholders could not be built: {error}; please report it");
-    TakeOverFailure::Park(Parked::new(ParkReason::CorruptBatch, message))
+    TakeOverFailure::Park(Parked::defect(format_args!("placeholders could not be built: {error}")))
 }
 
 /// How long the broker may wait for its replicas.

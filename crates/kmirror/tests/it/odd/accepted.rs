@@ -18,13 +18,13 @@ async fn a_start_with_another_source_does_nothing_until_it_is_accepted() {
     assert!(matches!(error, kmirror::Error::OtherCluster { .. }), "{error}");
     let text = error.to_string();
     assert!(ids.iter().all(|id| text.contains(id.as_str())) && text.contains("accept-cluster"), "{text}");
-    let planned = world.mirror(false).plan().await.unwrap_err();
+    let planned = world.mirror(false).connect().await.unwrap().plan().await.unwrap_err();
     assert_eq!(planned.to_string(), text);
     assert_eq!(world.target.changes(), changes);
     assert_eq!(world.target.log("__kmirror_state", 0).unwrap().end, end, "nor is anything recorded");
     assert_eq!(World::records(&world.target).len(), 20);
 
-    let accepted = world.mirror(false).accept_clusters().await.unwrap();
+    let accepted = world.mirror(false).connect().await.unwrap().accept_clusters().await.unwrap();
     assert_eq!(accepted[0].source, (Some(ids[0].clone()), ids[1].clone()));
     // What was copied of the other one stays what it is.
     let parked = world.parks().await;

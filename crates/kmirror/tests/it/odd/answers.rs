@@ -176,7 +176,10 @@ async fn throttled_answers_are_waited_for_wherever_a_log_is_read() {
         world.is_exact();
     }
     throttle(15);
-    assert_eq!(world.mirror(false).check("User:kmirror").await.unwrap().remove(0).findings, []);
+    assert_eq!(
+        world.mirror(false).connect().await.unwrap().check("User:kmirror").await.unwrap().remove(0).findings,
+        []
+    );
 }
 
 #[tokio::test]
@@ -187,7 +190,7 @@ async fn a_quota_that_leaves_no_room_is_named() {
     world.once().await;
     let throttled = Fault::new(FaultKind::Throttle(Duration::from_millis(20))).of(ApiKey::Fetch);
     world.target.inject(throttled.times(u32::MAX));
-    let error = world.mirror(false).lineages().await.unwrap_err().to_string();
+    let error = world.mirror(false).connect().await.unwrap().lineages().await.unwrap_err().to_string();
     assert!(error.contains("a quota throttles client id kmirror"), "{error}");
     assert!(error.contains("consumer_byte_rate"), "{error}");
 }

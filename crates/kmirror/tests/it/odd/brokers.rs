@@ -53,7 +53,8 @@ async fn records_before_the_beginning_that_are_no_placeholders_stay() {
         (0, 32, 32),
         "the copy begins at 5, where it would exactly"
     );
-    let lineage = world.mirror(false).lineages().await.unwrap().remove(0).lineage.unwrap();
+    let lineage =
+        world.mirror(false).connect().await.unwrap().lineages().await.unwrap().remove(0).lineage.unwrap();
     assert_eq!(lineage.first().delta(), 0, "{lineage}");
 }
 

@@ -173,7 +173,8 @@ async fn a_record_behind_late_markers_on_a_compacted_topic_is_not_lost() {
     assert_eq!(values(&world.target), values(&world.source));
     world.proves().await;
     // The next hole of as many offsets makes up for it.
-    let lineage = world.mirror(false).lineages().await.unwrap().remove(0).lineage.unwrap();
+    let lineage =
+        world.mirror(false).connect().await.unwrap().lineages().await.unwrap().remove(0).lineage.unwrap();
     assert_eq!((lineage.runs().count(), lineage.surplus()), (3, 0), "{lineage}");
 }
 

@@ -54,7 +54,7 @@ async fn an_intended_deletion_survives_a_restart() {
     until_intended(&handle, 1).await;
     assert!(world.is_on_target());
     stop(handle).await;
-    let plan = world.mirror(false).plan().await.unwrap();
+    let plan = world.mirror(false).connect().await.unwrap().plan().await.unwrap();
     let is_delete = |topic: &kmirror::TopicPlan| matches!(topic.step, kmirror::TopicStep::Delete { .. });
     assert!(plan.topics.iter().any(is_delete), "{:?}", plan.topics);
     let handle = world.start();
@@ -62,7 +62,7 @@ async fn an_intended_deletion_survives_a_restart() {
     until_intended(&handle, 0).await;
     assert_eq!(world.target.partitions("other"), 1);
     stop(handle).await;
-    let plan = world.mirror(false).plan().await.unwrap();
+    let plan = world.mirror(false).connect().await.unwrap().plan().await.unwrap();
     assert!(plan.is_empty(), "{plan:?}");
 }
 

@@ -57,7 +57,14 @@ async fn deletions_that_the_source_has_forgotten_are_told() {
     assert_eq!((parked(&status), status.forgotten_offsets), (Vec::new(), 3), "offsets 5, 6 and 7");
     let live: Vec<_> = World::records(&world.target).into_iter().map(|(_, key, _)| key).collect();
     assert!(live.contains(&"a".to_owned()), "it lives on: {live:?}");
-    let report = world.mirror(false).verify(&VerifyOptions::default(), Arc::default()).await.unwrap();
+    let report = world
+        .mirror(false)
+        .connect()
+        .await
+        .unwrap()
+        .verify(&VerifyOptions::default(), Arc::default())
+        .await
+        .unwrap();
     assert!(!report.is_equal());
     let differences = format!("{:?}", report.partitions[0].differences);
     assert!(differences.contains("Extra"), "{differences}");

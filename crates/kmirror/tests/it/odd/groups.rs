@@ -270,7 +270,7 @@ async fn a_place_that_somebody_else_has_committed_is_left_until_the_group_moves(
     let handle = world.start();
     world.looked(1).await;
     assert_eq!(World::place(&world.target, GROUP), Some(5));
-    let plan = world.mirror(false).plan().await.unwrap();
+    let plan = world.mirror(false).connect().await.unwrap().plan().await.unwrap();
     assert_eq!(plan.groups, [], "nor would it be moved");
     stop(handle).await;
     let handle = world.start();
@@ -366,7 +366,7 @@ async fn a_commit_group_that_others_commit_to_is_found() {
     world.flow.commit_group = Some("positions".to_owned());
     world.once().await;
     let problems = async |flows: &[Flow]| {
-        let checks = mirror_of(&world, flows).check("User:kmirror").await.unwrap();
+        let checks = mirror_of(&world, flows).connect().await.unwrap().check("User:kmirror").await.unwrap();
         let findings = checks.into_iter().flat_map(|check| check.findings);
         let of_group = findings.filter(|finding| finding.subject == "group positions (commit_group)");
         of_group.map(|finding| finding.problem).collect::<Vec<_>>()
@@ -375,7 +375,7 @@ async fn a_commit_group_that_others_commit_to_is_found() {
     assert_eq!(World::place(&world.source, "positions"), Some(30));
     assert_eq!(problems(std::slice::from_ref(&flow)).await, [] as [String; 0]);
     let twice = problems(&[flow.clone(), flow.clone().naming(Naming::Prefixed)]).await;
-    let overwrites = "the flow east->west commits its positions to it as well: each overwrites the other's";
+    let overwrites = "the flow east-to-west commits its positions to it as well: each overwrites the other's";
     assert_eq!(twice.iter().filter(|problem| *problem == overwrites).count(), 2, "{twice:?}");
     World::commit(&world.source, "positions", 31);
     let beyond = problems(&[flow]).await;

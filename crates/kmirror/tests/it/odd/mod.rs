@@ -5,11 +5,13 @@ mod answers;
 mod brokers;
 mod cleaners;
 mod cut_off;
+mod defects;
 mod deletions;
 mod expiration;
 mod forgotten;
 mod groups;
 mod log_starts;
+mod missing;
 mod other_cluster;
 mod owned;
 mod recorded;
@@ -176,7 +178,7 @@ impl World {
 
     /// What is recorded is that every offset is the source's, and that is so.
     async fn proves_exact(&self) {
-        let lineages = self.mirror(false).lineages().await.unwrap();
+        let lineages = self.mirror(false).connect().await.unwrap().lineages().await.unwrap();
         let lineage = lineages[0].lineage.as_ref().expect("recorded");
         assert!(lineage.is_exact(), "{lineage}");
         self.proves().await;
@@ -184,7 +186,14 @@ impl World {
 
     /// Whatever is recorded, the records are where it says.
     async fn proves(&self) {
-        let report = self.mirror(false).verify(&VerifyOptions::default(), Arc::default()).await.unwrap();
+        let report = self
+            .mirror(false)
+            .connect()
+            .await
+            .unwrap()
+            .verify(&VerifyOptions::default(), Arc::default())
+            .await
+            .unwrap();
         assert!(report.is_equal(), "{:?}", report.partitions[0].differences);
     }
 }

@@ -53,7 +53,7 @@ async fn a_topic_of_somebody_else_is_not_touched() {
     let report = world.mirror(true).spawn().wait().await.unwrap();
     assert_eq!(report.flows[0].parked().count(), 4);
     assert_eq!(world.changes_of(TOPIC), []);
-    let plan = world.mirror(false).plan().await.unwrap();
+    let plan = world.mirror(false).connect().await.unwrap().plan().await.unwrap();
     assert_eq!((plan.topics, plan.configs), (vec![], vec![]));
     assert!(
         plan.notes.iter().any(|note| note.contains("nothing says that it is this flow's")),

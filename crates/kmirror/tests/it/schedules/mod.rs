@@ -129,13 +129,14 @@ impl Schedule {
         self.logs.end_transactions(&self.source, &mut self.random);
         let caught_up = self.mirrors.caught_up(&self.source, &self.logs).await;
         let mirror = self.mirrors.shutdown().await;
-        let lineages = mirror.lineages().await.unwrap();
+        let lineages = mirror.connect().await.unwrap().lineages().await.unwrap();
         if let Err(problem) = caught_up {
             let layouts = self.logs.layouts(&self.source, &self.target);
             panic!("{problem}\n{layouts}\n{lineages:#?}");
         }
         let displaced = self.logs.compare(&self.source, &self.target, &lineages);
-        let report = mirror.verify(&Default::default(), Default::default()).await.unwrap();
+        let report =
+            mirror.connect().await.unwrap().verify(&Default::default(), Default::default()).await.unwrap();
         let different = report.partitions.iter().filter(|partition| !partition.differences.is_empty());
         let different: Vec<_> = different.map(|partition| &partition.differences).collect();
         assert!(report.is_equal(), "{different:?}");

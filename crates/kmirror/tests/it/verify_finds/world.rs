@@ -91,7 +91,7 @@ impl World {
     }
 
     pub(crate) async fn verify(&self, options: &VerifyOptions) -> Result<VerifyReport, Error> {
-        self.mirror().verify(options, Arc::default()).await
+        self.mirror().connect().await.unwrap().verify(options, Arc::default()).await
     }
 
     /// What is found of the partition.
