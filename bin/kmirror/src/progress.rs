@@ -99,8 +99,9 @@ impl FlowsProgress {
                 0 => String::new(),
                 count => format!(", {} offsets in which deletions may be forgotten", HumanCount(count)),
             };
+            let missing = missing(status);
             eprintln!(
-                "{}: {} records, {}{merged}, {} offsets filled with markers{forgotten}, {} partitions{parked}, lag {}, {:.1} s",
+                "{}: {} records, {}{merged}, {} offsets filled with markers{forgotten}, {} partitions{parked}{missing}, lag {}, {:.1} s",
                 status.name,
                 HumanCount(status.records),
                 HumanBytes(status.bytes),
@@ -110,6 +111,15 @@ impl FlowsProgress {
                 since.elapsed().as_secs_f64(),
             );
         }
+    }
+}
+
+/// The topics of which nothing is copied.
+fn missing(status: &FlowStatus) -> String {
+    match status.missing.len() {
+        0 => String::new(),
+        1 => ", 1 topic missing".to_owned(),
+        count => format!(", {count} topics missing"),
     }
 }
 
@@ -132,9 +142,9 @@ impl FlowProgress {
     }
 
     fn line(&mut self, status: &FlowStatus) -> String {
-        let parked = status.parked().count();
+        let (parked, missing) = (status.parked().count(), missing(status));
         format!(
-            "{}: {}, lag {}, {} partitions, {parked} parked",
+            "{}: {}, lag {}, {} partitions, {parked} parked{missing}",
             status.name,
             self.figures(status),
             HumanCount(status.lag()),

@@ -40,14 +40,16 @@ mod topics;
 pub use connected::Connected;
 pub use flow::clusters::AcceptedCluster;
 pub use ground::config::{
-    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Naming, Offsets, OnDeleted, OnDiverged, OnExpired,
-    OnForgottenDeletions, OnGroupReset, OnRecreated, Policies, Predecessor, ReplicationFactor, Retention,
-    Start, TopicConfigs,
+    Acls, ClusterConfig, DefaultsFrom, Flow, Isolation, Naming, Offsets, Predecessor, ReplicationFactor,
+    Retention, Start, TopicConfigs,
 };
 pub use ground::error::{ClusterError, ClusterErrorKind, ConfigError, Error, Incomplete, ParkedPartition};
 pub use ground::lineage::{Lineage, LineageError, Run};
 pub use ground::mm2_names::{Mm2Topics, OffsetSyncs};
 pub use ground::park::{ParkReason, Parked};
+pub use ground::policies::{
+    OnDeleted, OnDiverged, OnExpired, OnForgottenDeletions, OnGroupReset, OnRecreated, Policies,
+};
 pub use ground::selection::{GroupSelection, TopicSelection};
 pub use ground::status::{
     DueDeletion, FlowStatus, GapOffsets, MissingReason, MissingTopic, PartitionState, PartitionStatus,

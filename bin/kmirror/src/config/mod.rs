@@ -194,6 +194,13 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     if let Some(interval) = raw.groups_interval {
         flow.groups_interval = interval.0;
     }
+    access_control(&mut flow, raw);
+    limits(&mut flow, raw);
+    Ok(flow)
+}
+
+/// Which access control lists follow.
+fn access_control(flow: &mut Flow, raw: &RawFlow) {
     flow.acls = match raw.acls {
         raw::AclsWord::None => Acls::None,
         raw::AclsWord::Safe => Acls::Safe,
@@ -202,6 +209,10 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     if let Some(interval) = raw.acls_interval {
         flow.acls_interval = interval.0;
     }
+}
+
+/// What the flow remembers, and what it may take.
+fn limits(flow: &mut Flow, raw: &RawFlow) {
     if let Some(topic) = &raw.state_topic {
         flow.state_topic.clone_from(&topic.0);
     }
@@ -218,7 +229,6 @@ fn engine_flow(index: usize, raw: &RawFlow) -> Result<Flow, Failure> {
     if let Some(interval) = raw.metadata_refresh_interval {
         flow.metadata_refresh_interval = interval.0;
     }
-    Ok(flow)
 }
 
 /// How topics are created, and what follows later.

@@ -90,7 +90,7 @@ fn topics_may_be_left_to_somebody_else(stage: &Stage) {
     let scene = Scene::new(stage, "left-alone", &format!("create_topics: false\n{OFTEN}"));
     scene.write(100);
     let mut mirror = scene.kmirror().start();
-    mirror.says(&["the flow waits for somebody to create this topic", &scene.topic]);
+    mirror.says(&["the flow waits for somebody to create the copy of this topic", &scene.topic]);
     assert_eq!(scene.target.partitions(&scene.topic), None);
     scene.target.create_topic(&scene.topic, 1, &[]);
     mirror.says(&["copying", &scene.topic]);

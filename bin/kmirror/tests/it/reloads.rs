@@ -31,29 +31,29 @@ fn a_reload_changes_what_it_says_and_disturbs_nothing_else(stage: &Stage) {
     file.arrives(&[&steady, &first]);
     // A topic is added to the filter of one of two flows between the same clusters.
     let both = flow(&[&first, &second], "");
-    file.reload(&kmirror, &mirror, &[&steady_flow, &both], "filtered=\"east-to-west\"");
+    file.reload(&kmirror, &mirror, &[&steady_flow, &both], "filtered=\"east-to-west-2\"");
     file.arrives(&[&steady, &first, &second]);
     assert_eq!(take_overs(&mirror, &first), 2, "it goes on as it was:\n{}", mirror.log());
     // That flow is removed, and is back with one of its topics.
-    file.reload(&kmirror, &mirror, &[&steady_flow], "stopped=\"east-to-west\"");
+    file.reload(&kmirror, &mirror, &[&steady_flow], "stopped=\"east-to-west-2\"");
     let stopped_at = file.target.ends(&first);
     file.arrives(&[&steady]);
     assert_eq!(file.target.ends(&first), stopped_at, "nobody copies it");
-    file.reload(&kmirror, &mirror, &[&flow(&[&second], ""), &steady_flow], "started=\"east-to-west\"");
+    file.reload(&kmirror, &mirror, &[&flow(&[&second], ""), &steady_flow], "started=\"east-to-west-2\"");
     file.arrives(&[&steady, &second]);
     // The other topic of that filter.
-    file.reload(&kmirror, &mirror, &[&flow(&[&first], ""), &steady_flow], "filtered=\"east-to-west\"");
+    file.reload(&kmirror, &mirror, &[&flow(&[&first], ""), &steady_flow], "filtered=\"east-to-west-2\"");
     mirror.says(&["not copied any more", &second]);
     file.arrives(&[&steady, &first]);
     let left_at = file.target.ends(&second);
     file.arrives(&[&steady, &first]);
     assert_eq!(file.target.ends(&second), left_at, "nobody copies it");
-    file.reload(&kmirror, &mirror, &[&both, &steady_flow], "filtered=\"east-to-west\"");
+    file.reload(&kmirror, &mirror, &[&both, &steady_flow], "filtered=\"east-to-west-2\"");
     file.arrives(&[&second]);
     // What cannot be changed while a flow runs is changed by a flow that starts anew, alone.
     let before = take_overs(&mirror, &first);
     let others = [&flow(&[&first], "    buffer: 20MiB\n"), steady_flow.as_str()];
-    file.reload(&kmirror, &mirror, &others, "restarted=\"east-to-west\"");
+    file.reload(&kmirror, &mirror, &others, "restarted=\"east-to-west-2\"");
     await_that("it is taken over again", || take_overs(&mirror, &first) == before + 2);
     file.arrives(&[&steady, &first]);
     assert_eq!(take_overs(&mirror, &steady), 2, "nothing of this disturbs it:\n{}", mirror.log());

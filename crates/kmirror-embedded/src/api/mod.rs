@@ -173,6 +173,31 @@ pub(crate) enum EmptyName {
     Permitted,
 }
 
+/// What takes an injected error; of other requests the connection is hung up.
+const TAKE_ERRORS: [ApiKey; 21] = [
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::OffsetForLeaderEpoch,
+    ApiKey::Metadata,
+    ApiKey::WriteTxnMarkers,
+    ApiKey::JoinGroup,
+    ApiKey::SyncGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::ListGroups,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::InitProducerId,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::EndTxn,
+    ApiKey::DescribeTransactions,
+    ApiKey::CreateAcls,
+    ApiKey::DeleteAcls,
+];
+
 /// The APIs that are served.
 pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::Produce,
@@ -247,36 +272,29 @@ impl Request {
         if !is_offered || !self.is_allowed_to(connection) {
             return Reply::HangUp;
         }
-        let takes_errors = matches!(
-            self.api,
-            ApiKey::Produce
-                | ApiKey::Fetch
-                | ApiKey::ListOffsets
-                | ApiKey::OffsetForLeaderEpoch
-                | ApiKey::Metadata
-                | ApiKey::WriteTxnMarkers
-                | ApiKey::JoinGroup
-                | ApiKey::SyncGroup
-                | ApiKey::Heartbeat
-                | ApiKey::LeaveGroup
-                | ApiKey::ListGroups
-                | ApiKey::OffsetCommit
-                | ApiKey::OffsetFetch
-                | ApiKey::TxnOffsetCommit
-                | ApiKey::InitProducerId
-                | ApiKey::AddPartitionsToTxn
-                | ApiKey::AddOffsetsToTxn
-                | ApiKey::EndTxn
-                | ApiKey::DescribeTransactions
-                | ApiKey::CreateAcls
-                | ApiKey::DeleteAcls
-        );
-        if injected.is_some() && !takes_errors {
+        if injected.is_some() && !TAKE_ERRORS.contains(&self.api) {
             return Reply::HangUp;
         }
         match self.api {
             ApiKey::Produce => self.produce(shared, connection, injected).await,
             ApiKey::Fetch => self.fetch(shared, connection, injected).await,
+            ApiKey::JoinGroup => self.join_group(shared, connection, injected).await,
+            ApiKey::SyncGroup => self.sync_group(shared, connection, injected).await,
+            ApiKey::WriteTxnMarkers => self.write_txn_markers(shared, connection, injected).await,
+            ApiKey::SaslHandshake => self.handshake(shared, connection),
+            ApiKey::SaslAuthenticate => self.authenticate(shared, connection),
+            _ => self.answer_at_once(shared, connection, injected),
+        }
+    }
+
+    /// Answers a request that waits for nothing.
+    fn answer_at_once(
+        self,
+        shared: &Shared,
+        connection: &Connection,
+        injected: Option<ResponseError>,
+    ) -> Reply {
+        match self.api {
             ApiKey::ListOffsets => self.at_once(shared, connection, injected, list_offsets::handle),
             ApiKey::Metadata => self.at_once(shared, connection, injected, metadata::handle),
             ApiKey::DescribeCluster => self.at_once(shared, connection, injected, metadata::describe_cluster),
@@ -296,8 +314,6 @@ impl Request {
             }
             ApiKey::ListTransactions => self.at_once(shared, connection, injected, list_transactions::handle),
             ApiKey::FindCoordinator => self.at_once(shared, connection, injected, find_coordinator::handle),
-            ApiKey::JoinGroup => self.join_group(shared, connection, injected).await,
-            ApiKey::SyncGroup => self.sync_group(shared, connection, injected).await,
             ApiKey::Heartbeat => self.at_once(shared, connection, injected, heartbeat::handle),
             ApiKey::LeaveGroup => self.at_once(shared, connection, injected, leave_group::handle),
             ApiKey::OffsetCommit => self.at_once(shared, connection, injected, offset_commit::handle),
@@ -310,14 +326,11 @@ impl Request {
             ApiKey::OffsetForLeaderEpoch => {
                 self.at_once(shared, connection, injected, offset_for_leader_epoch::handle)
             }
-            ApiKey::WriteTxnMarkers => self.write_txn_markers(shared, connection, injected).await,
             ApiKey::DescribeConfigs => self.at_once(shared, connection, injected, configs::describe),
             ApiKey::IncrementalAlterConfigs => self.at_once(shared, connection, injected, configs::alter),
             ApiKey::DescribeAcls => self.at_once(shared, connection, injected, acls::describe),
             ApiKey::CreateAcls => self.at_once(shared, connection, injected, acls::create),
             ApiKey::DeleteAcls => self.at_once(shared, connection, injected, acls::delete),
-            ApiKey::SaslHandshake => self.handshake(shared, connection),
-            ApiKey::SaslAuthenticate => self.authenticate(shared, connection),
             ApiKey::DescribeProducers => {
                 self.at_once(shared, connection, injected, describe_producers::handle)
             }

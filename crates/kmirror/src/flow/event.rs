@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::data::append::event::AppendEvent;
 use crate::data::read::event::FetchEvent;
 use crate::flow::deletions::Fate;
-use crate::flow::discovery::Looked;
+use crate::flow::found::Looked;
 use crate::follow::expiration::keeper::Raised;
 use crate::ground::epoch_start::EpochStart;
 use crate::ground::error::Error;

@@ -16,6 +16,7 @@ pub(crate) mod outbox;
 pub(crate) mod park;
 pub(crate) mod partition;
 pub(crate) mod pipe;
+pub(crate) mod policies;
 pub(crate) mod rules;
 pub(crate) mod selection;
 pub(crate) mod sequence;

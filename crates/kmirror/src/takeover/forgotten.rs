@@ -4,9 +4,9 @@
 use kmirror_codec::{Entry, split};
 
 use super::{Bounds, TakeOver, failure};
-use crate::ground::config::OnForgottenDeletions;
 use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::policies::OnForgottenDeletions;
 use crate::logs::records::now_ms;
 use crate::logs::show::{Look, ShowError, Shown};
 use crate::state_topic::whole::{Absence, absence};
@@ -42,7 +42,7 @@ impl TakeOver {
         if !self.rules.source_is_compacted || first >= end {
             return Ok(None);
         }
-        let whole = self.state.whole(&self.target).await.map_err(super::state_failure)?;
+        let whole = self.state.whole(&self.target).await.map_err(super::reasons::state_failure)?;
         let retention_ms = self.delete_retention_ms().await;
         let absence = absence(whole, self.target_topic_id, position, now_ms(), retention_ms);
         if absence == Absence::Short {

@@ -2,7 +2,8 @@
 
 use tracing::{info, warn};
 
-use super::{Bounds, TakeOver, foreign_writer};
+use super::reasons::foreign_writer;
+use super::{Bounds, TakeOver};
 use crate::ground::failure::TakeOverFailure;
 use crate::logs::range;
 use crate::state_topic::record::PartitionRecord;

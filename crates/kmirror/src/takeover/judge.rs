@@ -3,9 +3,10 @@
 
 use kmirror_client::TopicId;
 
-use crate::ground::config::{Offsets, OnExpired, OnRecreated, Policies};
+use crate::ground::config::Offsets;
 use crate::ground::lineage::{Lineage, Run};
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::policies::{OnExpired, OnRecreated, Policies};
 use crate::state_topic::record::{LostRange, PartitionRecord, RecordError, SourceIdentity};
 use crate::state_topic::store::Recorded;
 use crate::takeover::predecessor::Stood;

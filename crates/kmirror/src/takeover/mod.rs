@@ -11,9 +11,11 @@ pub(crate) mod judge;
 mod moved;
 pub(crate) mod predecessor;
 mod read_tail;
+pub(crate) mod reasons;
 mod search;
 pub(crate) mod seed;
 pub(crate) mod tail;
+mod token;
 
 use std::time::Duration;
 
@@ -23,12 +25,15 @@ use tracing::info;
 use self::compare::make_up;
 use self::forgotten::Forgotten;
 use self::judge::{Head, Resume, Situation, SourceBounds, Verdict};
+use self::reasons::{state_failure, target_recreated};
+use self::token::{token_after, token_clock};
 use crate::data::append::state::AppendStart;
-use crate::ground::config::{Isolation, Offsets, Policies, Start};
+use crate::ground::config::{Isolation, Offsets, Start};
 use crate::ground::failure::TakeOverFailure;
 use crate::ground::identity::ProducerIds;
 use crate::ground::lineage::Lineage;
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::policies::Policies;
 use crate::ground::rules::CompareRules;
 use crate::ground::sequence::Sequence;
 use crate::logs::ends;
@@ -36,7 +41,6 @@ use crate::logs::ends::LogEnds;
 use crate::logs::range::{decoded, failure, source_range};
 use crate::state_topic::record::{LostRange, PartitionRecord, SourceIdentity};
 use crate::state_topic::store::{Recorded, StateStore};
-use crate::state_topic::topic::StateError;
 use crate::takeover::predecessor::Stood;
 
 /// What is to be taken over.
@@ -477,91 +481,5 @@ struct Found {
     is_proven: bool,
 }
 
-/// A token higher than any that the log has shown, and than one that was refused. Brokers before 2.8 cannot tell the highest (and some
-/// deny it): then a token that is too low is refused, and the next one is larger by a part of it. It is no lower than the clock either: so
-/// it is higher than those of earlier owners whose markers are still on their way. Two owners that read the same tail at the same time should
-/// not choose the same, because brokers accept an equal one: so it is higher by some random number.
-fn token_after(seen: i32, refused: i32, clock: i32, random: u64) -> i32 {
-    let highest = if seen > refused { seen } else { refused.saturating_add(refused / 16) };
-    highest.max(clock).saturating_add(1).saturating_add((random % TOKEN_STEP_MAX) as i32)
-}
-
-/// Seconds since 2026, until 2060: a clock that is set to a later year must not use tokens up.
-fn token_clock(now: Moment) -> i32 {
-    let seconds = now.wall_ms() / 1_000 - TOKEN_CLOCK_BEGINS;
-    i32::try_from(seconds.clamp(0, TOKEN_CLOCK_ENDS)).unwrap_or(0)
-}
-
-/// The target topic was deleted and created again while it was written to.
-pub(crate) fn target_recreated(topic: &str, target_end: i64) -> Parked {
-    Parked::new(
-        ParkReason::TargetRecreated,
-        format!(
-            "the target topic {topic} was deleted and created again while offsets up to {target_end} were on it; restart kmirror to \
-             have it copied anew"
-        ),
-    )
-}
-
-fn foreign_writer(offset: i64, producer_id: i64) -> Parked {
-    Parked::new(
-        ParkReason::TargetDiverged,
-        format!(
-            "the target has records that this flow did not write: the batch at offset {offset} is of producer id {producer_id}. \
-             What was on the way may have been written behind it; nothing more is. `on_diverged: shift` goes on behind foreign \
-             records, at other offsets"
-        ),
-    )
-}
-
-fn state_failure(error: StateError) -> TakeOverFailure {
-    match error {
-        StateError::Unauthorized(message) => {
-            TakeOverFailure::Park(Parked::new(ParkReason::Unauthorized, message))
-        }
-        StateError::Unreachable(message) => TakeOverFailure::Again(message),
-        StateError::Changed => TakeOverFailure::Again(error.to_string()),
-    }
-}
-
-/// Small: an owner that comes this many seconds later has the higher token, whatever the others' chance.
-const TOKEN_STEP_MAX: u64 = 16;
-/// 1 January 2026, in seconds since 1970.
-const TOKEN_CLOCK_BEGINS: i64 = 1_767_225_600;
-/// Half of what a token can say.
-const TOKEN_CLOCK_ENDS: i64 = 1 << 30;
 const REST_INTERVAL: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(20);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_higher_than_any_before() {
-        for (seen, refused, clock, expected) in [
-            (0, 0, 0, 1),
-            (4, 0, 0, 5),
-            (4, 3, 0, 5),
-            (32, 32, 0, 35),
-            (0, 320, 0, 341),
-            (4, 0, 1_000, 1_001),
-            (2_000, 0, 1_000, 2_001),
-            (4, 1_600, 1_000, 1_701),
-            (i32::MAX, 0, 0, i32::MAX),
-            (0, i32::MAX, 0, i32::MAX),
-        ] {
-            let token = |random| token_after(seen, refused, clock, random);
-            assert_eq!(token(TOKEN_STEP_MAX), expected, "seen {seen}, refused {refused}");
-            assert_eq!(token(TOKEN_STEP_MAX - 1), expected.saturating_add(TOKEN_STEP_MAX as i32 - 1));
-        }
-    }
-
-    #[test]
-    fn the_clock_of_tokens_has_bounds() {
-        let at = |seconds| Moment::at(Duration::ZERO, Duration::from_secs(seconds));
-        for (seconds, clock) in [(0, 0), (1_767_225_600, 0), (1_767_225_700, 100), (9_000_000_000, 1 << 30)] {
-            assert_eq!(token_clock(at(seconds)), clock, "{seconds}");
-        }
-    }
-}

@@ -5,12 +5,13 @@ use tracing::warn;
 
 use super::compare::{Alignment, Misaligned, Tails, align};
 use super::judge::SourceBounds;
+use super::reasons::foreign_writer;
 use super::tail::Tail;
-use super::{Bounds, Found, TakeOver, foreign_writer};
-use crate::ground::config::OnDiverged;
+use super::{Bounds, Found, TakeOver};
 use crate::ground::failure::TakeOverFailure;
 use crate::ground::lineage::{Lineage, Run};
 use crate::ground::park::{ParkReason, Parked};
+use crate::ground::policies::OnDiverged;
 use crate::ground::rules::CompareRules;
 use crate::ground::work;
 use crate::logs::ends::{self, LogEnds};

@@ -34,14 +34,16 @@ use crate::data::read::rewrite_pool::RewritePool;
 use crate::flow::beside::Beside;
 use crate::flow::clusters;
 use crate::flow::deletions::Deletions;
-use crate::flow::discovery::{Discovery, Returning};
+use crate::flow::discovery::Discovery;
 use crate::flow::event::FlowEvent;
+use crate::flow::found::Looked;
+use crate::flow::found::Returning;
 use crate::flow::heads::HeldTopic;
 use crate::flow::missing::MissingTopics;
 use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Table;
-use crate::follow::expiration::keeper::ExpirationKeeper;
 use crate::follow::expiration::keeper::Raised;
+use crate::follow::expiration::keeper::{ExpirationKeeper, KeeperTask};
 use crate::ground::budget::Budget;
 use crate::ground::context::FlowContext;
 use crate::ground::error::Error;
@@ -64,43 +66,13 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     )]
     let (events, mut inbox) = mpsc::unbounded_channel();
     let (stop, mut terms) = (context.stop.clone(), context.terms.clone());
-    let state = {
-        let flow = &context.flow;
-        let (topic, replication_factor) = (&flow.state_topic, flow.state_replication_factor);
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            state = StateStore::open(&context.target, &flow.target, topic, replication_factor) => state?,
-        }
-    };
-    tokio::select! {
+    let begun = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
-        checked = check_clusters(&context, &state) => checked?,
-    }
-    let predecessor = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Ok(()),
-        positions = Positions::read(&context.flow, &context.source, &context.target) => positions?,
+        begun = begin(context, events) => begun?,
     };
-    let mut beside = Beside::start(&context, &state);
-    let mut supervisor = Supervisor::new(context, state, predecessor, events);
-    let looked = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Ok(()),
-        looked = supervisor.discovery.clone().first() => looked?,
-    };
-    let start = supervisor.context.flow.start;
-    let keeper =
-        ExpirationKeeper::new(&supervisor.context, &supervisor.state, Outbox::to(&supervisor.events));
-    let (keeper, raised) = keeper.start().await;
-    supervisor.raised = raised;
-    supervisor.read_producer_expiration().await;
-    supervisor.read_deletions().await;
-    supervisor.on_missing(looked.missing);
-    supervisor.tell_returning(looked.returning);
-    supervisor.start(looked.found, start);
-    supervisor.context.shared.has_looked.store(true, Ordering::Relaxed);
+    let Begun { mut supervisor, mut beside, looked } = begun;
+    let keeper = supervisor.go_on_with(looked).await;
     // One that was missed is not made up for: ticks come before events, and must leave time for them.
     let interval = |period| {
         let mut interval = tokio::time::interval(period);
@@ -136,6 +108,26 @@ pub(crate) async fn run(context: FlowContext) -> Result<(), Error> {
     supervisor.shut_down(inbox).await;
     tokio::join!(beside.finish(), keeper.finish());
     defect.map_or(Ok(()), Err)
+}
+
+/// A flow that has looked at both clusters once.
+struct Begun {
+    supervisor: Supervisor,
+    beside: Beside,
+    looked: Looked,
+}
+
+/// Reads what is recorded and looks at both clusters for the first time. It may be dropped anywhere: nothing is copied yet.
+async fn begin(context: FlowContext, events: mpsc::UnboundedSender<FlowEvent>) -> Result<Begun, Error> {
+    let FlowContext { flow, source, target, .. } = &context;
+    let state =
+        StateStore::open(target, &flow.target, &flow.state_topic, flow.state_replication_factor).await?;
+    check_clusters(&context, &state).await?;
+    let predecessor = Positions::read(flow, source, target).await?;
+    let beside = Beside::start(&context, &state);
+    let supervisor = Supervisor::new(context, state, predecessor, events);
+    let looked = supervisor.discovery.clone().first().await?;
+    Ok(Begun { supervisor, beside, looked })
 }
 
 async fn check_clusters(context: &FlowContext, state: &StateStore) -> Result<(), Error> {
@@ -285,6 +277,21 @@ impl Supervisor {
         for appender in self.appenders.values() {
             let _ = appender.send(AppenderEvent::Raised(lease)).await;
         }
+    }
+
+    /// Begins with what the first look has found.
+    async fn go_on_with(&mut self, looked: Looked) -> KeeperTask {
+        let start = self.context.flow.start;
+        let keeper = ExpirationKeeper::new(&self.context, &self.state, Outbox::to(&self.events));
+        let (keeper, raised) = keeper.start().await;
+        self.raised = raised;
+        self.read_producer_expiration().await;
+        self.read_deletions().await;
+        self.on_missing(looked.missing);
+        self.tell_returning(looked.returning);
+        self.start(looked.found, start);
+        self.context.shared.has_looked.store(true, Ordering::Relaxed);
+        keeper
     }
 
     async fn on_event(&mut self, event: FlowEvent) {

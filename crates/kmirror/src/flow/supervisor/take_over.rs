@@ -90,48 +90,7 @@ impl Supervisor {
         taken: Result<Box<TakenOver>, TakeOverFailure>,
     ) {
         match taken {
-            Ok(taken) => {
-                let Some(entry) = self.table.current(key, generation) else { return };
-                let topic = Arc::clone(&entry.target.topic);
-                if !self.on_unowned_taken(&topic, key, &taken) {
-                    return;
-                }
-                let Some(entry) = self.table.current(key, generation) else { return };
-                self.context.shared.own_anew(&topic, entry.source_topic_id);
-                entry.gauge.set_lineage(taken.record.lineage.clone());
-                if taken.begins {
-                    entry.gauge.set_begun_at(now_ms());
-                }
-                if let Some(forgotten) = &taken.forgotten {
-                    self.tell_forgotten(key, forgotten);
-                }
-                let Some(entry) = self.table.current(key, generation) else { return };
-                let policy = taken.record.cleanup_policy_after_seeding.clone();
-                entry.record = Some(taken.record.clone());
-                if policy.is_some() {
-                    self.held.entry(Arc::clone(&topic)).or_insert_with(|| HeldTopic::new([key]));
-                }
-                if let Some(held) = self.held.get_mut(&topic) {
-                    let done = held.taken_over(key, taken.head.is_some(), policy.as_deref());
-                    if taken.head.is_none() {
-                        entry.gauge.set_open_head(true);
-                        self.set_waiting(key, "the heads of the topic's other partitions come first");
-                        return self.on_heads_done(&topic, done);
-                    }
-                }
-                if let Some(head) = taken.head {
-                    return self.fill_head(key, generation, head, taken.source_end, policy.is_some());
-                }
-                let Some(entry) = self.table.current(key, generation) else { return };
-                entry.gauge.set_open_head(false);
-                if entry.standby.look(taken.append.position, taken.source_end) {
-                    self.install(key, generation, *taken).await;
-                } else {
-                    entry.gauge.position.store(taken.append.position, Ordering::Relaxed);
-                    entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
-                    self.stand_by(key);
-                }
-            }
+            Ok(taken) => self.on_taken(key, generation, taken).await,
             Err(TakeOverFailure::Park(parked)) => {
                 if self.table.current(key, generation).is_some() {
                     self.park(key, parked);
@@ -154,6 +113,50 @@ impl Supervisor {
                     entry.gauge.set_state(PartitionState::Waiting(cause));
                 }
             }
+        }
+    }
+
+    /// A take-over knows where the partition stands: it is copied, or its head comes first, or another instance copies it.
+    async fn on_taken(&mut self, key: PartitionKey, generation: Generation, taken: Box<TakenOver>) {
+        let Some(entry) = self.table.current(key, generation) else { return };
+        let topic = Arc::clone(&entry.target.topic);
+        if !self.on_unowned_taken(&topic, key, &taken) {
+            return;
+        }
+        let Some(entry) = self.table.current(key, generation) else { return };
+        self.context.shared.own_anew(&topic, entry.source_topic_id);
+        entry.gauge.set_lineage(taken.record.lineage.clone());
+        if taken.begins {
+            entry.gauge.set_begun_at(now_ms());
+        }
+        if let Some(forgotten) = &taken.forgotten {
+            self.tell_forgotten(key, forgotten);
+        }
+        let Some(entry) = self.table.current(key, generation) else { return };
+        let policy = taken.record.cleanup_policy_after_seeding.clone();
+        entry.record = Some(taken.record.clone());
+        if policy.is_some() {
+            self.held.entry(Arc::clone(&topic)).or_insert_with(|| HeldTopic::new([key]));
+        }
+        if let Some(held) = self.held.get_mut(&topic) {
+            let done = held.taken_over(key, taken.head.is_some(), policy.as_deref());
+            if taken.head.is_none() {
+                entry.gauge.set_open_head(true);
+                self.set_waiting(key, "the heads of the topic's other partitions come first");
+                return self.on_heads_done(&topic, done);
+            }
+        }
+        if let Some(head) = taken.head {
+            return self.fill_head(key, generation, head, taken.source_end, policy.is_some());
+        }
+        let Some(entry) = self.table.current(key, generation) else { return };
+        entry.gauge.set_open_head(false);
+        if entry.standby.look(taken.append.position, taken.source_end) {
+            self.install(key, generation, *taken).await;
+        } else {
+            entry.gauge.position.store(taken.append.position, Ordering::Relaxed);
+            entry.gauge.source_end.store(taken.source_end, Ordering::Relaxed);
+            self.stand_by(key);
         }
     }
 

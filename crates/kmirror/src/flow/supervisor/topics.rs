@@ -10,8 +10,8 @@ use tracing::{debug, error, info, warn};
 use super::Supervisor;
 use super::unowned::not_grown;
 use crate::data::read::fetcher::FetcherEvent;
-use crate::flow::discovery::{FoundTopic, Looked, Ownership, Returning};
 use crate::flow::event::FlowEvent;
+use crate::flow::found::{FoundTopic, Looked, Ownership, Returning};
 use crate::flow::heads::HeldTopic;
 use crate::flow::missing::{Missing, Told};
 use crate::flow::read_from::ReadFrom;
@@ -26,7 +26,7 @@ use crate::ground::selection::TopicMatcher;
 use crate::ground::shared::{OwnedTopic, Published};
 use crate::ground::status::MissingReason;
 use crate::ground::status::{PartitionGauge, PartitionState};
-use crate::takeover::target_recreated;
+use crate::takeover::reasons::target_recreated;
 use crate::topics;
 
 impl Supervisor {

@@ -8,8 +8,8 @@ use tracing::{debug, error, info};
 
 use super::Supervisor;
 use super::settling::Settling;
-use crate::flow::discovery::{FoundTopic, KnownTopic, Ownership};
 use crate::flow::event::{FlowEvent, Settled};
+use crate::flow::found::{FoundTopic, KnownTopic, Ownership};
 use crate::flow::heads::HeldTopic;
 use crate::flow::owned::UnownedTopic;
 use crate::flow::table::Entry;

@@ -14,8 +14,8 @@ use super::judge::{Arrived, Decision, GroupRules, NOWHERE, Settled, Side, Standi
 use super::recorded::{Recorded, SettledGroups};
 use crate::follow::mm2::{Checkpoint, Checkpoints};
 use crate::follow::rounds::Rounds;
-use crate::ground::config::OnGroupReset;
 use crate::ground::context::{FlowContext, Terms};
+use crate::ground::policies::OnGroupReset;
 use crate::ground::shared::FlowShared;
 use crate::ground::status::PartitionState;
 use crate::state_topic::topic::StateError;

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ground::config::OnGroupReset;
 use crate::ground::lineage::Lineage;
+use crate::ground::policies::OnGroupReset;
 
 /// How far a partition's copy is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kmirror_client::AclOperation;
 
 use super::finding::{Finding, FindingKind, Severity};
-use crate::ground::config::{Flow, OnDeleted, Retention};
+use crate::ground::config::{Flow, Retention};
+use crate::ground::policies::OnDeleted;
 
 /// What rights are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use kmirror_client::{Client, Isolation, OffsetSpec, TopicPartition, Topics};
+use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicPartition, Topics};
 
 use crate::flow::{clusters, owned};
 use crate::follow::groups::{Arrived, Copied};
-use crate::ground::config::{Flow, OnDeleted, Start};
+use crate::ground::config::{Flow, Start};
 use crate::ground::context::Terms;
 use crate::ground::error::Error;
 use crate::ground::park::Parked;
+use crate::ground::policies::OnDeleted;
 use crate::logs::ends;
 use crate::state_topic::record::SourceIdentity;
-use crate::state_topic::store::{self, Recorded};
+use crate::state_topic::store::{self, Known, Recorded};
 use crate::state_topic::topic_record::TopicRecord;
 use crate::takeover::judge::{Situation, SourceBounds, Verdict};
 use crate::takeover::predecessor::Positions;
@@ -172,6 +173,18 @@ fn parked<'a>(
     })
 }
 
+/// What is read of both clusters before anything is judged.
+struct View<'a> {
+    flow: &'a Flow,
+    source_cluster_id: String,
+    on_source: Arc<ClusterMetadata>,
+    on_target: Arc<ClusterMetadata>,
+    source_ends: Ends,
+    target_ends: Ends,
+    known: Known,
+    predecessor: Positions,
+}
+
 /// Plans the partitions of a flow.
 pub(crate) async fn of_flow(
     flow: &Flow,
@@ -182,77 +195,104 @@ pub(crate) async fn of_flow(
     let refresh = async |client: &Client| {
         client.refresh_metadata(Topics::All).await.map_err(|error| Error::cluster(client.alias(), error))
     };
-    let (source_metadata, target_metadata) = (refresh(source).await?, refresh(target).await?);
+    let (on_source, on_target) = (refresh(source).await?, refresh(target).await?);
     let matcher = &terms.selected.topics;
-    let mut pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata);
+    let mut pairs = topics::pair(flow, matcher, &on_source, &on_target);
     taken::refuse_taken(terms, &mut pairs, |_| true);
     let TopicPairs { copied: pairs, refused } = pairs;
     let known = store::read(target, &flow.state_topic).await?;
     if let Some(problem) = clusters::problem(flow, matcher, source, target, &known).await? {
         return Err(problem);
     }
-    let mut recorded = known.partitions.clone();
     let all: Vec<_> = pairs.iter().chain(refused.iter().map(|refused| &refused.pair)).cloned().collect();
-    let source_ends = Ends::of_source(flow, source, &all).await?;
-    let target_ends = Ends::of_target(target, &pairs).await?;
-    let predecessor = Positions::read(flow, source, target).await?;
-    let cluster_id = source.cluster_id().unwrap_or_default();
-    let (mut plans, mut copied, mut untouched) = (Vec::new(), HashMap::new(), BTreeMap::new());
-    for pair in &pairs {
-        let source = SourceIdentity {
-            cluster_id: cluster_id.to_string(),
-            topic: pair.source.to_string(),
-            topic_id: topic_id(&source_metadata, &pair.source),
-        };
-        let (has, target_topic_id) =
-            (pair.target_partitions.unwrap_or(0), topic_id(&target_metadata, &pair.target));
-        let is_empty = |number| {
-            let (start, end) = target_ends.range(&TopicPartition::new(pair.target.clone(), number));
-            start == end
-        };
-        // An empty topic holds nothing of anybody's: it is taken over.
-        if !(0..has).all(is_empty) && !owned::is_recorded(&known, &pair.target, has, &source, target_topic_id)
-        {
+    let view = View {
+        flow,
+        source_cluster_id: source.cluster_id().unwrap_or_default().to_string(),
+        source_ends: Ends::of_source(flow, source, &all).await?,
+        target_ends: Ends::of_target(target, &pairs).await?,
+        predecessor: Positions::read(flow, source, target).await?,
+        on_source,
+        on_target,
+        known,
+    };
+    let mut found = view.partitions(pairs, refused);
+    let View { known, on_source, source_cluster_id, .. } = view;
+    let is_due = |record: &TopicRecord| {
+        let is_ours = record.source.cluster_id == source_cluster_id && matcher.matches(&record.source.topic);
+        matches!(flow.policies.on_deleted, OnDeleted::Delete { .. })
+            && is_ours
+            && record.deletion.as_ref().is_some_and(|deletion| deletion.carried_out_ms.is_none())
+            && on_source.topic(&record.source.topic).is_none()
+    };
+    found.deletions = known.topics.into_iter().filter(|(_, record)| is_due(record)).collect();
+    Ok(found)
+}
+
+impl View<'_> {
+    fn partitions(&self, pairs: Vec<TopicPair>, refused: Vec<RefusedTopic>) -> Partitions {
+        let (mut plans, mut copied, mut untouched) = (Vec::new(), HashMap::new(), BTreeMap::new());
+        for pair in pairs.iter().filter(|pair| self.may_be_anybodys(pair)) {
             let why = "the target has it, and nothing says that it is this flow's: nothing of it is changed before what it holds was compared";
             untouched.insert(Arc::clone(&pair.target), why.to_owned());
         }
+        let numbers = pairs.iter().flat_map(|pair| (0..pair.partitions).map(move |number| (pair, number)));
+        for (pair, number) in numbers {
+            let Some((plan, arrived)) = self.plan(pair, number) else { continue };
+            if let Some(arrived) = arrived {
+                let at_source = TopicPartition::new(pair.source.clone(), number);
+                let target = TopicPartition::new(pair.target.clone(), number);
+                copied.insert(at_source, Copied { target, arrived, is_copying: true });
+            }
+            if let PlanStep::Park(parked) = &plan.step
+                && parked.reason.is_of_identity()
+            {
+                let why =
+                    format!("partition {number} parks ({}): nothing of the topic is changed", parked.reason);
+                untouched.insert(Arc::clone(&pair.target), why);
+            }
+            plans.push(plan);
+        }
+        plans.extend(refused.iter().flat_map(|refused| parked(self.flow, refused, &self.source_ends)));
+        copied.retain(|_, copied: &mut Copied| !untouched.contains_key(&copied.target.topic));
+        Partitions { pairs, refused, plans, copied, untouched, deletions: BTreeMap::new() }
     }
-    for (pair, number) in pairs.iter().flat_map(|pair| (0..pair.partitions).map(move |number| (pair, number)))
-    {
-        let at_source = TopicPartition::new(pair.source.clone(), number);
-        let at_target = TopicPartition::new(pair.target.clone(), number);
-        let Some(bounds) = source_ends.bounds(&at_source) else { continue };
-        let (target_start, target_end) = target_ends.range(&at_target);
-        let situation = Situation {
-            recorded: recorded.remove(&at_target).unwrap_or(Recorded::Nothing),
-            source: SourceIdentity {
-                cluster_id: cluster_id.to_string(),
-                topic: pair.source.to_string(),
-                topic_id: topic_id(&source_metadata, &pair.source),
-            },
-            bounds,
-            beginning: source_ends.beginning(&at_source, flow.start, &bounds),
-            target_topic_id: topic_id(&target_metadata, &pair.target),
-            target_start,
-            target_end,
-            predecessor: predecessor.of(&at_source),
-            offsets: flow.offsets,
-            policies: flow.policies,
-            head_fill_offsets_max: flow.head_fill_offsets_max,
+
+    fn source_of(&self, pair: &TopicPair) -> SourceIdentity {
+        SourceIdentity {
+            cluster_id: self.source_cluster_id.clone(),
+            topic: pair.source.to_string(),
+            topic_id: topic_id(&self.on_source, &pair.source),
+        }
+    }
+
+    /// Whether the target has the topic, with records, and nothing says that it is the flow's. An empty one holds nothing of anybody's: it
+    /// is taken over.
+    fn may_be_anybodys(&self, pair: &TopicPair) -> bool {
+        let (has, target_topic_id) =
+            (pair.target_partitions.unwrap_or(0), topic_id(&self.on_target, &pair.target));
+        let is_empty = |number| {
+            let (start, end) = self.target_ends.range(&TopicPartition::new(pair.target.clone(), number));
+            start == end
         };
+        !(0..has).all(is_empty)
+            && !owned::is_recorded(&self.known, &pair.target, has, &self.source_of(pair), target_topic_id)
+    }
+
+    /// What would be done with a partition, and where its records will be when all that is there is copied. Nothing where the source does not
+    /// say where it ends.
+    fn plan(&self, pair: &TopicPair, number: i32) -> Option<(PartitionPlan, Option<Arrived>)> {
+        let flow = self.flow;
+        let bounds = self.source_ends.bounds(&TopicPartition::new(pair.source.clone(), number))?;
         // Where they are added, they are added first, and are empty.
         let missing = topics::missing_partition(pair, number).filter(|_| !flow.creates_topics);
-        let verdict = missing.map_or_else(|| situation.judge(), Err);
+        let verdict = missing.map_or_else(|| self.situation(pair, number, bounds).judge(), Err);
         let is_awaited = !flow.creates_topics && pair.target_partitions.is_none();
         let lineage = verdict.as_ref().ok().and_then(Verdict::lineage).filter(|_| !is_awaited);
-        if let Some(lineage) = lineage {
-            let arrived = Arrived {
-                lineage: lineage.clone(),
-                position: bounds.readable_end,
-                source_end: bounds.readable_end,
-            };
-            copied.insert(at_source, Copied { target: at_target, arrived, is_copying: true });
-        }
+        let arrived = lineage.map(|lineage| Arrived {
+            lineage: lineage.clone(),
+            position: bounds.readable_end,
+            source_end: bounds.readable_end,
+        });
         let mut plan = PartitionPlan {
             flow: flow.name(),
             source_topic: pair.source.to_string(),
@@ -265,27 +305,27 @@ pub(crate) async fn of_flow(
         if let (Some(source), true) = (plan.position(), is_awaited) {
             plan.step = PlanStep::Await { source };
         }
-        if let PlanStep::Park(parked) = &plan.step
-            && parked.reason.is_of_identity()
-        {
-            let why =
-                format!("partition {number} parks ({}): nothing of the topic is changed", parked.reason);
-            untouched.insert(Arc::clone(&pair.target), why);
-        }
-        plans.push(plan);
+        Some((plan, arrived))
     }
-    plans.extend(refused.iter().flat_map(|refused| parked(flow, refused, &source_ends)));
-    copied.retain(|_, copied: &mut Copied| !untouched.contains_key(&copied.target.topic));
-    let deletes = matches!(flow.policies.on_deleted, OnDeleted::Delete { .. });
-    let is_due = |record: &TopicRecord| {
-        let is_ours = record.source.cluster_id == cluster_id && matcher.matches(&record.source.topic);
-        deletes
-            && is_ours
-            && record.deletion.as_ref().is_some_and(|deletion| deletion.carried_out_ms.is_none())
-            && source_metadata.topic(&record.source.topic).is_none()
-    };
-    let deletions = known.topics.into_iter().filter(|(_, record)| is_due(record)).collect();
-    Ok(Partitions { pairs, refused, plans, copied, untouched, deletions })
+
+    fn situation(&self, pair: &TopicPair, number: i32, bounds: SourceBounds) -> Situation {
+        let at_source = TopicPartition::new(pair.source.clone(), number);
+        let at_target = TopicPartition::new(pair.target.clone(), number);
+        let (target_start, target_end) = self.target_ends.range(&at_target);
+        Situation {
+            recorded: self.known.partitions.get(&at_target).cloned().unwrap_or(Recorded::Nothing),
+            source: self.source_of(pair),
+            beginning: self.source_ends.beginning(&at_source, self.flow.start, &bounds),
+            bounds,
+            target_topic_id: topic_id(&self.on_target, &pair.target),
+            target_start,
+            target_end,
+            predecessor: self.predecessor.of(&at_source),
+            offsets: self.flow.offsets,
+            policies: self.flow.policies,
+            head_fill_offsets_max: self.flow.head_fill_offsets_max,
+        }
+    }
 }
 
 impl PlanStep {

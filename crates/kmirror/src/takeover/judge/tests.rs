@@ -1,9 +1,9 @@
 //! Every situation in which a partition may be found, and what is done in it.
 
 use super::*;
-use crate::ground::config::OnDiverged;
 use crate::ground::epoch_start::EpochStart;
 use crate::ground::lineage::Run;
+use crate::ground::policies::OnDiverged;
 
 #[test]
 fn a_fresh_target_begins_at_zero() {
