@@ -97,8 +97,7 @@ pub(crate) fn keep_names(running: &[Flow], new: &mut [Flow], steps: &[Step]) {
     let mut taken: BTreeSet<String> = steps.iter().filter_map(kept).collect();
     for (flow, step) in new.iter_mut().zip(steps) {
         let name = kept(step).or_else(|| flow.name.clone());
-        let name =
-            name.unwrap_or_else(|| names::free(&names::default_name(&flow.source, &flow.target), &taken));
+        let name = name.unwrap_or_else(|| names::free(&flow.default_name(), &taken));
         taken.insert(name.clone());
         flow.given_name = Some(name);
     }

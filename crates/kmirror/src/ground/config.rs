@@ -7,7 +7,6 @@ use std::time::Duration;
 use kmirror_client::Connector;
 
 use super::mm2_names::Mm2Topics;
-use super::names;
 use super::policies::Policies;
 use crate::ground::selection::{GroupSelection, TopicSelection};
 
@@ -412,11 +411,21 @@ impl Flow {
     /// What the flow is called: [`Flow::name`](#structfield.name), or what stands for it.
     pub fn name(&self) -> String {
         let name = self.given_name.as_ref().or(self.name.as_ref());
-        name.cloned().unwrap_or_else(|| names::default_name(&self.source, &self.target))
+        name.cloned().unwrap_or_else(|| self.default_name())
+    }
+
+    /// The name of a flow that has none of its own, if it is the only one between its clusters.
+    pub(crate) fn default_name(&self) -> String {
+        format!("{}-to-{}", self.source, self.target).replace(|letter| !is_of_names(letter), "-")
     }
 
     /// Which clusters it copies between, by their aliases: what is recorded of these does not change with the flow's name.
     pub(crate) fn clusters(&self) -> String {
         format!("{}->{}", self.source, self.target)
     }
+}
+
+/// Whether the name of a flow may have this letter.
+pub(crate) fn is_of_names(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || ".-_".contains(letter)
 }

@@ -2,13 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::config::Flow;
+use super::config::{Flow, is_of_names};
 use super::error::ConfigError;
-
-/// The name of a flow that has none of its own, if it is the only one between its clusters.
-pub(crate) fn default_name(source: &str, target: &str) -> String {
-    format!("{source}-to-{target}").replace(|letter| !is_of_names(letter), "-")
-}
 
 /// Gives each flow its name: its own, or the first one that is free. `taken`: names that flows which go on have already.
 ///
@@ -25,8 +20,7 @@ pub(crate) fn give(flows: &mut [Flow]) -> Result<(), ConfigError> {
     }
     let mut taken: BTreeSet<String> = flows.iter().filter_map(|flow| flow.name.clone()).collect();
     for flow in flows.iter_mut() {
-        let name =
-            flow.name.clone().unwrap_or_else(|| free(&default_name(&flow.source, &flow.target), &taken));
+        let name = flow.name.clone().unwrap_or_else(|| free(&flow.default_name(), &taken));
         taken.insert(name.clone());
         flow.given_name = Some(name);
     }
@@ -47,10 +41,6 @@ fn check(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-fn is_of_names(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || ".-_".contains(letter)
 }
 
 /// As long as Kafka's names of topics may be.

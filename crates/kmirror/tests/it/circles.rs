@@ -2,19 +2,17 @@
 //! wings of the engine are in the order that is written here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use regex::Regex;
+
+use crate::sources::{ModulePath, modules};
 
 /// The wings of the engine, from the ground up: each knows only what stands before it.
 const WINGS: [&str; 9] =
     ["ground", "logs", "topics", "state_topic", "data", "takeover", "follow", "flow", "report"];
 /// Where folders are looked through.
 const WITHOUT_CIRCLES: [&str; 2] = ["crates/kmirror", "bin/kmirror"];
-
-/// The path of a module, without `crate`.
-type ModulePath = Vec<String>;
 
 #[test]
 fn modules_side_by_side_know_each_other_in_one_direction() {
@@ -77,9 +75,7 @@ type Arrows = BTreeMap<String, BTreeMap<String, String>>;
 
 impl Modules {
     fn of(src: &Path) -> Modules {
-        let mut code = BTreeMap::new();
-        read(src, &[], &mut code);
-        Modules::from(code)
+        Modules::from(modules(src).into_iter().map(|(path, module)| (path, module.code)).collect())
     }
 
     fn from(code: BTreeMap<ModulePath, String>) -> Modules {
@@ -115,38 +111,6 @@ impl Modules {
         }
         arrows
     }
-}
-
-/// Reads the code of all modules below a folder that are not of tests.
-fn read(folder: &Path, path: &[String], code: &mut BTreeMap<ModulePath, String>) {
-    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        let name = entry.file_stem().unwrap().to_str().unwrap().to_owned();
-        let mut module = path.to_vec();
-        if !["mod", "lib", "main"].contains(&&*name) {
-            module.push(name);
-        }
-        if entry.is_dir() {
-            read(&entry, &module, code);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") {
-            code.insert(module, product(&fs::read_to_string(&entry).unwrap()));
-        }
-    }
-    // Modules of tests are declared as such by the one above.
-    let declared = Regex::new(r"#\[cfg\(test\)\]\s*(?:pub\(crate\) )?mod (\w+);").unwrap();
-    let of_tests: BTreeSet<ModulePath> = (code.iter())
-        .flat_map(|(path, code)| {
-            let names = declared.captures_iter(code).map(|found| found[1].to_owned());
-            names.map(|name| [path.clone(), vec![name]].concat()).collect::<Vec<_>>()
-        })
-        .collect();
-    code.retain(|path, _| !(1..=path.len()).any(|length| of_tests.contains(&path[..length])));
-}
-
-/// Code without comments, and without a module of tests at its end.
-fn product(text: &str) -> String {
-    let code: Vec<_> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
-    let code = code.join("\n");
-    code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
 }
 
 /// The paths of a tree of `use`.

@@ -12,4 +12,6 @@ mod fillers;
 mod library;
 mod odd;
 mod schedules;
+mod sizes;
+mod sources;
 mod verify_finds;
