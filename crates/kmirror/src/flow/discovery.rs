@@ -170,7 +170,7 @@ impl Discovery {
         (source, mut target): (&ClusterMetadata, Arc<ClusterMetadata>),
         missing: &mut Missing,
     ) -> Result<Arc<ClusterMetadata>, Error> {
-        let Created { topics: created, refused } =
+        let Created { topics: mut created, mut there, refused } =
             topics::create::create_missing(&self.flow, &self.source, &self.target, pairs).await?;
         missing.extend(refused.into_iter().map(|refused| refused.missing()));
         pairs.retain(|pair| !missing.contains_key(&pair.source));
@@ -182,6 +182,12 @@ impl Discovery {
                 pair.target_partitions = target.topic(&pair.target).map(topics::partition_count);
             }
         }
+        // Whoever may create a topic may not see it all the same.
+        created.retain(|topic| target.topic(topic).is_some());
+        there.extend(pairs.iter().filter(|pair| pair.target_partitions.is_none()).cloned());
+        let hidden = topics::create::hidden(&self.flow, &self.target, there).await?;
+        missing.extend(hidden.into_iter().map(|refused| refused.missing()));
+        pairs.retain(|pair| !missing.contains_key(&pair.source));
         self.record_created(&created, pairs, source, &target).await?;
         owned.extend(created);
         Ok(target)
@@ -352,9 +358,12 @@ impl Discovery {
         created: &BTreeSet<Arc<str>>,
     ) -> Result<Arc<ClusterMetadata>, Error> {
         let is_changed = |pair: &&TopicPair| created.contains(&pair.target) || owned.contains(&pair.target);
-        for _ in 0..CREATED_POLLS_MAX {
+        for poll in 0..CREATED_POLLS_MAX {
             let metadata = refresh(&self.target).await?;
-            if pairs.iter().filter(is_changed).all(|pair| has_leaders(&metadata, pair)) {
+            let is_shown = |pair: &&TopicPair| metadata.topic(&pair.target).is_some();
+            let mut shown =
+                pairs.iter().filter(is_changed).filter(|pair| poll < SHOWN_POLLS_MAX || is_shown(pair));
+            if shown.all(|pair| has_leaders(&metadata, pair)) {
                 return Ok(metadata);
             }
             tokio::time::sleep(CREATED_POLL_INTERVAL).await;
@@ -429,3 +438,5 @@ async fn refresh(client: &Client) -> Result<Arc<ClusterMetadata>, Error> {
 
 const CREATED_POLL_INTERVAL: Duration = Duration::from_millis(50);
 const CREATED_POLLS_MAX: u32 = 200;
+/// One that is not shown at all by then is not waited for: it may be one that may not be seen.
+const SHOWN_POLLS_MAX: u32 = 40;

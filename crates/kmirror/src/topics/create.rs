@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError, ConfigEntry, KafkaError, NewTopic, Retry};
+use kmirror_client::{Client, ClientError, ConfigEntry, KafkaError, NewTopic, Retry, Topics};
 use tracing::{debug, info, warn};
 
 use super::{RefusedTopic, TopicPair, preserved};
@@ -16,6 +16,8 @@ use crate::ground::park::{ParkReason, Parked};
 pub(crate) struct Created {
     /// The target topics that were created.
     pub(crate) topics: BTreeSet<Arc<str>>,
+    /// Those that the target has already, though it did not show them.
+    pub(crate) there: Vec<TopicPair>,
     /// Those that cannot be.
     pub(crate) refused: Vec<RefusedTopic>,
 }
@@ -44,7 +46,7 @@ pub(crate) async fn create_missing(
     for (pair, topic) in topics {
         match create(flow, target, topic).await {
             Ok(true) => drop(created.topics.insert(Arc::clone(&pair.target))),
-            Ok(false) => {}
+            Ok(false) => created.there.push(pair.clone()),
             Err(error) if error.kafka_error().is_none() => return Err(Error::cluster(&flow.target, error)),
             // It is missing at the next look as well.
             Err(error) if error.retry() != Retry::Never => {
@@ -153,6 +155,35 @@ async fn create_one(target: &Client, topic: NewTopic, validate_only: bool) -> Re
             problem: "it leaves the topic out".into(),
         }),
     }
+}
+
+/// The topics among these that the target has and does not show. A list of all topics leaves out what may not be seen; only a question for
+/// the topic itself tells which it is (`KafkaApis.handleTopicMetadataRequest`).
+///
+/// # Errors
+/// A cluster that does not answer.
+pub(crate) async fn hidden(
+    flow: &Flow,
+    target: &Client,
+    there: Vec<TopicPair>,
+) -> Result<Vec<RefusedTopic>, Error> {
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = there.iter().map(|pair| Arc::clone(&pair.target)).collect();
+    let named = target.refresh_metadata(Topics::Named(names)).await;
+    let named = named.map_err(|error| Error::cluster(&flow.target, error))?;
+    let is_hidden = |pair: &TopicPair| {
+        named.topic(&pair.target).and_then(|topic| topic.error).is_some_and(|error| error.is_authorization())
+    };
+    let parked = |pair: &TopicPair| {
+        let problem = format!(
+            "the target has {:?} and does not show it; kmirror needs DESCRIBE on the topic",
+            pair.target
+        );
+        pair.refused(Parked::new(ParkReason::Unauthorized, problem))
+    };
+    Ok(there.iter().filter(|pair| is_hidden(pair)).map(parked).collect())
 }
 
 /// Why a topic cannot be created on the target.
