@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use kmirror::Error;
 use miette::{Diagnostic, GraphicalReportHandler, LabeledSpan, NamedSource, SourceCode};
 
+use crate::streams::errln;
+
 /// The exit codes, which scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -90,7 +92,7 @@ impl Failure {
         if GraphicalReportHandler::new().render_report(&mut text, self).is_err() {
             text = self.message.clone();
         }
-        eprintln!("{}", text.trim_end());
+        errln!("{}", text.trim_end());
         self.code.into()
     }
 }

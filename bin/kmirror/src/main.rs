@@ -1,6 +1,9 @@
 //! The command line of kmirror: reads configuration files, starts the engine, shows what it does, and handles signals. It
 //! knows nothing about Kafka.
 
+// These panic where nobody reads; `streams` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod commands;
 mod config;
@@ -15,6 +18,7 @@ mod progress;
 mod signals;
 mod source;
 mod status;
+mod streams;
 
 use std::io;
 use std::process::ExitCode;

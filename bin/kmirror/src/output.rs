@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use crate::cli::TableFormat;
 use crate::exit::Failure;
+use crate::streams::{out, outln};
 
 /// Prints rows to stdout. `name`: what they are, in JSON and YAML.
 pub(crate) fn print<R: Serialize>(name: &str, rows: &[R], format: TableFormat) -> Result<(), Failure> {
-    print!("{}", text(name, rows, format)?);
+    out!("{}", text(name, rows, format)?);
     Ok(())
 }
 
@@ -21,12 +22,12 @@ pub(crate) fn print_whole(whole: &impl Serialize, format: TableFormat) -> Result
     match format {
         TableFormat::Yaml => {
             let text = serde_yaml::to_string(&whole);
-            print!(
+            out!(
                 "{}",
                 text.map_err(|error| Failure::runtime(format!("the result cannot be printed: {error}")))?
             );
         }
-        _ => println!("{whole:#}"),
+        _ => outln!("{whole:#}"),
     }
     Ok(())
 }

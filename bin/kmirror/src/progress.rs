@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kmirror::FlowStatus;
 
+use crate::streams::errln;
+
 /// The terminal, shared by bars and log lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Screen {
@@ -78,7 +80,7 @@ impl FlowsProgress {
             if screen.is_terminal {
                 flow.draw(status);
             } else {
-                eprintln!("{}", flow.line(status));
+                errln!("{}", flow.line(status));
             }
         }
     }
@@ -100,7 +102,7 @@ impl FlowsProgress {
                 count => format!(", {} offsets in which deletions may be forgotten", HumanCount(count)),
             };
             let missing = missing(status);
-            eprintln!(
+            errln!(
                 "{}: {} records, {}{merged}, {} offsets filled with markers{forgotten}, {} partitions{parked}{missing}, lag {}, {:.1} s",
                 status.name,
                 HumanCount(status.records),

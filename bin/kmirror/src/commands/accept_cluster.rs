@@ -3,6 +3,7 @@
 use crate::cli::ConfigArguments;
 use crate::config::Config;
 use crate::exit::{Code, Failure};
+use crate::streams::outln;
 
 /// Runs the command.
 pub(crate) async fn run(arguments: ConfigArguments) -> Result<Code, Failure> {
@@ -14,7 +15,7 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<Code, Failure> {
                 Some(before) => format!("it was {before}"),
                 None => "nothing was recorded".to_owned(),
             };
-            println!("{}: the {end} is the cluster {now} ({change})", accepted.flow);
+            outln!("{}: the {end} is the cluster {now} ({change})", accepted.flow);
         }
     }
     Ok(Code::Ok)

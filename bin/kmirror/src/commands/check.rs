@@ -10,6 +10,7 @@ use super::config;
 use crate::cli::{CheckArguments, Format};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
+use crate::streams::outln;
 
 /// Runs the command.
 pub(crate) async fn run(arguments: CheckArguments) -> Result<Code, Failure> {
@@ -20,7 +21,7 @@ pub(crate) async fn run(arguments: CheckArguments) -> Result<Code, Failure> {
     let checks = checked(path, &arguments.principal, arguments.wait).await?;
     match arguments.format {
         Format::Text => checks.iter().for_each(print),
-        Format::Json => println!("{:#}", json!({ "flows": checks.iter().map(as_json).collect::<Vec<_>>() })),
+        Format::Json => outln!("{:#}", json!({ "flows": checks.iter().map(as_json).collect::<Vec<_>>() })),
     }
     Ok(verdict(&checks, arguments.deny_warnings))
 }
@@ -59,24 +60,27 @@ fn verdict(checks: &[FlowCheck], deny_warnings: bool) -> Code {
 
 fn print(check: &FlowCheck) {
     for (end, cluster) in [("source", &check.source), ("target", &check.target)] {
-        println!(
+        outln!(
             "{}: {end} {} is reachable: cluster {}, {} brokers",
-            check.flow, cluster.alias, cluster.cluster_id, cluster.brokers
+            check.flow,
+            cluster.alias,
+            cluster.cluster_id,
+            cluster.brokers
         );
     }
     if check.is_same_cluster {
-        println!(
+        outln!(
             "{}: both ends are the same cluster: check bootstrap_servers. A stretch cluster needs no mirror",
             check.flow
         );
     }
-    println!("{}: offsets without records are filled by {}", check.flow, holes(check));
-    println!("{}: {} partitions were copied before", check.flow, check.partitions_recorded);
+    outln!("{}: offsets without records are filled by {}", check.flow, holes(check));
+    outln!("{}: {} partitions were copied before", check.flow, check.partitions_recorded);
     for finding in &check.findings {
         let Finding { severity, cluster, subject, problem, advice, .. } = finding;
-        println!("{}: {severity}: {cluster}: {subject}: {problem}; {advice}", check.flow);
+        outln!("{}: {severity}: {cluster}: {subject}: {problem}; {advice}", check.flow);
         if let Some(command) = &finding.command {
-            println!("  {command}");
+            outln!("  {command}");
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::cli::{Format, LineageArguments};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
+use crate::streams::outln;
 
 /// Runs the command.
 pub(crate) async fn run(arguments: LineageArguments) -> Result<Code, Failure> {
@@ -16,7 +17,7 @@ pub(crate) async fn run(arguments: LineageArguments) -> Result<Code, Failure> {
     }
     match arguments.format {
         Format::Text => lineages.iter().for_each(print),
-        Format::Json => println!("{:#}", as_json(&lineages)),
+        Format::Json => outln!("{:#}", as_json(&lineages)),
     }
     Ok(Code::Ok)
 }
@@ -31,7 +32,7 @@ fn print(partition: &PartitionLineage) {
     };
     let lost: String =
         partition.lost.iter().map(|(first, end)| format!(", expired and filled: [{first}, {end})")).collect();
-    println!(
+    outln!(
         "{} {}-{} to {}-{}: {lineage}{lost}",
         partition.flow,
         partition.source_topic,

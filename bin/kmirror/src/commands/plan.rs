@@ -10,6 +10,7 @@ use crate::cli::{Format, PlanArguments, TableFormat};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::output;
+use crate::streams::{errln, outln};
 
 /// One thing that would be done, as people read it.
 #[derive(Serialize)]
@@ -26,7 +27,7 @@ pub(crate) async fn run(arguments: PlanArguments) -> Result<Code, Failure> {
     let plan = mirror.connect().await?.plan().await?;
     match arguments.format {
         Format::Text => print(&plan)?,
-        Format::Json => println!("{:#}", as_json(&plan)),
+        Format::Json => outln!("{:#}", as_json(&plan)),
     }
     let is_to_be_told = arguments.exit_code && !plan.is_empty();
     Ok(if is_to_be_told { Code::Threshold } else { Code::Ok })
@@ -44,18 +45,18 @@ fn print(plan: &Plan) -> Result<(), Failure> {
     ];
     for (name, lines) in sections {
         if !lines.is_empty() {
-            println!("{name}:");
+            outln!("{name}:");
             output::print(name, &lines, TableFormat::Text)?;
-            println!();
+            outln!("");
         }
     }
     if !idle.is_empty() {
-        println!("{} partitions go on, with nothing to copy", idle.len());
+        outln!("{} partitions go on, with nothing to copy", idle.len());
     }
     if plan.is_empty() {
-        println!("nothing to do");
+        outln!("nothing to do");
     }
-    plan.notes.iter().for_each(|note| eprintln!("{note}"));
+    plan.notes.iter().for_each(|note| errln!("{note}"));
     Ok(())
 }
 

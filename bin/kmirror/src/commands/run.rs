@@ -14,6 +14,7 @@ use crate::live::{Asked, Live};
 use crate::progress::{FlowsProgress, Screen};
 use crate::signals::{self, HangUps};
 use crate::source::ConfigSource;
+use crate::streams::errln;
 
 /// Runs `mm1`, or prints what would be run.
 pub(crate) async fn mm1(arguments: Mm1Arguments, screen: &Screen) -> Result<Code, Failure> {
@@ -89,14 +90,11 @@ fn verdict(flows: &[FlowStatus]) -> Code {
     for flow in flows {
         for partition in &flow.partitions {
             let PartitionState::Parked(parked) = &partition.state else { continue };
-            eprintln!(
-                "{}: {}-{} is parked: {parked}",
-                flow.name, partition.target_topic, partition.partition
-            );
+            errln!("{}: {}-{} is parked: {parked}", flow.name, partition.target_topic, partition.partition);
             code = code_of(parked.reason);
         }
         for missing in &flow.missing {
-            eprintln!("{missing}");
+            errln!("{missing}");
             code = match &missing.reason {
                 MissingReason::Refused(parked) => code_of(parked.reason),
                 _ => Code::Runtime,

@@ -8,6 +8,7 @@ use crate::exit::{Code, Failure};
 use crate::http::client;
 use crate::output;
 use crate::status::Status;
+use crate::streams::errln;
 
 /// Runs the command.
 pub(crate) async fn run(arguments: StatusArguments) -> Result<Code, Failure> {
@@ -16,7 +17,7 @@ pub(crate) async fn run(arguments: StatusArguments) -> Result<Code, Failure> {
     let address = config.http()?.filter(|_| !direct);
     let running = match address {
         Some(address) if arguments.max_age.is_some() => {
-            eprintln!("asking both clusters, and not {address}: a process does not know how old records are");
+            errln!("asking both clusters, and not {address}: a process does not know how old records are");
             None
         }
         Some(address) => from_process(address).await,
@@ -39,11 +40,11 @@ pub(crate) async fn run(arguments: StatusArguments) -> Result<Code, Failure> {
 async fn from_process(address: SocketAddr) -> Option<Status> {
     match client::status(address).await {
         Ok(status) => {
-            eprintln!("from the mirror that answers at {address}");
+            errln!("from the mirror that answers at {address}");
             Some(status)
         }
         Err(problem) => {
-            eprintln!("no mirror answers at {address} ({problem}): asking both clusters");
+            errln!("no mirror answers at {address} ({problem}): asking both clusters");
             None
         }
     }

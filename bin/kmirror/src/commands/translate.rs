@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::{Format, TranslateArguments};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
+use crate::streams::outln;
 
 /// Runs the command. Every flow that copies the topic gives an answer.
 pub(crate) async fn run(arguments: TranslateArguments) -> Result<Code, Failure> {
@@ -46,9 +47,9 @@ pub(crate) async fn run(arguments: TranslateArguments) -> Result<Code, Failure> 
             (arguments.offset, lineage.target_of(arguments.offset))
         };
         match arguments.format {
-            Format::Text if arguments.reverse => println!("{source}"),
-            Format::Text => println!("{target}"),
-            Format::Json => println!(
+            Format::Text if arguments.reverse => outln!("{source}"),
+            Format::Text => outln!("{target}"),
+            Format::Json => outln!(
                 "{:#}",
                 json!({
                     "flow": partition.flow,

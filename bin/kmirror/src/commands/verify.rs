@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::progress::Screen;
 use crate::signals;
+use crate::streams::{errln, outln};
 
 /// Runs the command.
 pub(crate) async fn run(arguments: VerifyArguments, screen: &Screen) -> Result<Code, Failure> {
@@ -29,7 +30,7 @@ pub(crate) async fn run(arguments: VerifyArguments, screen: &Screen) -> Result<C
     };
     match arguments.format {
         Format::Text => print_text(&report, arguments.complete),
-        Format::Json => println!("{:#}", as_json(&report)),
+        Format::Json => outln!("{:#}", as_json(&report)),
     }
     Ok(code_of(&report, arguments.complete))
 }
@@ -62,27 +63,27 @@ async fn show(screen: &Screen, progress: &VerifyProgress) {
         bar.set_position(progress.offsets_done());
         ticks += 1;
         if !screen.is_terminal() && ticks.is_multiple_of(TICKS_PER_LINE) {
-            eprintln!("compared {} of {} offsets", progress.offsets_done(), progress.offsets_total());
+            errln!("compared {} of {} offsets", progress.offsets_done(), progress.offsets_total());
         }
     }
 }
 
 fn print_text(report: &VerifyReport, must_be_complete: bool) {
     for partition in &report.partitions {
-        println!("{}", line_of(partition));
+        outln!("{}", line_of(partition));
         for difference in &partition.differences {
             let place = format!("{}-{}", partition.target_topic, partition.partition);
             let offset = difference.offset.map(|offset| format!(" offset {offset}")).unwrap_or_default();
-            println!("  {place}{offset}: {}: {}", difference.kind, difference.detail);
+            outln!("  {place}{offset}: {}: {}", difference.kind, difference.detail);
         }
         let unlisted = partition.differences_count - partition.differences.len() as u64;
         if unlisted > 0 {
-            println!("  and {unlisted} more");
+            outln!("  and {unlisted} more");
         }
     }
-    println!("{}", summary(report));
+    outln!("{}", summary(report));
     if must_be_complete && !report.is_complete() {
-        println!("INCOMPLETE: {} offsets are not copied yet", report.behind());
+        outln!("INCOMPLETE: {} offsets are not copied yet", report.behind());
     }
 }
 

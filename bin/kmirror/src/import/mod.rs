@@ -16,6 +16,7 @@ use crate::cli::Mm1Arguments;
 use crate::exit::Failure;
 use crate::files::properties::{self, Properties};
 use crate::files::{place, problem};
+use crate::streams::{errln, out};
 
 /// A configuration that was translated.
 #[derive(Debug)]
@@ -94,14 +95,14 @@ impl Imported {
 
     /// Prints the kmirror.yaml on stdout, and the report on stderr.
     pub(crate) fn print(&self) -> Result<(), Failure> {
-        print!("{}", self.yaml()?);
+        out!("{}", self.yaml()?);
         let mut kind = None;
         for note in &self.notes {
             if kind != Some(note.kind) {
-                eprintln!("{}:", note.kind);
+                errln!("{}:", note.kind);
                 kind = Some(note.kind);
             }
-            eprintln!("  {note}");
+            errln!("  {note}");
         }
         Ok(())
     }

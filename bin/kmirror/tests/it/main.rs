@@ -34,6 +34,7 @@ mod scene;
 mod schedule;
 mod stage;
 mod start_up;
+mod streams;
 mod takes_over;
 mod throttled;
 mod topics;

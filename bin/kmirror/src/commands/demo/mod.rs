@@ -14,6 +14,7 @@ use crate::cli::DemoArguments;
 use crate::exit::{Code, Failure};
 use crate::progress::Screen;
 use crate::signals;
+use crate::streams::{errln, outln};
 use view::View;
 use workload::{GROUP, ORDERS, PAYMENTS, Workload};
 
@@ -21,7 +22,7 @@ use workload::{GROUP, ORDERS, PAYMENTS, Workload};
 pub(crate) async fn run(arguments: DemoArguments, screen: &Screen) -> Result<Code, Failure> {
     let begun = Instant::now();
     let demo = Demo::start().await?;
-    eprintln!(
+    errln!(
         "source at {}, target at {}: any Kafka client may look",
         demo.source.bootstrap_servers(),
         demo.target.bootstrap_servers()
@@ -40,27 +41,28 @@ pub(crate) async fn run(arguments: DemoArguments, screen: &Screen) -> Result<Cod
     };
     demo.heal()?;
     let report = demo.prove(handle, &mut view).await?;
-    println!(
+    outln!(
         "wrote {} records, {} of them in transactions that were aborted",
-        workload.records, workload.aborted
+        workload.records,
+        workload.aborted
     );
-    println!(
+    outln!(
         "compared {} partitions: {} records are equal, offset for offset, key, value, headers and timestamp",
         report.partitions.len(),
         report.records_equal()
     );
     let expired: u64 = report.partitions.iter().map(|partition| partition.records_expired).sum();
     if expired > 0 {
-        println!(
+        outln!(
             "{expired} records are on the source only: the target keeps {} MiB of a partition",
             PARTITION_BYTES_MAX >> 20
         );
     }
-    println!("{}", demo.group_line());
+    outln!("{}", demo.group_line());
     if !report.verdict().is_bad() {
         return Ok(stopped);
     }
-    println!("{} differences", report.differences_count());
+    outln!("{} differences", report.differences_count());
     Ok(Code::Differences)
 }
 
@@ -127,20 +129,20 @@ impl Demo {
         self.heal()?;
         match round % 4 {
             0 => {
-                eprintln!("fault: the mirror is killed, and another one started");
+                errln!("fault: the mirror is killed, and another one started");
                 *handle = self.mirror()?.spawn();
             }
             1 => {
-                eprintln!("fault: broker {broker} of the target stops");
+                errln!("fault: broker {broker} of the target stops");
                 self.target.stop_broker(broker).map_err(embedded)?;
             }
             2 => {
-                eprintln!("fault: broker {broker} leads orders-0 and payments-1 of the source now");
+                errln!("fault: broker {broker} leads orders-0 and payments-1 of the source now");
                 self.source.move_leader(ORDERS, 0, broker).map_err(embedded)?;
                 self.source.move_leader(PAYMENTS, 1, broker).map_err(embedded)?;
             }
             _ => {
-                eprintln!("fault: broker {broker} of the source stops");
+                errln!("fault: broker {broker} of the source stops");
                 self.source.stop_broker(broker).map_err(embedded)?;
             }
         }

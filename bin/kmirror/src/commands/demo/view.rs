@@ -7,6 +7,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use kmirror::FlowStatus;
 
 use crate::progress::Screen;
+use crate::streams::errln;
 
 /// The live view.
 pub(crate) struct View {
@@ -61,14 +62,14 @@ impl View {
         self.figures.take_in(status, elapsed);
         if let Some(first) = self.figures.first_record.filter(|_| !had_first) {
             self.screen.above(|| {
-                eprintln!("the first record was on the target {:.2} s after the start", first.as_secs_f64());
+                errln!("the first record was on the target {:.2} s after the start", first.as_secs_f64());
             });
         }
         if self.screen.is_terminal() {
             self.draw(elapsed);
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
             self.last_line = Some(Instant::now());
-            eprintln!("{}", self.figures.summary(elapsed));
+            errln!("{}", self.figures.summary(elapsed));
         }
     }
 
@@ -82,7 +83,7 @@ impl View {
             self.figures.take_in(status, self.begun.elapsed());
         }
         self.lines.iter().for_each(ProgressBar::finish_and_clear);
-        eprintln!("{}", self.figures.summary(self.begun.elapsed()));
+        errln!("{}", self.figures.summary(self.begun.elapsed()));
     }
 
     fn draw(&mut self, elapsed: Duration) {
