@@ -19,6 +19,7 @@ mod signals;
 mod source;
 mod status;
 mod streams;
+mod wanted;
 
 use std::io;
 use std::process::ExitCode;

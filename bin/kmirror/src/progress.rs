@@ -43,6 +43,8 @@ impl Screen {
 pub(crate) struct FlowsProgress {
     screen: Screen,
     flows: HashMap<String, FlowProgress>,
+    /// When the flows were started that are shown first.
+    begun: Instant,
 }
 
 struct FlowProgress {
@@ -56,7 +58,7 @@ struct FlowProgress {
 
 impl FlowsProgress {
     pub(crate) fn new(screen: &Screen) -> FlowsProgress {
-        FlowsProgress { screen: screen.clone(), flows: HashMap::new() }
+        FlowsProgress { screen: screen.clone(), flows: HashMap::new(), begun: Instant::now() }
     }
 
     /// How often to show something. To look at every partition is work, so nobody should without a need.
@@ -75,8 +77,9 @@ impl FlowsProgress {
             is_there
         });
         for status in statuses {
-            let screen = &self.screen;
-            let flow = self.flows.entry(status.name.clone()).or_insert_with(|| FlowProgress::new(screen));
+            let (screen, begun) = (&self.screen, self.begun);
+            let flow =
+                self.flows.entry(status.name.clone()).or_insert_with(|| FlowProgress::new(screen, begun));
             if screen.is_terminal {
                 flow.draw(status);
             } else {
@@ -126,9 +129,9 @@ fn missing(status: &FlowStatus) -> String {
 }
 
 impl FlowProgress {
-    fn new(screen: &Screen) -> FlowProgress {
+    fn new(screen: &Screen, begun: Instant) -> FlowProgress {
         let bar = screen.bar("{prefix} {wide_bar} {percent:>3}% {msg} {eta} left");
-        FlowProgress { bar, starts: HashMap::new(), bytes_then: 0, records_then: 0, then: Instant::now() }
+        FlowProgress { bar, starts: HashMap::new(), bytes_then: 0, records_then: 0, then: begun }
     }
 
     fn draw(&mut self, status: &FlowStatus) {

@@ -102,6 +102,12 @@ impl Runner {
             clients = connect(&description.clusters, &description.flows, BTreeMap::new()) => clients?,
         };
         let routes = routes(&description.flows, &self.clients);
+        // Before anything is written anywhere.
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Ok(()),
+            refused = refuse_circles(&routes, &description.flows, &self.clients) => refused?,
+        }
         let terms = terms(&description.flows, &routes, &self.clients);
         for (((flow, _), terms), shared) in description.flows.into_iter().zip(terms).zip(self.shown.flows()) {
             let started = self.start(flow, terms, shared, Tries::Once);

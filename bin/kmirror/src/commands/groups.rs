@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::output;
 use crate::status::seconds;
+use crate::wanted;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -31,6 +32,7 @@ struct Row<'a> {
 pub(crate) async fn run(arguments: GroupsArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
     let mut reports = mirror.connect().await?.groups().await?;
+    wanted::check("group", &arguments.groups, reports.iter().map(|report| report.group.as_str()))?;
     if !arguments.groups.is_empty() {
         reports.retain(|report| arguments.groups.contains(&report.group));
     }

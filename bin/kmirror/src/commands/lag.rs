@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::output;
 use crate::status::seconds;
+use crate::wanted;
 
 /// A partition.
 #[derive(Serialize)]
@@ -29,6 +30,7 @@ struct Row<'a> {
 pub(crate) async fn run(arguments: LagArguments) -> Result<Code, Failure> {
     let config = Config::load(&arguments.config.config)?;
     let mut lags = config.mirror(false)?.connect().await?.lags().await?;
+    wanted::check("topic", &arguments.topics, lags.iter().map(|lag| lag.source_topic.as_str()))?;
     lags.retain(|lag| arguments.selects(&lag.source_topic));
     let rows: Vec<Row<'_>> = lags.iter().map(row).collect();
     output::print("partitions", &rows, arguments.format)?;

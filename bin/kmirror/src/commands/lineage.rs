@@ -7,11 +7,14 @@ use crate::cli::{Format, LineageArguments};
 use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::streams::outln;
+use crate::wanted;
 
 /// Runs the command.
 pub(crate) async fn run(arguments: LineageArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
     let mut lineages = mirror.connect().await?.lineages().await?;
+    let known = lineages.iter().map(|partition| partition.source_topic.as_str());
+    wanted::check("topic", &arguments.topics, known)?;
     if !arguments.topics.is_empty() {
         lineages.retain(|partition| arguments.topics.contains(&partition.source_topic));
     }

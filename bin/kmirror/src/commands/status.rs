@@ -9,6 +9,7 @@ use crate::http::client;
 use crate::output;
 use crate::status::Status;
 use crate::streams::errln;
+use crate::wanted;
 
 /// Runs the command.
 pub(crate) async fn run(arguments: StatusArguments) -> Result<Code, Failure> {
@@ -27,6 +28,8 @@ pub(crate) async fn run(arguments: StatusArguments) -> Result<Code, Failure> {
         Some(status) => status,
         None => Status::of_clusters(&config.mirror(false)?.connect().await?.lags().await?),
     };
+    let known = status.partitions.iter().map(|row| row.source_topic.as_str());
+    wanted::check("topic", &arguments.topics, known)?;
     status.partitions.retain(|row| arguments.selects(&row.source_topic));
     match arguments.format {
         TableFormat::Json | TableFormat::Yaml => output::print_whole(&status, arguments.format)?,

@@ -7,6 +7,7 @@ use crate::cli::TopicsArguments;
 use crate::config::Config;
 use crate::exit::{Code, Failure};
 use crate::output;
+use crate::wanted;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -27,6 +28,7 @@ struct Row<'a> {
 pub(crate) async fn run(arguments: TopicsArguments) -> Result<Code, Failure> {
     let mirror = Config::load(&arguments.config.config)?.mirror(false)?;
     let mut reports = mirror.connect().await?.topics().await?;
+    wanted::check("topic", &arguments.topics, reports.iter().map(|report| report.source_topic.as_str()))?;
     reports.retain(|report| !arguments.selected || report.rule.selects());
     if !arguments.topics.is_empty() {
         reports.retain(|report| arguments.topics.contains(&report.source_topic));

@@ -125,6 +125,12 @@ fn what_would_be_copied_for_ever_is_refused(stage: &Stage) {
     circle.run(&["run"]).with_code(78).saying("it passes east-to-west, then west-to-east, then east-to-west");
     assert_eq!((source.end(&topic, 0), target.partitions(&topic)), (Some(10), None), "nothing was written");
     assert_eq!(target.partitions(&other), None, "nor created");
+    // One of a scenario's own, since others share the clusters.
+    let state = unique_topic("state");
+    let one_cluster =
+        flow("east", "west", "identity").replace(", naming", &format!(", state_topic: {state}, naming"));
+    config(&source.bootstrap_servers(), &one_cluster).run(&["run", "--once"]).with_code(78);
+    assert_eq!(source.partitions(&state), None, "nothing is written before it is refused");
     // A prefix tells where a topic came from, and it is not copied back.
     config(&target.bootstrap_servers(), &flow("east", "west", "prefixed")).copy();
     let mut mirror = config(&target.bootstrap_servers(), &there_and_back("prefixed")).start();

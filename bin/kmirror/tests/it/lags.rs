@@ -42,6 +42,20 @@ fn what_is_not_on_the_target_is_its_lag(stage: &Stage) {
         lines(&["lag", "--max-lag", "0", "--max-age", "0s"], 0),
         [format!("east-to-west,{0},{0},0,140,140,0,,", scene.topic)]
     );
+    // A name that there is not is no empty answer.
+    let mistyped = scene.topic.replacen("lagging", "laging", 1);
+    for command in ["lag", "status", "topics", "lineage"] {
+        let ended = scene.kmirror().run(&[command, "--topic", &mistyped]).with_code(2);
+        assert_eq!(ended.stdout(), "", "{command}");
+        ended
+            .saying(&format!("no flow has a topic {mistyped:?}"))
+            .saying(&format!("did you mean `{}`?", scene.topic));
+    }
+    scene
+        .kmirror()
+        .run(&["groups", "--group", "nobody"])
+        .with_code(2)
+        .saying("no flow has a group \"nobody\"");
     // What was lost is told as well.
     scene.source.delete_topic(&scene.topic);
     scene.source.produce(&[Workload::new(&scene.topic).records(10)]);
