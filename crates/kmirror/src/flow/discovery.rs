@@ -294,6 +294,14 @@ impl Discovery {
                 warn!(flow = self.flow.name(), topic = name, %rule, "left out though the flow names it");
             }
         }
+        let topics: Vec<&str> = source.topics.keys().map(|topic| &**topic).collect();
+        for (expression, meant) in matcher.unmatched(&topics) {
+            let advice = meant.map(|meant| format!("; was `{meant}` meant?")).unwrap_or_default();
+            warn!(
+                flow = self.flow.name(),
+                expression, "the expression matches no topic of the source{advice}"
+            );
+        }
     }
 
     /// Takes out the topics that would be copied for ever.

@@ -129,12 +129,27 @@ impl TopicMatcher {
         }
     }
 
+    /// The included expressions that match none of these topics, each with what may have been meant. Names are told of one by one.
+    pub(crate) fn unmatched<'a>(&'a self, topics: &[&str]) -> Vec<(&'a str, Option<String>)> {
+        let names: Vec<_> = self.literal_names().collect();
+        let expressions = self.0.include.iter().filter(|pattern| !names.contains(&&*pattern.text));
+        let unmatched = expressions.filter(|pattern| !topics.iter().any(|topic| pattern.matches(topic)));
+        unmatched.map(|pattern| (&*pattern.text, as_glob(&pattern.text, topics))).collect()
+    }
+
     /// The included patterns that can only mean one topic, because they are legal names without any operator but the dot.
     pub fn literal_names(&self) -> impl Iterator<Item = &str> {
         self.0.include.iter().map(|pattern| &*pattern.text).filter(|text| {
             text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         })
     }
+}
+
+/// What an expression may have been meant to be that was written as shells write patterns, if it matches one of the topics then.
+fn as_glob(text: &str, topics: &[&str]) -> Option<String> {
+    let meant = text.replace(".*", "*").replace('.', "\\.").replace('*', ".*").replace('?', ".");
+    let pattern = Pattern::compile(&meant).ok()?;
+    (meant != text && topics.iter().any(|topic| pattern.matches(topic))).then_some(meant)
 }
 
 /// Kafka's own topics and MirrorMaker's (`ReplicationPolicy.isInternalTopic`, KIP-1074).
@@ -228,6 +243,18 @@ mod tests {
     fn matcher(include: &[&str], exclude: &[&str]) -> TopicMatcher {
         let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
         TopicSelection { include: owned(include), exclude: owned(exclude) }.compile().expect("valid patterns")
+    }
+
+    #[test]
+    fn expressions_that_match_nothing_are_found_and_globs_among_them() {
+        let matcher = matcher(&["orders", "pay.*", "order*", "a?c", r"x\..*"], &[]);
+        let topics = ["orders", "order-lines", "payments", "abc"];
+        let unmatched = matcher.unmatched(&topics);
+        assert_eq!(
+            unmatched,
+            [("order*", Some("order.*".to_owned())), ("a?c", Some("a.c".to_owned())), (r"x\..*", None)]
+        );
+        assert_eq!(super::TopicMatcher::unmatched(&matcher, &["order", "x.y", "ac", "pay"]), []);
     }
 
     #[test]

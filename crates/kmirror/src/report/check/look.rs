@@ -40,6 +40,7 @@ impl Look<'_> {
             let (source, problem) = (self.source.alias(), refused.parked.message);
             self.found(Severity::Error, kind, source, topic, problem, "exclude one of them");
         }
+        self.unmatched_expressions();
         let of_source = |error| Error::cluster(&self.flow.source, error);
         let of_target = |error| Error::cluster(&self.flow.target, error);
         self.source_topics(&pairs).await.map_err(of_source)?;
@@ -58,6 +59,28 @@ impl Look<'_> {
         }
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(self.findings)
+    }
+
+    /// Expressions that match nothing, which nobody writes on purpose, though topics may come later.
+    fn unmatched_expressions(&mut self) {
+        let metadata = self.source.metadata();
+        let topics: Vec<&str> = metadata.topics.keys().map(|topic| &**topic).collect();
+        let (terms, source) = (self.terms, self.source.alias());
+        for (expression, meant) in terms.selected.topics.unmatched(&topics) {
+            let advice = meant.map_or_else(
+                || "compare it with the names of `kmirror topics`".to_owned(),
+                |meant| format!("was `{meant}` meant?"),
+            );
+            let (severity, kind) = (Severity::Warning, FindingKind::Configuration);
+            self.found(
+                severity,
+                kind,
+                source,
+                format!("expression {expression}"),
+                "it matches no topic",
+                &advice,
+            );
+        }
     }
 
     pub(super) fn found(

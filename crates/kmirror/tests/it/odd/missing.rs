@@ -96,6 +96,11 @@ async fn a_name_that_the_source_does_not_have_is_told() {
     };
     assert_eq!(topic, "order");
     stop(handle).await;
+    // Nor is an expression that matches nothing passed over: shells write patterns otherwise.
+    world.flow = Flow::new("east", "west").topics(["ord*"]);
+    let checked = world.mirror(false).connect().await.unwrap().check("User:kmirror").await.unwrap().remove(0);
+    let finding = checked.findings.iter().find(|finding| finding.subject == "expression ord*").expect("told");
+    assert_eq!((&*finding.problem, &*finding.advice), ("it matches no topic", "was `ord.*` meant?"));
 }
 
 /// Two flows in one topic would write between each other's records: the first one in the file does, and the other one says so.
