@@ -1,5 +1,6 @@
 //! `kmirror translate`: one offset, looked up in the lineage.
 
+use kmirror::PartitionLineage;
 use serde_json::json;
 
 use crate::cli::{Format, TranslateArguments};
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: TranslateArguments) -> Result<Code, Failure> 
         } else {
             (arguments.offset, lineage.target_of(arguments.offset))
         };
+        is_there(partition, target)?;
         match arguments.format {
             Format::Text if arguments.reverse => outln!("{source}"),
             Format::Text => outln!("{target}"),
@@ -70,4 +72,18 @@ pub(crate) async fn run(arguments: TranslateArguments) -> Result<Code, Failure> 
         arguments.partition, arguments.topic
     ))
     .help("`kmirror lineage` lists what is copied"))
+}
+
+/// Whether the target's log has come to this offset: the next record of a reader that has read all may be there.
+fn is_there(partition: &PartitionLineage, target_offset: i64) -> Result<(), Failure> {
+    let PartitionLineage { flow, target_topic, partition: number, target_end, .. } = partition;
+    match target_end {
+        Some(end) if target_offset <= *end => Ok(()),
+        Some(end) => Err(Failure::runtime(format!(
+            "{flow}: offset {target_offset} of {target_topic}-{number} is not on the target yet: its log ends at {end}"
+        ))),
+        None => Err(Failure::runtime(format!(
+            "{flow}: the target has no {target_topic}-{number}, or does not say where it ends: nothing is there yet"
+        ))),
+    }
 }

@@ -43,6 +43,11 @@ fn a_shifted_copy_is_planned_shown_and_translated(stage: &Stage) {
     };
     assert_eq!(translated(&[]), "47");
     assert_eq!(translated(&["--reverse"]), "0", "before the copy begins");
+    // What is not on the target is nowhere; the next record of who has read all will be.
+    let at =
+        |offset: &str| kmirror.run(&["translate", "--topic", &topic, "--partition", "0", "--offset", offset]);
+    assert_eq!(at("300").with_code(0).stdout().trim(), "340");
+    at("301").with_code(1).saying("offset 341").saying("is not on the target yet: its log ends at 340");
     let other = ["translate", "--topic", &topic, "--partition", "9", "--offset", "7"];
     kmirror.run(&other).with_code(1).saying("no flow copies partition 9");
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClusterMetadata, TopicPartition, Topics};
+use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicPartition, Topics};
 
 use crate::ground::config::{Flow, Offsets};
 use crate::ground::error::Error;
@@ -25,6 +25,8 @@ pub struct PartitionLineage {
     pub target_topic: String,
     /// The partition, the same on both sides.
     pub partition: i32,
+    /// Where the target's log ends; `None` where the target does not have the partition, or does not say.
+    pub target_end: Option<i64>,
     /// What is recorded. `None`: nothing of the topics that are there now, or nothing that can be read; an `exact` copy has equal
     /// offsets then, and of a `shifted` one nothing is known.
     pub lineage: Option<Lineage>,
@@ -82,6 +84,17 @@ impl Lineages {
     }
 }
 
+/// Where the logs of the target end, as far as it says.
+async fn target_ends(target: &Client, pairs: &[TopicPair]) -> HashMap<TopicPartition, i64> {
+    let partitions = pairs.iter().flat_map(|pair| {
+        let partition = |number| TopicPartition::new(Arc::clone(&pair.target), number);
+        (0..pair.target_partitions.unwrap_or(0)).map(move |number| (partition(number), OffsetSpec::Latest))
+    });
+    let partitions: Vec<_> = partitions.collect();
+    let listed = target.list_offsets(&partitions, Isolation::ReadUncommitted).await.into_iter();
+    listed.filter_map(|(partition, listed)| Some((partition, listed.ok()?.offset?))).collect()
+}
+
 /// The lineages of all partitions of a flow.
 pub(crate) async fn of_flow(
     flow: &Flow,
@@ -95,6 +108,7 @@ pub(crate) async fn of_flow(
     let (source_metadata, target_metadata) = (refresh(source).await?, refresh(target).await?);
     let pairs = topics::pair(flow, matcher, &source_metadata, &target_metadata).all(flow)?;
     let lineages = Lineages::read(flow, source, target).await?;
+    let ends = target_ends(target, &pairs).await;
     let partitions = pairs.iter().flat_map(|pair| (0..pair.partitions).map(move |number| (pair, number)));
     let described = partitions.map(|(pair, number)| {
         let record = lineages.record_of(pair, number);
@@ -103,6 +117,7 @@ pub(crate) async fn of_flow(
             source_topic: pair.source.to_string(),
             target_topic: pair.target.to_string(),
             partition: number,
+            target_end: ends.get(&TopicPartition::new(pair.target.clone(), number)).copied(),
             lineage: record.map(|record| record.lineage.clone()),
             lost: record.map_or_else(Vec::new, |record| {
                 record.lost.iter().map(|lost| (lost.first, lost.end)).collect()
