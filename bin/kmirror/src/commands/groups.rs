@@ -22,8 +22,9 @@ struct Row<'a> {
     source_offset: i64,
     wanted_offset: Option<i64>,
     target_offset: Option<i64>,
-    again: u64,
-    missed: u64,
+    /// Nothing where it stands nowhere on the target.
+    again: Option<u64>,
+    missed: Option<u64>,
     /// Of the first record that would be read again or missed.
     age_seconds: Option<f64>,
 }

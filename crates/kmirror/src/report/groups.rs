@@ -50,14 +50,15 @@ pub struct GroupPartition {
 }
 
 impl GroupPartition {
-    /// Offsets that it would read a second time if it moved now: all since its beginning, where it stands nowhere.
-    pub fn again(&self) -> u64 {
-        self.distance().map_or(0, |distance| u64::try_from(distance).unwrap_or(0))
+    /// Offsets that it would read a second time if it moved now; `None` where it stands nowhere on the target, or what it wants is not known: it
+    /// would begin where `auto.offset.reset` says.
+    pub fn again(&self) -> Option<u64> {
+        self.distance().map(|distance| u64::try_from(distance).unwrap_or(0))
     }
 
-    /// Offsets that it would not read at all if it moved now.
-    pub fn missed(&self) -> u64 {
-        self.distance().map_or(0, |distance| u64::try_from(-distance).unwrap_or(0))
+    /// Offsets that it would not read at all if it moved now; `None` as above.
+    pub fn missed(&self) -> Option<u64> {
+        self.distance().map(|distance| u64::try_from(-distance).unwrap_or(0))
     }
 
     fn distance(&self) -> Option<i64> {
@@ -107,7 +108,7 @@ pub(crate) async fn of_flow(
                 age_ms: None,
             };
             if let (Some(lineage), Some(there), 1..) =
-                (lineage, target_offset, group.again() + group.missed())
+                (lineage, target_offset, group.distance().map_or(0, i64::unsigned_abs))
             {
                 let first = committed.offset.min(lineage.source_of(there));
                 group.age_ms = lag::age_ms(flow, source, &partition, first).await;
