@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod changes;
 mod connected;
 mod data;
 mod flow;
@@ -37,6 +38,7 @@ mod takeover;
 mod test_support;
 mod topics;
 
+pub use changes::{Change, Changes};
 pub use connected::Connected;
 pub use flow::clusters::AcceptedCluster;
 pub use ground::config::{

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::changes::Changes;
 use crate::connected::Connected;
 use crate::ground::config::{ClusterConfig, Flow};
 use crate::ground::error::{ConfigError, Error, Incomplete, ParkedPartition};
@@ -177,6 +178,11 @@ impl MirrorHandle {
         let (answer, answered) = oneshot::channel();
         self.reloads.send(Reload { description: mirror.description, answer }).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
+    }
+
+    /// What changes from now on: states of partitions, topics that come and go. It costs something only while somebody waits for the next one.
+    pub fn changes(&self) -> Changes {
+        Changes::new(Arc::clone(&self.shown), self.ended.clone())
     }
 
     /// Waits until everything that the flows select is copied: every partition has reached the source's end as it was last seen.

@@ -1,6 +1,6 @@
 //! Topics that cannot be copied: each is named with its cause, is tried again, and holds up no other.
 
-use kmirror::{Error, MissingReason, ParkReason};
+use kmirror::{Change, Error, MissingReason, ParkReason};
 
 use super::*;
 
@@ -142,4 +142,45 @@ async fn of_two_flows_with_one_topic_on_the_target_the_first_one_copies() {
     let refused: Vec<_> =
         plan.topics.iter().map(|topic| (&*topic.target_topic, topic.step.to_string())).collect();
     assert_eq!(refused, [(TOPIC, "not copied: Rejected".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_changes_is_told_in_order() {
+    let world = World::with_a_refused_topic().await;
+    let handle = world.start();
+    let mut changes = handle.changes();
+    let mut told = Vec::new();
+    // Each waits for its own.
+    let wanted = |change: &Change| match change {
+        Change::Partition { source_topic, state: PartitionState::Copying, .. } => {
+            Some(format!("copies {source_topic}"))
+        }
+        Change::Partition { source_topic, state: PartitionState::Parked(parked), .. } => {
+            Some(format!("parks {source_topic}: {}", parked.reason))
+        }
+        Change::Missing(topic) => Some(format!("misses {}", topic.source_topic)),
+        Change::Found { source_topic, .. } => Some(format!("finds {source_topic}")),
+        _ => None,
+    };
+    let mut until = async |last: &str| {
+        while told.last().is_none_or(|told: &String| told != last) {
+            let change = tokio::time::timeout(PATIENCE, changes.next()).await.expect(last).expect("it runs");
+            told.extend(wanted(&change));
+        }
+        std::mem::take(&mut told)
+    };
+    let mut first = until("misses late").await;
+    while !["copies orders", "copies other"].iter().all(|told| first.iter().any(|first| first == told)) {
+        first.extend(until("copies other").await);
+    }
+    assert!(first.contains(&"misses a_b".to_owned()), "{first:?}");
+    world.source.create_topic("late", 1, &[]).unwrap();
+    let mut later = until("finds late").await;
+    later.retain(|told| !told.contains("orders") && !told.contains("other"));
+    assert!(later.iter().all(|told| told.ends_with("late")), "{later:?}");
+    world.target.write(TOPIC, 0, Codec::None, &[(Some(b"theirs"), Some(b"value"))]).unwrap();
+    world.write("one more", None);
+    until("parks orders: TargetDiverged").await;
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+    while changes.next().await.is_some() {}
 }
