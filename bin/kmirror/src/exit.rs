@@ -104,12 +104,14 @@ impl From<Error> for Failure {
             | Error::WouldLoop { .. }
             | Error::StateTopicTaken { .. }
             | Error::OtherCluster { .. } => Code::Configuration,
+            error if error.is_other_cluster() => Code::Configuration,
             error if error.is_unauthorized() => Code::NotAuthorized,
             error if error.is_unreachable() => Code::Unreachable,
             _ => Code::Runtime,
         };
         let failure = Failure::new(code, error.to_string());
         match code {
+            Code::Configuration if error.is_other_cluster() => failure.help("check bootstrap_servers and cluster_id"),
             Code::Unreachable => failure.help("check bootstrap_servers, and that the cluster runs and its listeners are reachable from here"),
             Code::NotAuthorized => failure.help("give kmirror's principal the permission that the message names"),
             _ => failure,

@@ -19,6 +19,20 @@ impl EmbeddedCluster {
         self.shared.lock().changes.since(seen)
     }
 
+    /// Tells clients to come to another port for a broker: there is a proxy that leads to where it listens.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::NoBroker`].
+    pub fn advertise(&self, broker: i32, port: u16) -> Result<(), EmbeddedError> {
+        self.check_broker(broker)?;
+        self.change(|state| {
+            if let Some(broker) = state.brokers.get_mut(&broker) {
+                broker.port = port;
+            }
+        });
+        Ok(())
+    }
+
     /// How many partitions a topic has; 0 where there is none of this name.
     pub fn partitions(&self, topic: &str) -> usize {
         self.shared.lock().topics.get(topic).map_or(0, |topic| topic.partitions.len())

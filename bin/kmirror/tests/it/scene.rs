@@ -53,6 +53,11 @@ impl Scene {
         Kmirror::mirroring(&self.source, &self.target, &[&self.topic, &self.neighbour], &self.settings())
     }
 
+    /// The topic in which it is recorded what the logs do not tell.
+    pub(crate) fn state_topic(&self) -> &str {
+        &self.state_topic
+    }
+
     /// What its flow is told, each line indented by four.
     pub(crate) fn settings(&self) -> String {
         format!("    state_topic: {}\n{}", self.state_topic, self.settings)

@@ -1,5 +1,6 @@
 //! Where scenarios are played: between embedded clusters, and between real ones where there are any.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::thread;
 
@@ -65,6 +66,17 @@ impl Stage {
     /// A cluster of one node for this scenario alone.
     pub(crate) fn cluster(&self) -> AnyCluster {
         self.start(1, Profile::Kafka4_3, |builder| builder)
+    }
+
+    /// The same, whose clients are told to come to this port of a proxy, and where that leads to. Only the program goes that way.
+    pub(crate) fn cluster_behind(&self, port: u16) -> (AnyCluster, SocketAddr) {
+        if self.kafka.is_none() {
+            let (cluster, listens_at) = Embedded::behind(port);
+            return (Rc::new(cluster), listens_at);
+        }
+        let cluster = KafkaCluster::builder(KafkaRelease::KAFKA_4_3).far_listener(port).start().unwrap();
+        let listens_at = cluster.node(1).unwrap().far_address().unwrap();
+        (Rc::new(Kafka::own(cluster)), listens_at)
     }
 
     /// The same with access control lists. Without a name the tests and the program may do everything all the same.

@@ -330,6 +330,11 @@ impl Error {
         matches!(self, Error::Cluster(error) if error.kind() == ClusterErrorKind::Unreachable)
     }
 
+    /// Whether all that answer are of another cluster than the one that the configuration names.
+    pub fn is_other_cluster(&self) -> bool {
+        matches!(self, Error::Cluster(error) if error.kind() == ClusterErrorKind::OtherCluster)
+    }
+
     /// Whether a permission is missing.
     pub fn is_unauthorized(&self) -> bool {
         match self {

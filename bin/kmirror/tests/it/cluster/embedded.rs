@@ -1,6 +1,7 @@
 //! A cluster in the memory of this process, which the program reaches by TCP as it does any other.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -45,6 +46,14 @@ impl Embedded {
         Embedded::of(builder.producer_expiry(Duration::from_secs(86_400), Duration::from_secs(1)))
     }
 
+    /// One whose clients are told to come to this port of a proxy, and where that leads to.
+    pub(crate) fn behind(port: u16) -> (Embedded, SocketAddr) {
+        let embedded = Embedded::start(1, Profile::Kafka4_3);
+        let listens_at = embedded.bootstrap_servers().parse().unwrap();
+        embedded.cluster.advertise(1, port).unwrap();
+        (embedded, listens_at)
+    }
+
     fn of(cluster: ClusterBuilder) -> Embedded {
         let cluster = Arc::new(runtime().block_on(cluster.start()).unwrap());
         Embedded { cluster, follower_ends: Mutex::default() }
@@ -64,6 +73,10 @@ fn runtime() -> &'static Runtime {
 impl Cluster for Embedded {
     fn bootstrap_servers(&self) -> String {
         self.cluster.bootstrap_servers()
+    }
+
+    fn cluster_id(&self) -> String {
+        self.cluster.cluster_id()
     }
 
     fn create_topic(&self, topic: &str, partitions: u32, configs: &[(&str, &str)]) {

@@ -60,6 +60,12 @@ impl Cluster for Kafka {
         self.endpoint.bootstrap_servers().to_owned()
     }
 
+    fn cluster_id(&self) -> String {
+        let path = self.cluster().node(1).unwrap().log_dir().join("meta.properties");
+        let properties = fs::read_to_string(path).unwrap();
+        properties.lines().find_map(|line| line.strip_prefix("cluster.id=")).unwrap().to_owned()
+    }
+
     fn create_topic(&self, topic: &str, partitions: u32, configs: &[(&str, &str)]) {
         self.endpoint.create_topic(topic, partitions, configs).unwrap();
     }

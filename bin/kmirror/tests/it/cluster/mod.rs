@@ -12,6 +12,7 @@ pub(crate) use kafka::Kafka;
 /// What scenarios do to a cluster behind the back of a mirror, and how they look at it. What fails, fails the test.
 pub(crate) trait Cluster {
     fn bootstrap_servers(&self) -> String;
+    fn cluster_id(&self) -> String;
 
     /// What is set on all brokers while they run.
     fn broker_config(&self, key: &str) -> Option<String>;
