@@ -4,7 +4,7 @@ use kmirror_testkit::{Workload, unique_topic};
 
 use crate::kmirror::{Kmirror, await_that};
 use crate::scene::Scene;
-use crate::stage::{Stage, on_both_kinds};
+use crate::stage::{AnyCluster, Stage, on_both_kinds};
 
 on_both_kinds!(
     configurations_and_partitions_follow_while_it_runs,
@@ -13,6 +13,8 @@ on_both_kinds!(
     a_deleted_topic_stays_on_the_target_else,
     topics_may_be_left_to_somebody_else,
     what_would_be_copied_for_ever_is_refused,
+    two_files_with_other_aliases_do_not_copy_for_ever,
+    three_files_in_a_ring_do_not_copy_for_ever,
     heartbeats_go_on_where_their_topic_was_deleted,
 );
 
@@ -138,6 +140,58 @@ fn what_would_be_copied_for_ever_is_refused(stage: &Stage) {
     await_that("the records have arrived", || target.end(&format!("east.{topic}"), 0) == Some(20));
     assert_eq!(mirror.end("TERM"), Some(143));
     assert_eq!(source.partitions(&format!("west.east.{topic}")), None);
+}
+
+/// One mirror at each site, each with a file of its own, in which the clusters are called otherwise.
+fn two_files_with_other_aliases_do_not_copy_for_ever(stage: &Stage) {
+    let (source, target) = stage.pair();
+    let [topic, local, state_topic] = ["two-files", "two-files-local", "__state"].map(unique_topic);
+    let settings = format!("naming: prefixed, state_topic: {state_topic}, metadata_refresh_interval: 200ms");
+    let site = |[from, to]: [&str; 2], clusters: [&AnyCluster; 2]| {
+        let [from_servers, to_servers] = clusters.map(|cluster| cluster.bootstrap_servers());
+        Kmirror::with_config(&format!(
+            "clusters:\n  {from}: {{ bootstrap_servers: \"{from_servers}\" }}\n  {to}: {{ bootstrap_servers: \"{to_servers}\" }}\nflows:\n  \
+             - {{ source: {from}, target: {to}, topics: {{ include: [\"(.*\\\\.)?({topic}|{local})\"] }}, {settings} }}\n"
+        ))
+    };
+    source.produce(&[Workload::new(&topic).records(10)]);
+    target.produce(&[Workload::new(&local).records(10)]);
+    let mut there = site(["east", "west"], [&source, &target]).start();
+    let copy = format!("east.{topic}");
+    await_that("it is copied there", || target.end(&copy, 0) == Some(10));
+    let mut back = site(["here", "dr"], [&target, &source]).start();
+    await_that("what is at home there is copied", || source.end(&format!("here.{local}"), 0) == Some(10));
+    back.says(&["left out: it has passed this flow's target", &copy]);
+    there.says(&["left out: it has passed this flow's target", &format!("here.{local}")]);
+    assert_eq!(source.partitions(&format!("here.{copy}")), None);
+    assert_eq!(target.partitions(&format!("east.here.{local}")), None);
+    assert_eq!((there.end("TERM"), back.end("TERM")), (Some(143), Some(143)));
+}
+
+/// Three sites in a ring, each with a file of its own: what comes round has passed a cluster that the last file does not know.
+fn three_files_in_a_ring_do_not_copy_for_ever(stage: &Stage) {
+    let (first, second) = stage.pair();
+    let third = stage.cluster();
+    let [topic, state_topic] = ["ring", "__state"].map(unique_topic);
+    let link = |[from, to]: [&str; 2], clusters: [&AnyCluster; 2]| {
+        let [from_servers, to_servers] = clusters.map(|cluster| cluster.bootstrap_servers());
+        Kmirror::with_config(&format!(
+            "clusters:\n  {from}: {{ bootstrap_servers: \"{from_servers}\" }}\n  {to}: {{ bootstrap_servers: \"{to_servers}\" }}\nflows:\n  \
+             - {{ source: {from}, target: {to}, topics: {{ include: [\"(.*\\\\.)?{topic}\"] }}, naming: prefixed, state_topic: {state_topic}, \
+             metadata_refresh_interval: 200ms }}\n"
+        ))
+    };
+    first.produce(&[Workload::new(&topic).records(10)]);
+    let mut links = [
+        link(["paris", "oslo"], [&first, &second]).start(),
+        link(["norway", "dr"], [&second, &third]).start(),
+        link(["backup", "main"], [&third, &first]).start(),
+    ];
+    let round = format!("norway.paris.{topic}");
+    await_that("it is copied, and copied on", || third.end(&round, 0) == Some(10));
+    links[2].says(&["left out: it has passed this flow's target", &round]);
+    assert_eq!(first.partitions(&format!("backup.{round}")), None);
+    links.iter_mut().for_each(|link| assert_eq!(link.end("TERM"), Some(143)));
 }
 
 fn heartbeats_go_on_where_their_topic_was_deleted(stage: &Stage) {

@@ -12,6 +12,7 @@ use crate::ground::config::Flow;
 use crate::logs::ends;
 use crate::logs::records::now_ms;
 use crate::state_topic::record::SourceIdentity;
+use crate::state_topic::store;
 use crate::state_topic::topic_record::{Deletion, TopicRecord};
 use crate::topics;
 
@@ -181,11 +182,18 @@ impl Deleter {
         let deletion = Deletion { due_ms: now_ms.saturating_add(after_ms), ends, carried_out_ms: None };
         let record = TopicRecord {
             source: left.source,
+            origins: self.origins(&left.target).await,
             target_topic_id: left.target_topic_id,
             deletion: Some(deletion),
         };
         self.record(&left.target, record.clone()).await?;
         Ok(record)
+    }
+
+    /// What was recorded of where the topic came from.
+    async fn origins(&self, target: &Arc<str>) -> Vec<String> {
+        let known = store::read(&self.target, &self.flow.state_topic).await.unwrap_or_default();
+        known.topics.get(target).map(|record| record.origins.clone()).unwrap_or_default()
     }
 
     /// Deletes a topic, if everything is as it was when that was intended.
@@ -314,7 +322,7 @@ mod tests {
             topic_id: TopicId::NONE,
         };
         let deletion = Some(Deletion { due_ms, ends: vec![5], carried_out_ms: None });
-        TopicRecord { source, target_topic_id: TopicId::NONE, deletion }
+        TopicRecord { source, origins: Vec::new(), target_topic_id: TopicId::NONE, deletion }
     }
 
     fn names(due: &Due) -> Vec<&str> {

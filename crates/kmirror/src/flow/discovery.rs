@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, ClusterMetadata, KafkaError, Topics};
+use kmirror_client::{Client, ClusterMetadata, KafkaError, TopicId, Topics};
 use tracing::warn;
 
 use super::found::{FoundTopic, KnownTopic, Looked, Ownership, Returning};
 use crate::flow::bounds::Bounds;
 use crate::flow::missing::Missing;
+use crate::flow::origins::Origins;
 use crate::flow::owned;
 use crate::ground::config::{Flow, Offsets, Start};
 use crate::ground::context::Terms;
@@ -20,7 +21,7 @@ use crate::ground::rules::TopicRules;
 use crate::ground::status::MissingReason;
 use crate::logs::records::RecordTopic;
 use crate::state_topic::record::SourceIdentity;
-use crate::state_topic::store::{self, Known, StateStore};
+use crate::state_topic::store::{Known, StateStore};
 use crate::state_topic::topic_record::{self, TopicRecord};
 use crate::topics::create::Created;
 use crate::topics::taken;
@@ -170,6 +171,7 @@ impl Discovery {
         (source, mut target): (&ClusterMetadata, Arc<ClusterMetadata>),
         missing: &mut Missing,
     ) -> Result<Arc<ClusterMetadata>, Error> {
+        self.record_intended(pairs, source).await?;
         let Created { topics: mut created, mut there, refused } =
             topics::create::create_missing(&self.flow, &self.source, &self.target, pairs).await?;
         missing.extend(refused.into_iter().map(|refused| refused.missing()));
@@ -188,7 +190,8 @@ impl Discovery {
         let hidden = topics::create::hidden(&self.flow, &self.target, there).await?;
         missing.extend(hidden.into_iter().map(|refused| refused.missing()));
         pairs.retain(|pair| !missing.contains_key(&pair.source));
-        self.record_created(&created, pairs, source, &target).await?;
+        let new = pairs.iter().filter(|pair| created.contains(&pair.target));
+        self.record_as(new, source, |pair| topic_id(&target, &pair.target)).await?;
         owned.extend(created);
         Ok(target)
     }
@@ -223,19 +226,41 @@ impl Discovery {
         }
     }
 
-    /// Records topics that were created just now, before anything else is done with them.
-    async fn record_created(
+    /// Records topics that are about to be created under another name than on the source, as far as they are not: another site's mirror must not
+    /// see one of which nothing says where it came from.
+    async fn record_intended(&self, pairs: &[TopicPair], source: &ClusterMetadata) -> Result<(), Error> {
+        let is_missing = |pair: &&TopicPair| pair.target_partitions.is_none() && pair.source != pair.target;
+        let missing: Vec<_> = pairs.iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let known = self.state.known().await.map_err(|error| error.of_flow(&self.flow))?;
+        let is_recorded = |pair: &&TopicPair| {
+            let record = known.topics.get(&pair.target);
+            record
+                .is_some_and(|record| record.is_intended() && record.source == self.identity_of(pair, source))
+        };
+        let new = missing.into_iter().filter(|pair| !is_recorded(pair));
+        self.record_as(new, source, |_| TopicId::NONE).await
+    }
+
+    /// Records whose copies topics of the target are.
+    async fn record_as<'a>(
         &self,
-        created: &BTreeSet<Arc<str>>,
-        pairs: &[TopicPair],
+        pairs: impl Iterator<Item = &'a TopicPair>,
         source: &ClusterMetadata,
-        target: &ClusterMetadata,
+        target_topic_id: impl Fn(&TopicPair) -> TopicId,
     ) -> Result<(), Error> {
-        let pairs = pairs.iter().filter(|pair| created.contains(&pair.target));
-        let records = pairs.map(|pair| {
+        let pairs: Vec<_> = pairs.collect();
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let origins = Origins::read(&self.source, &self.flow.state_topic).await;
+        let records = pairs.into_iter().map(|pair| {
             let record = TopicRecord {
                 source: self.identity_of(pair, source),
-                target_topic_id: topic_id(target, &pair.target),
+                origins: origins.of(&pair.source, topic_id(source, &pair.source)),
+                target_topic_id: target_topic_id(pair),
                 deletion: None,
             };
             (Arc::clone(&pair.target), record)
@@ -313,7 +338,7 @@ impl Discovery {
         looping
     }
 
-    /// Takes out the new topics that were filled from the target's cluster, as the source's state topic says, whatever they are called: under another
+    /// Takes out the new topics that have passed the target's cluster, as the source's state topic says, whatever they are called: under another
     /// name they would be copied there, found, copied back, and so on. Under the same name their copy would be the topic that they came from.
     async fn take_returning(
         &self,
@@ -330,14 +355,10 @@ impl Discovery {
         let Some(target_id) = target.cluster_id.as_deref().filter(|_| pairs.iter().any(is_new)) else {
             return returning;
         };
-        // Without the right to read it, or without an answer, names alone tell.
-        let Ok(origins) = store::read(&self.source, &self.flow.state_topic).await else { return returning };
+        let origins = Origins::read(&self.source, &self.flow.state_topic).await;
         for pair in pairs.iter().filter(|pair| is_new(pair)) {
             let topic_id = id(&pair.source);
-            let is_returning = origins.topics.get(&pair.source).is_some_and(|recorded| {
-                recorded.source.cluster_id == target_id && recorded.target_topic_id == topic_id
-            });
-            if is_returning {
+            if origins.of(&pair.source, topic_id).iter().any(|passed| passed == target_id) {
                 returning.insert(Arc::clone(&pair.source), topic_id);
             }
         }

@@ -10,6 +10,7 @@ pub(crate) mod event;
 pub(crate) mod found;
 mod heads;
 mod missing;
+pub(crate) mod origins;
 pub(crate) mod owned;
 pub(crate) mod read_from;
 mod standby;

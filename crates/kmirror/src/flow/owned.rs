@@ -26,8 +26,12 @@ pub(crate) fn is_recorded(
         |number| match known.partitions.get(&TopicPartition::new(Arc::clone(target), number)) {
             Some(Recorded::Record(record)) => {
                 let (source_of, recorded_id) = (record.source.clone(), record.target_topic_id);
-                let recorded =
-                    TopicRecord { source: source_of, target_topic_id: recorded_id, deletion: None };
+                let recorded = TopicRecord {
+                    source: source_of,
+                    origins: Vec::new(),
+                    target_topic_id: recorded_id,
+                    deletion: None,
+                };
                 recorded.is_of(source, target_topic_id)
             }
             _ => false,
@@ -266,7 +270,8 @@ mod tests {
         assert!(!is(&known, 0, id('Z')), "nothing of it was seen");
         assert!(!is(&known, 1, id('X')), "made anew");
         assert!(!is(&known, 1, TopicId::NONE), "a name alone says nothing");
-        let record = TopicRecord { source: source(), target_topic_id: id('Z'), deletion: None };
+        let record =
+            TopicRecord { source: source(), origins: Vec::new(), target_topic_id: id('Z'), deletion: None };
         known.topics.insert(Arc::clone(&name), record);
         assert!(is(&known, 2, id('Z')) && !is(&known, 2, id('X')));
     }

@@ -16,7 +16,9 @@ use super::record::SourceIdentity;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicRecord {
     pub(crate) source: SourceIdentity,
-    /// Zero where the cluster is too old for topic ids.
+    /// The ids of the clusters that the source topic has passed before, the nearest first.
+    pub(crate) origins: Vec<String>,
+    /// Zero where the cluster is too old for topic ids, and before the topic is created.
     pub(crate) target_topic_id: TopicId,
     /// That the topic is to be deleted, for its source was.
     pub(crate) deletion: Option<Deletion>,
@@ -41,6 +43,8 @@ pub(crate) type TopicRecords = BTreeMap<Arc<str>, TopicRecord>;
 struct Json {
     version: u32,
     source: JsonSource,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<String>,
     target: JsonTarget,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deletion: Option<Deletion>,
@@ -70,6 +74,11 @@ impl TopicRecord {
             && *recorded_id == target_topic_id
     }
 
+    /// Whether the topic is to be created, as far as is known; or it has no id.
+    pub(crate) fn is_intended(&self) -> bool {
+        self.target_topic_id == TopicId::NONE
+    }
+
     /// As the value of the state topic.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let json = Json {
@@ -79,6 +88,7 @@ impl TopicRecord {
                 topic: self.source.topic.clone(),
                 topic_id: self.source.topic_id.to_string(),
             },
+            origins: self.origins.clone(),
             target: JsonTarget { topic_id: self.target_topic_id.to_string() },
             deletion: self.deletion.clone(),
         };
@@ -87,14 +97,14 @@ impl TopicRecord {
 
     /// Reads a value of the state topic, if it can be understood.
     pub(crate) fn from_json(value: &[u8]) -> Option<TopicRecord> {
-        let Json { version, source, target, deletion } = serde_json::from_slice(value).ok()?;
+        let Json { version, source, origins, target, deletion } = serde_json::from_slice(value).ok()?;
         let source = SourceIdentity {
             cluster_id: source.cluster_id,
             topic: source.topic,
             topic_id: source.topic_id.parse().ok()?,
         };
         let target_topic_id = target.topic_id.parse().ok()?;
-        (version == VERSION).then_some(TopicRecord { source, target_topic_id, deletion })
+        (version == VERSION).then_some(TopicRecord { source, origins, target_topic_id, deletion })
     }
 }
 
@@ -125,11 +135,18 @@ mod tests {
 
     #[test]
     fn it_is_read_as_it_was_written() {
-        let record = TopicRecord { source: source(id('Y')), target_topic_id: id('Z'), deletion: None };
+        let record = TopicRecord {
+            source: source(id('Y')),
+            origins: Vec::new(),
+            target_topic_id: id('Z'),
+            deletion: None,
+        };
         assert_eq!(TopicRecord::from_json(&record.to_json()), Some(record.clone()));
         let deletion = Some(Deletion { due_ms: 5_000, ends: vec![7, 0], carried_out_ms: None });
         let leaving = TopicRecord { deletion, ..record.clone() };
         assert_eq!(TopicRecord::from_json(&leaving.to_json()), Some(leaving));
+        let passed = TopicRecord { origins: vec!["north".to_owned(), "south".to_owned()], ..record.clone() };
+        assert_eq!(TopicRecord::from_json(&passed.to_json()), Some(passed));
         // Fixed for ever: earlier releases' records must be read.
         assert_eq!(
             String::from_utf8(record.to_json()).expect("text"),
@@ -149,7 +166,12 @@ mod tests {
 
     #[test]
     fn it_is_of_one_topic_on_each_side() {
-        let record = TopicRecord { source: source(id('Y')), target_topic_id: id('Z'), deletion: None };
+        let record = TopicRecord {
+            source: source(id('Y')),
+            origins: Vec::new(),
+            target_topic_id: id('Z'),
+            deletion: None,
+        };
         assert!(record.is_of(&source(id('Y')), id('Z')));
         assert!(record.is_of(&source(TopicId::NONE), id('Z')), "a source without ids");
         assert!(!record.is_of(&source(id('Y')), id('X')), "the target topic was made anew");

@@ -7,6 +7,7 @@ use kmirror_client::{Client, Isolation, OffsetSpec, TopicPartition, Topics};
 
 use crate::flow::discovery;
 use crate::flow::event::Settled;
+use crate::flow::origins::Origins;
 use crate::ground::config::Flow;
 use crate::ground::error::Error;
 use crate::ground::failure::TakeOverFailure;
@@ -49,7 +50,9 @@ impl Settling {
         }
         // Of one that is, a record may say more: that it is to be deleted.
         if !self.has_record().await? {
-            let records = vec![(Arc::clone(&self.topic), self.record.clone())];
+            let origins = Origins::read(&self.source, &self.flow.state_topic).await;
+            let origins = origins.of(&self.source_topic, self.record.source.topic_id);
+            let records = vec![(Arc::clone(&self.topic), TopicRecord { origins, ..self.record.clone() })];
             discovery::record(&self.flow, &self.target, records).await.map_err(again)?;
         }
         let pair = [(Arc::clone(&self.source_topic), Arc::clone(&self.topic))];

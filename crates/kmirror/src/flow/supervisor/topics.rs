@@ -241,7 +241,7 @@ impl Supervisor {
         let known = &self.discovery.returning;
         for topic in returning.keys().filter(|topic| !known.contains_key(*topic)) {
             let flow = self.context.flow.name();
-            warn!(flow, %topic, "left out: another flow has filled it from this flow's target, and it would be copied back and forth for ever");
+            warn!(flow, %topic, "left out: it has passed this flow's target, as the source's state topic says, and would be copied in a circle for ever");
         }
         self.discovery.returning = returning;
     }

@@ -167,6 +167,7 @@ impl Supervisor {
                 topic: source_topic.to_string(),
                 topic_id: entry.source_topic_id,
             },
+            origins: Vec::new(),
             target_topic_id: entry.target_topic_id,
             deletion: None,
         };

@@ -170,30 +170,50 @@ async fn a_topic_that_somebody_uses_does_not_become_the_state_topic() {
     assert_eq!(world.target.log("plain", 0).unwrap().end, 0);
 }
 
+/// A mirror of a site, with a file of its own that calls the clusters as it likes.
+fn site([from, to]: [&str; 2], clusters: [&EmbeddedCluster; 2]) -> MirrorHandle {
+    let mut flow = Flow::new(from, to).topics([".*"]);
+    flow.naming = kmirror::Naming::Prefixed;
+    flow.metadata_refresh_interval = Duration::from_millis(100);
+    let config = |cluster: &EmbeddedCluster| ClusterConfig::new([cluster.bootstrap_servers()]);
+    let builder = Mirror::builder().cluster(from, config(clusters[0])).cluster(to, config(clusters[1]));
+    builder.flow(flow).build().unwrap().spawn()
+}
+
+fn copied_by(handle: &MirrorHandle) -> Vec<String> {
+    handle.status()[0].partitions.iter().map(|partition| partition.source_topic.clone()).collect()
+}
+
 /// Two sites have a file each, with names of their own for the clusters: a name does not tell where a topic came from.
 #[tokio::test]
 async fn what_came_from_the_target_is_not_copied_back_whatever_it_is_called() {
     let world = World::new(&[]).await;
     world.write_numbered(0..5);
     world.target.create_topic("sales", 1, &[]).unwrap();
-    let mirror = |[from, to]: [&str; 2], clusters: [&EmbeddedCluster; 2]| {
-        let mut flow = Flow::new(from, to).topics([".*"]);
-        flow.naming = kmirror::Naming::Prefixed;
-        flow.metadata_refresh_interval = Duration::from_millis(100);
-        let config = |cluster: &EmbeddedCluster| ClusterConfig::new([cluster.bootstrap_servers()]);
-        let builder = Mirror::builder().cluster(from, config(clusters[0])).cluster(to, config(clusters[1]));
-        builder.flow(flow).build().unwrap().spawn()
-    };
-    let there = mirror(["east", "west"], [&world.source, &world.target]);
+    let there = site(["east", "west"], [&world.source, &world.target]);
     world.until_end(&there, TOPIC, 5).await;
-    let back = mirror(["here", "dr"], [&world.target, &world.source]);
+    let back = site(["here", "dr"], [&world.target, &world.source]);
     world.until_end(&back, "sales", 0).await;
     some_rounds().await;
-    let names = |handle: &MirrorHandle| -> Vec<String> {
-        handle.status()[0].partitions.iter().map(|partition| partition.source_topic.clone()).collect()
-    };
-    assert_eq!(names(&there), [TOPIC]);
-    assert_eq!(names(&back), ["sales"]);
+    assert_eq!((copied_by(&there), copied_by(&back)), (vec![TOPIC.to_owned()], vec!["sales".to_owned()]));
+    stop(there).await;
+    stop(back).await;
+}
+
+/// The other site looks while a topic is being created: whose copy it is was recorded before it was there.
+#[tokio::test]
+async fn what_is_being_created_is_known_to_come_from_the_target() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..5);
+    world.target.create_topic("sales", 1, &[]).unwrap();
+    let back = site(["here", "dr"], [&world.target, &world.source]);
+    world.until_end(&back, "sales", 0).await;
+    let late = Fault::new(FaultKind::Delay(Duration::from_millis(400))).of(ApiKey::Produce);
+    world.target.inject(late.times(u32::MAX));
+    let there = site(["east", "west"], [&world.source, &world.target]);
+    world.until_end(&there, TOPIC, 5).await;
+    some_rounds().await;
+    assert_eq!(copied_by(&back), ["sales"]);
     stop(there).await;
     stop(back).await;
 }
