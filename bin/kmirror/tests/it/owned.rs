@@ -10,6 +10,8 @@ on_both_kinds!(
     a_topic_of_somebody_else_stays_as_it_is,
     the_copy_of_a_topic_that_was_created_again_stays_as_it_is,
     a_flow_does_not_start_where_another_cluster_answers,
+    a_copy_that_somebody_has_written_to_does_not_grow_after_a_restart,
+    what_kmirror_writes_itself_is_not_somebody_elses,
 );
 
 /// Everything that follows, as often as it may.
@@ -89,4 +91,50 @@ fn a_flow_does_not_start_where_another_cluster_answers(stage: &Stage) {
     assert!(accepted.stdout().contains("it was "), "{}", accepted.stdout());
     turned.run(&["run", "--once"]).with_code(1).saying("SourceRecreated");
     assert_eq!(scene.target_end(), 120);
+}
+
+/// Somebody has written to one partition of a copy while nobody ran.
+fn a_copy_that_somebody_has_written_to_does_not_grow_after_a_restart(stage: &Stage) {
+    let scene = Scene::new(stage, "written-to", OFTEN);
+    let topic = scene.topic.as_str();
+    scene.source.create_topic(topic, 2, &[]);
+    scene.write(100);
+    scene.kmirror().copy();
+    let ends = scene.target.ends(topic);
+    scene.target.write_text(topic, "theirs", "record");
+    scene.source.add_partitions(topic, 3);
+    scene.source.alter_topic(topic, &[("retention.ms", "3600000")]);
+    let ended = scene.kmirror().run(&["run", "--once"]).with_code(1).saying("TargetDiverged");
+    assert!(ended.stderr().contains("new ones are not copied either"), "{}", ended.stderr());
+    assert!(!scene.target.has_config(topic, "retention.ms", "3600000"));
+    let after = scene.target.ends(topic);
+    let sum = |ends: Option<Vec<i64>>| ends.map(|ends| (ends.len(), ends.iter().sum::<i64>()));
+    assert_eq!(sum(after), sum(ends).map(|(partitions, records)| (partitions, records + 1)));
+}
+
+/// Topics that are called like those of kmirror: the source's are not copied into them, and the target's are not taken for them.
+fn what_kmirror_writes_itself_is_not_somebody_elses(stage: &Stage) {
+    let scene = Scene::new(stage, "names", OFTEN);
+    scene.write(10);
+    let state_topic = scene.state_topic().to_owned();
+    scene.source.create_topic(&state_topic, 1, &[("cleanup.policy", "delete")]);
+    scene.source.produce(&[Workload::new(&state_topic).records(30)]);
+    let topics = [&scene.topic, scene.neighbour(), &state_topic];
+    let kmirror = Kmirror::mirroring(&scene.source, &scene.target, &topics, &scene.settings());
+    let ended = kmirror.run(&["run", "--once"]).with_code(0);
+    let left_out =
+        |line: &&str| line.contains("left out though the flow names it") && line.contains(&state_topic);
+    assert!(ended.stderr().lines().any(|line| left_out(&line)), "{}", ended.stderr());
+    assert!(scene.target.has_config(&state_topic, "cleanup.policy", "compact"));
+    // One that somebody else uses, and one that would forget.
+    let audit = unique_topic("audit");
+    for (policy, why, records) in [("compact", "did not write", 1), ("delete", "would expire", 0)] {
+        let used = format!("{audit}-{policy}");
+        scene.target.create_topic(&used, 1, &[("cleanup.policy", policy)]);
+        (0..records).for_each(|_| scene.target.write_text(&used, "theirs", "record"));
+        let settings = scene.settings().replace(&state_topic, &used);
+        let taken = Kmirror::mirroring(&scene.source, &scene.target, &topics, &settings);
+        taken.run(&["run", "--once"]).with_code(78).saying(why);
+        assert_eq!(scene.target.end(&used, 0), Some(records));
+    }
 }

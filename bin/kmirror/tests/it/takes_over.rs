@@ -20,6 +20,7 @@ on_both_kinds!(
     records_that_are_not_the_sources_are_left_alone,
     what_expired_since_a_position_is_not_taken_for_copied,
     a_group_says_where_another_mirror_stood,
+    a_group_is_believed_once,
     an_open_transaction_of_another_mirror_is_waited_for,
     positions_that_may_not_be_read_are_not_taken_for_none,
 );
@@ -105,6 +106,20 @@ fn a_group_says_where_another_mirror_stood(stage: &Stage) {
     scene.source.commit(&group, &scene.topic, 0, 60);
     scene.kmirror().copy_undisturbed();
     scene.kmirror().prove();
+    assert_eq!(contents(scene.on_target()), contents(scene.on_source()));
+}
+
+/// The target topic is deleted to have it copied anew: what the group had copied is gone with it.
+fn a_group_is_believed_once(stage: &Stage) {
+    let group = unique_topic("mirror-maker-1");
+    let scene = Scene::new(stage, "once", &format!("takeover: {{ group: {group} }}"));
+    scene.write_with(|workload| timed(workload).records(100));
+    scene.target.produce(&[timed(Workload::new(&scene.topic)).records(60)]);
+    scene.source.commit(&group, &scene.topic, 0, 60);
+    scene.kmirror().copy();
+    scene.target.delete_topic(&scene.topic);
+    await_that("it is gone", || scene.target.partitions(&scene.topic).is_none());
+    scene.kmirror().copy();
     assert_eq!(contents(scene.on_target()), contents(scene.on_source()));
 }
 

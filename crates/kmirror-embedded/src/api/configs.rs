@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
 
 use super::{Context, text};
 use crate::security::acl::{CLUSTER_NAME, Operation, ResourceType};
-use crate::state::{DEFAULT_CONFIGS, PRODUCER_EXPIRATION, alter_config};
+use crate::state::{DEFAULT_CONFIGS, PRODUCER_EXPIRATION, Topic, alter_config};
 
 pub(super) fn describe(
     request: DescribeConfigsRequest,
@@ -146,10 +146,28 @@ fn alter_one(
             return response.with_error_code(error.code()).with_error_message(Some(text(message)));
         }
     }
+    if let Err((error, message)) = check_together(&altered) {
+        return response.with_error_code(error.code()).with_error_message(Some(text(message)));
+    }
     if !validate_only {
         topic.configs = altered.configs;
     }
     response
+}
+
+/// What configurations of a topic must be together (`LogConfig.validateValues`).
+fn check_together(topic: &Topic) -> Result<(), (ResponseError, String)> {
+    let lag = |key: &str| topic.configs.get(key).and_then(|value| value.parse::<i64>().ok());
+    let (min, max) = (lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms"));
+    match min.zip(max) {
+        Some((min, max)) if min > max => Err((
+            ResponseError::InvalidConfig,
+            format!(
+                "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Only all brokers at once.
