@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kmirror_client::{Client, KafkaError, OffsetSpec, TopicId, TopicPartition, Topics};
 
-use crate::flow::discovery;
+use crate::flow::recording;
 use crate::ground::config::Flow;
 use crate::logs::ends;
 use crate::logs::records::now_ms;
@@ -241,7 +241,7 @@ impl Deleter {
     }
 
     async fn record(&self, target: &Arc<str>, record: TopicRecord) -> Result<(), Fate> {
-        let recorded = discovery::record(&self.flow, &self.target, vec![(Arc::clone(target), record)]).await;
+        let recorded = recording::record(&self.flow, &self.target, vec![(Arc::clone(target), record)]).await;
         recorded.map_err(|error| Fate::PutOff(error.to_string()))
     }
 

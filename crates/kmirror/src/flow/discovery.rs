@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::{Client, ClusterMetadata, KafkaError, TopicId, Topics};
+use kmirror_client::{Client, ClusterMetadata, KafkaError, Topics};
 use tracing::warn;
 
 use super::found::{FoundTopic, KnownTopic, Looked, Ownership, Returning};
@@ -16,14 +16,12 @@ use crate::ground::config::{Flow, Offsets, Start};
 use crate::ground::context::Terms;
 use crate::ground::error::Error;
 use crate::ground::loops;
-use crate::ground::park::Parked;
 use crate::ground::rules::TopicRules;
 use crate::ground::status::MissingReason;
-use crate::logs::records::RecordTopic;
 use crate::state_topic::record::SourceIdentity;
 use crate::state_topic::store::{Known, StateStore};
-use crate::state_topic::topic_record::{self, TopicRecord};
 use crate::topics::create::Created;
+use crate::topics::preserve::Unkept;
 use crate::topics::taken;
 use crate::topics::{self, TopicPair, topic_id};
 
@@ -117,7 +115,11 @@ impl Discovery {
         if !self.flow.creates_topics {
             missing.extend(awaited.into_iter().map(|topic| (topic, MissingReason::Awaited)));
         }
-        let mut parked = self.preserve(&pairs, &owned).await?;
+        let mut unkept = self.preserve(&pairs, &owned).await?;
+        // The next look finds it again, and a run has no other one.
+        let is_put_off =
+            |topic: &Arc<str>| !self.once && matches!(unkept.get(topic), Some(Unkept::Failed(_)));
+        pairs.retain(|pair| !is_put_off(&pair.target));
         let needing_settings = self.needing_settings(&pairs, &recorded).await?;
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
@@ -148,7 +150,7 @@ impl Discovery {
                     source_rules: source_rules.get(&pair.source).copied()?,
                     may_need_heads: bounds.headless.contains(&pair.source),
                     goals: bounds.ends.remove(&pair.source).unwrap_or_default(),
-                    parked: parked.remove(&pair.target),
+                    parked: unkept.remove(&pair.target).map(Unkept::parked),
                     pair,
                 })
             })
@@ -218,7 +220,7 @@ impl Discovery {
         Ok(pairs.iter().filter(is_recorded).map(|pair| Arc::clone(&pair.target)).collect())
     }
 
-    fn identity_of(&self, pair: &TopicPair, source: &ClusterMetadata) -> SourceIdentity {
+    pub(super) fn identity_of(&self, pair: &TopicPair, source: &ClusterMetadata) -> SourceIdentity {
         SourceIdentity {
             cluster_id: self.source_cluster_id.clone(),
             topic: pair.source.to_string(),
@@ -226,54 +228,12 @@ impl Discovery {
         }
     }
 
-    /// Records topics that are about to be created under another name than on the source, as far as they are not: another site's mirror must not
-    /// see one of which nothing says where it came from.
-    async fn record_intended(&self, pairs: &[TopicPair], source: &ClusterMetadata) -> Result<(), Error> {
-        let is_missing = |pair: &&TopicPair| pair.target_partitions.is_none() && pair.source != pair.target;
-        let missing: Vec<_> = pairs.iter().filter(is_missing).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let known = self.state.known().await.map_err(|error| error.of_flow(&self.flow))?;
-        let is_recorded = |pair: &&TopicPair| {
-            let record = known.topics.get(&pair.target);
-            record
-                .is_some_and(|record| record.is_intended() && record.source == self.identity_of(pair, source))
-        };
-        let new = missing.into_iter().filter(|pair| !is_recorded(pair));
-        self.record_as(new, source, |_| TopicId::NONE).await
-    }
-
-    /// Records whose copies topics of the target are.
-    async fn record_as<'a>(
-        &self,
-        pairs: impl Iterator<Item = &'a TopicPair>,
-        source: &ClusterMetadata,
-        target_topic_id: impl Fn(&TopicPair) -> TopicId,
-    ) -> Result<(), Error> {
-        let pairs: Vec<_> = pairs.collect();
-        if pairs.is_empty() {
-            return Ok(());
-        }
-        let origins = Origins::read(&self.source, &self.flow.state_topic).await;
-        let records = pairs.into_iter().map(|pair| {
-            let record = TopicRecord {
-                source: self.identity_of(pair, source),
-                origins: origins.of(&pair.source, topic_id(source, &pair.source)),
-                target_topic_id: target_topic_id(pair),
-                deletion: None,
-            };
-            (Arc::clone(&pair.target), record)
-        });
-        record(&self.flow, &self.target, records.collect()).await
-    }
-
     /// Sees to it that the flow's own topics keep what is copied to them.
     async fn preserve(
         &self,
         pairs: &[TopicPair],
         owned: &BTreeSet<Arc<str>>,
-    ) -> Result<HashMap<Arc<str>, Parked>, Error> {
+    ) -> Result<HashMap<Arc<str>, Unkept>, Error> {
         let names = |pair: &TopicPair| (Arc::clone(&pair.source), Arc::clone(&pair.target));
         let names: Vec<_> = pairs.iter().filter(|pair| owned.contains(&pair.target)).map(names).collect();
         topics::preserve::preserve(&self.flow, &self.source, &self.target, &names).await
@@ -432,26 +392,6 @@ impl Discovery {
         }
         bounds
     }
-}
-
-/// Records whose copies topics of the target are.
-///
-/// # Errors
-/// The state topic cannot be written.
-pub(crate) async fn record(
-    flow: &Flow,
-    target: &Client,
-    records: Vec<(Arc<str>, TopicRecord)>,
-) -> Result<(), Error> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let mut topic = RecordTopic::new(target, flow.state_topic.clone(), flow.state_replication_factor);
-    let records = records.into_iter();
-    let records: Vec<_> = records
-        .map(|(name, record)| (topic_record::key_of(&name).into_bytes(), Some(record.to_json())))
-        .collect();
-    topic.append(&records).await.map_err(|error| Error::cluster(&flow.target, error))
 }
 
 fn has_leaders(metadata: &ClusterMetadata, pair: &TopicPair) -> bool {

@@ -13,6 +13,7 @@ mod missing;
 pub(crate) mod origins;
 pub(crate) mod owned;
 pub(crate) mod read_from;
+mod recording;
 mod standby;
 mod supervisor;
 mod table;

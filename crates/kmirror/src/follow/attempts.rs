@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kmirror_client::{ClientError, KafkaError};
+use kmirror_client::ClientError;
 
+use crate::topics::alter::is_final;
 use crate::topics::config_step::ConfigStep;
 
 /// The changes of a flow, by topic and key.
@@ -80,14 +81,6 @@ impl Attempt {
     }
 }
 
-/// Whether the value itself is refused, and would be again.
-fn is_final(error: &ClientError) -> bool {
-    matches!(
-        error.kafka_error(),
-        Some(KafkaError::INVALID_CONFIG | KafkaError::POLICY_VIOLATION | KafkaError::INVALID_REQUEST)
-    )
-}
-
 /// What is changed back more often than this within the hour, somebody else wants otherwise.
 const RETURNS_MAX: usize = 3;
 const RETURNS_WITHIN: Duration = Duration::from_secs(3_600);
@@ -98,6 +91,8 @@ const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
+    use kmirror_client::KafkaError;
+
     use super::*;
 
     fn step(to: &str) -> ConfigStep {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError};
+use kmirror_client::{Client, ClientError, KafkaError};
 
 use super::config_step::ConfigStep;
 
@@ -36,6 +36,14 @@ async fn alter_at_once(
     let changes = steps.iter().map(ConfigStep::for_client).collect();
     let altered = target.alter_topic_configs(&[(Arc::clone(topic), changes)], validate_only).await?;
     altered.into_iter().try_for_each(|(_, altered)| altered)
+}
+
+/// Whether the value itself is refused, and would be again.
+pub(crate) fn is_final(error: &ClientError) -> bool {
+    matches!(
+        error.kafka_error(),
+        Some(KafkaError::INVALID_CONFIG | KafkaError::POLICY_VIOLATION | KafkaError::INVALID_REQUEST)
+    )
 }
 
 pub(crate) const TOPICS_PER_REQUEST: usize = 500;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use kmirror_client::{Client, ConfigEntry};
+use kmirror_client::{Client, ClientError, ConfigEntry};
 use tracing::{info, warn};
 
 use super::config_step::ConfigStep;
@@ -12,7 +12,23 @@ use super::preserved::{self, Destroyer};
 use crate::ground::config::{Flow, TopicConfigs};
 use crate::ground::error::Error;
 use crate::ground::park::{ParkReason, Parked};
-use crate::topics::alter::{TOPICS_PER_REQUEST, alter};
+use crate::topics::alter::{TOPICS_PER_REQUEST, alter, is_final};
+
+/// Why nothing may be copied to a topic now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unkept {
+    Parked(Parked),
+    /// A change that it needs was not refused, but failed: the next one may succeed.
+    Failed(Parked),
+}
+
+impl Unkept {
+    pub(crate) fn parked(self) -> Parked {
+        match self {
+            Unkept::Parked(parked) | Unkept::Failed(parked) => parked,
+        }
+    }
+}
 
 /// Sets on target topics what they need. By target topic, why its partitions must not be copied to: what would destroy the copy could
 /// not be changed, or may not be. `pairs`: source and target topic.
@@ -24,18 +40,19 @@ pub(crate) async fn preserve(
     source: &Client,
     target: &Client,
     pairs: &[(Arc<str>, Arc<str>)],
-) -> Result<HashMap<Arc<str>, Parked>, Error> {
-    let mut parked = HashMap::new();
+) -> Result<HashMap<Arc<str>, Unkept>, Error> {
+    let mut unkept = HashMap::new();
     for pairs in pairs.chunks(TOPICS_PER_REQUEST) {
         for (topic, of_source, of_target) in on_both(flow, source, target, pairs).await? {
-            let refused = set(flow, target, &topic, &of_source, &of_target).await;
-            parked.extend(
-                left(&flow.topic_configs, flow.creates_topics, &of_source, &of_target, &refused)
-                    .map(|left| (topic, left)),
-            );
+            let (refused, may_pass) = set(flow, target, &topic, &of_source, &of_target).await;
+            let left = left(&flow.topic_configs, flow.creates_topics, &of_source, &of_target, &refused);
+            if let Some(parked) = left {
+                let unkept_for = if may_pass { Unkept::Failed } else { Unkept::Parked };
+                unkept.insert(topic, unkept_for(parked));
+            }
         }
     }
-    Ok(parked)
+    Ok(unkept)
 }
 
 /// The target topics that need something set before records are copied to them, whether or not it may be: they would remove, change or
@@ -87,20 +104,20 @@ fn steps(flow: &Flow, of_source: &[ConfigEntry], of_target: &[ConfigEntry]) -> V
     steps
 }
 
-/// Sets what a topic needs, as far as kmirror changes configurations at all. What was refused, and why.
+/// Sets what a topic needs, as far as kmirror changes configurations at all. What was not made, and why; and whether that may pass.
 async fn set(
     flow: &Flow,
     target: &Client,
     topic: &Arc<str>,
     of_source: &[ConfigEntry],
     of_target: &[ConfigEntry],
-) -> Vec<(ConfigStep, Option<Refusal>)> {
+) -> (Vec<(ConfigStep, Option<Refusal>)>, bool) {
     let steps = steps(flow, of_source, of_target);
     if !flow.topic_configs.follow || !flow.creates_topics {
-        return steps.into_iter().map(|step| (step, None)).collect();
+        return (steps.into_iter().map(|step| (step, None)).collect(), false);
     }
     if steps.is_empty() {
-        return Vec::new();
+        return (Vec::new(), false);
     }
     let refused = alter(target, topic, &steps, false).await;
     for step in steps.iter().filter(|step| refused.iter().all(|(refused, _)| refused != *step)) {
@@ -109,10 +126,11 @@ async fn set(
     for (step, error) in &refused {
         warn!(%topic, change = %step, %error, "the target does not take this configuration");
     }
-    let refusal = |error: kmirror_client::ClientError| {
+    let may_pass = refused.iter().any(|(_, error)| !error.is_authorization() && !is_final(error));
+    let refusal = |error: ClientError| {
         Some(Refusal { is_authorization: error.is_authorization(), text: error.to_string() })
     };
-    refused.into_iter().map(|(step, error)| (step, refusal(error))).collect()
+    (refused.into_iter().map(|(step, error)| (step, refusal(error))).collect(), may_pass)
 }
 
 /// Why the target did not take a change.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use kmirror_client::{Client, Isolation, OffsetSpec, TopicPartition, Topics};
 
-use crate::flow::discovery;
 use crate::flow::event::Settled;
 use crate::flow::origins::Origins;
+use crate::flow::recording;
 use crate::ground::config::Flow;
 use crate::ground::error::Error;
 use crate::ground::failure::TakeOverFailure;
@@ -16,6 +16,7 @@ use crate::logs::ends;
 use crate::logs::range::failure;
 use crate::state_topic::store::StateStore;
 use crate::state_topic::topic_record::TopicRecord;
+use crate::topics::preserve::Unkept;
 use crate::topics::{self, TopicPair};
 
 /// What makes a topic the flow's.
@@ -53,11 +54,15 @@ impl Settling {
             let origins = Origins::read(&self.source, &self.flow.state_topic).await;
             let origins = origins.of(&self.source_topic, self.record.source.topic_id);
             let records = vec![(Arc::clone(&self.topic), TopicRecord { origins, ..self.record.clone() })];
-            discovery::record(&self.flow, &self.target, records).await.map_err(again)?;
+            recording::record(&self.flow, &self.target, records).await.map_err(again)?;
         }
         let pair = [(Arc::clone(&self.source_topic), Arc::clone(&self.topic))];
-        let parked =
+        let unkept =
             topics::preserve::preserve(&self.flow, &self.source, &self.target, &pair).await.map_err(again)?;
+        let parked = match unkept.into_values().next() {
+            Some(Unkept::Failed(parked)) => return Err(TakeOverFailure::Again(parked.message)),
+            unkept => unkept.map(Unkept::parked),
+        };
         if has < self.partitions && self.flow.creates_topics {
             self.grow(has).await?;
         }
@@ -68,7 +73,7 @@ impl Settling {
             .get(&self.topic)
             .copied()
             .ok_or_else(|| TakeOverFailure::Again("the target topic is not described".to_owned()))?;
-        Ok(Settled { rules, partitions: self.target_partitions(), parked: parked.into_values().next() })
+        Ok(Settled { rules, partitions: self.target_partitions(), parked })
     }
 
     /// A partition that is parked and empty holds nothing of anybody's.

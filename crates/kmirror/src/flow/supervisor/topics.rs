@@ -28,6 +28,7 @@ use crate::ground::status::MissingReason;
 use crate::ground::status::{PartitionGauge, PartitionState};
 use crate::takeover::reasons::target_recreated;
 use crate::topics;
+use crate::topics::preserve::Unkept;
 
 impl Supervisor {
     /// Starts the partitions that were found. `start`: where those begin that were never copied.
@@ -316,17 +317,20 @@ impl Supervisor {
             .filter(|(_, entry)| entry.parked_at.is_some_and(|at| now.duration_since(at) >= interval))
             .map(|(key, entry)| {
                 let pair = (Arc::clone(&entry.source.topic), Arc::clone(&entry.target.topic));
-                (key, entry.generation, pair, owned.contains(&entry.target.topic))
+                let is_owned = owned.contains(&entry.target.topic);
+                (key, entry.generation, pair, is_owned, parked_as(entry))
             })
             .collect();
-        for (key, generation, pair, is_owned) in due {
+        for (key, generation, pair, is_owned, parked) in due {
             if let Some(entry) = self.table.get(key) {
                 entry.parked_at = Some(now);
             }
             let flow = self.context.flow.clone();
             let (source, target) = (self.context.source.clone(), self.context.target.clone());
             self.errand(async move {
-                let (rules, parked) = reconsidered(&flow, &source, &target, pair, is_owned).await;
+                let reconsidered = reconsidered(&flow, &source, &target, pair, is_owned).await;
+                // Where nobody says what the topic has, or takes what it needs, it stays as it is.
+                let (rules, parked) = reconsidered.unwrap_or((None, parked));
                 FlowEvent::Reconsidered { key, generation, rules, parked }
             });
         }
@@ -358,6 +362,13 @@ impl Supervisor {
     }
 }
 
+fn parked_as(entry: &Entry) -> Option<Parked> {
+    match entry.gauge.state() {
+        PartitionState::Parked(parked) => Some(parked),
+        _ => None,
+    }
+}
+
 /// What a target topic asks of its batches now, and whether something keeps it from being copied to.
 async fn reconsidered(
     flow: &Flow,
@@ -365,15 +376,18 @@ async fn reconsidered(
     target: &Client,
     (source_topic, topic): (Arc<str>, Arc<str>),
     is_owned: bool,
-) -> (Option<TopicRules>, Option<Parked>) {
+) -> Option<(Option<TopicRules>, Option<Parked>)> {
     let pair = [(source_topic, Arc::clone(&topic))];
-    let parked = match is_owned {
-        true => topics::preserve::preserve(flow, source, target, &pair).await.ok(),
+    let unkept = match is_owned {
+        true => topics::preserve::preserve(flow, source, target, &pair).await.ok()?.remove(&topic),
         false => None,
     };
-    let parked = parked.and_then(|mut parked| parked.remove(&topic));
+    let parked = match unkept {
+        Some(Unkept::Failed(_)) => return None,
+        unkept => unkept.map(Unkept::parked),
+    };
     let rules = topics::rules(flow, target, std::slice::from_ref(&topic)).await;
-    (rules.ok().and_then(|rules| rules.get(&topic).copied()), parked)
+    Some((rules.ok().and_then(|rules| rules.get(&topic).copied()), parked))
 }
 
 /// A look that takes 10 ms is followed by another after half a second at the earliest.

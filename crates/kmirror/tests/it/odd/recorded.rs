@@ -151,3 +151,15 @@ async fn a_copy_grows_where_another_instance_appends_to_it() {
     stop(handle).await;
     stop(other).await;
 }
+
+/// A setting that is needed cannot be made for a moment, which is no refusal.
+#[tokio::test]
+async fn a_setting_that_fails_for_a_moment_parks_nothing() {
+    let world = World::that_has_grown().await;
+    world.source.alter_topic(TOPIC, &[("retention.ms", "-1")]).unwrap();
+    let fails = Fault::new(FaultKind::Garbage).of(ApiKey::IncrementalAlterConfigs);
+    world.target.inject(fails.times(3));
+    world.once().await;
+    assert_eq!(world.target.topic_config(TOPIC, "retention.ms").as_deref(), Some("-1"));
+    assert_eq!((world.end_on_target(1), world.target.partitions(TOPIC)), (7, 3));
+}
