@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use kmirror_client::{Client, ClientError, ConfigEntry, Topics, clock};
+use kmirror_client::{Client, ClientError, ConfigEntry, Moment, Topics};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::attempts::Attempts;
+use super::patience::Patience;
 use crate::follow::rounds::Rounds;
 use crate::ground::config::{Flow, TopicConfigs};
 use crate::ground::shared::FlowShared;
 use crate::ground::status::PartitionState;
-use crate::topics::alter::{TOPICS_PER_REQUEST, alter};
+use crate::topics::alter::{TOPICS_PER_REQUEST, alter, is_final};
 use crate::topics::config_step::ConfigStep;
 use crate::topics::configs;
 
@@ -22,7 +22,9 @@ pub(crate) struct ConfigFollower {
     target: Client,
     shared: Arc<FlowShared>,
     rules: TopicConfigs,
-    attempts: Attempts,
+    patience: Patience<Setting>,
+    /// To what each configuration was to be changed last, by topic and key.
+    wanted: HashMap<(Arc<str>, String), Setting>,
     /// Whether the last look failed: a failure that lasts is told once.
     is_failing: bool,
 }
@@ -35,7 +37,15 @@ impl ConfigFollower {
         shared: Arc<FlowShared>,
     ) -> ConfigFollower {
         let rules = flow.topic_configs.clone();
-        ConfigFollower { source, target, shared, rules, attempts: Attempts::default(), is_failing: false }
+        ConfigFollower {
+            source,
+            target,
+            shared,
+            rules,
+            patience: Patience::default(),
+            wanted: HashMap::new(),
+            is_failing: false,
+        }
     }
 
     /// Follows until it is stopped, and once more then.
@@ -88,16 +98,33 @@ impl ConfigFollower {
         settled.difference(&unsettled).cloned().collect()
     }
 
+    /// What a configuration is to be changed to now. Where it was to be changed to something else before, that does not count any more.
+    fn wants(&mut self, topic: &Arc<str>, step: &ConfigStep) -> Setting {
+        let setting = Setting::of(topic, step);
+        let before = self.wanted.insert((Arc::clone(topic), step.key.clone()), setting.clone());
+        if let Some(before) = before.filter(|before| *before != setting) {
+            self.patience.forget(&before);
+        }
+        setting
+    }
+
     async fn apply(&mut self, topic: &Arc<str>, mut steps: Vec<ConfigStep>) {
-        let now = clock::now();
-        steps.retain(|step| self.attempts.may(topic, step, now));
+        let now = Moment::now();
+        steps.retain(|step| {
+            let setting = self.wants(topic, step);
+            self.patience.may_ask(&setting, now) && self.patience.may_return(&setting, now)
+        });
         if steps.is_empty() {
             return;
         }
         let refused = alter(&self.target, topic, &steps, false).await;
         let is_refused = |step: &&ConfigStep| refused.iter().any(|(refused, _)| refused == *step);
         for step in steps.iter().filter(|step| !is_refused(step)) {
-            if self.attempts.made(topic, step, now) {
+            let setting = Setting::of(topic, step);
+            let is_contested = self.patience.made(&setting, now);
+            // A controller has taken it: where it is another one the next time, somebody has set that.
+            self.patience.seen(|made| *made == setting);
+            if is_contested {
                 warn!(%topic, change = %step,
                     "somebody else sets this configuration on the target again and again: it is changed back less and less often. Exclude it \
                      (topic_configs.exclude), or find who sets it");
@@ -106,12 +133,26 @@ impl ConfigFollower {
             }
         }
         for (step, error) in refused {
-            if self.attempts.failed(topic, &step, &error, now) {
+            if self.patience.refused(&Setting::of(topic, &step), is_final(&error), now) {
                 warn!(%topic, change = %step, %error, "the target does not take this configuration: the topics differ in it");
             } else {
                 debug!(%topic, change = %step, %error, "the target still does not take this configuration");
             }
         }
+    }
+}
+
+/// A configuration of a topic, and what it is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Setting {
+    topic: Arc<str>,
+    key: String,
+    to: Option<String>,
+}
+
+impl Setting {
+    fn of(topic: &Arc<str>, step: &ConfigStep) -> Setting {
+        Setting { topic: Arc::clone(topic), key: step.key.clone(), to: step.to.clone() }
     }
 }
 

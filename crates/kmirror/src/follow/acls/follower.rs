@@ -13,9 +13,9 @@ use super::added::Added;
 use super::changes::{self, Addition, Changes, Removal};
 use super::guard::Held;
 use super::judge::{self, AclRules, CopiedTopics, Judgement, KeptBack, Lists};
-use super::patience::Patience;
 use super::record::{Record, Records, State};
 use super::views::{self, NotCopied};
+use crate::follow::patience::Patience;
 use crate::follow::rounds::Rounds;
 use crate::ground::context::{FlowContext, Terms};
 use crate::ground::shared::FlowShared;
@@ -30,7 +30,7 @@ pub(crate) struct AclFollower {
     rules: AclRules,
     interval: Duration,
     added: Added,
-    patience: Patience,
+    patience: Patience<AclEntry>,
     /// What the target was asked for without an answer.
     unanswered: HashSet<AclEntry>,
     /// What is kept back, which was told.
@@ -99,7 +99,7 @@ impl AclFollower {
         let views = views::read(&self.source, &self.target).await?;
         let records = known(&self.rules, &mut self.added, &self.source).await?;
         let mut there: HashSet<AclEntry> = views.target.iter().cloned().collect();
-        self.patience.seen(&there);
+        self.patience.seen(|entry| there.contains(entry));
         let records = self.confirmed(records, &there).await?;
         let (source, target) = (&views.source, &views.target);
         let lists = Lists { topics, source, target, records: &records, now_ms: records::now_ms() };
@@ -221,7 +221,7 @@ impl AclFollower {
                 match outcome {
                     Outcome::Done => {
                         info!(%entry, "access control entry removed on the target");
-                        self.patience.removed(&entry);
+                        self.patience.forget(&entry);
                         known.push((entry, record));
                     }
                     Outcome::Refused | Outcome::Unanswered => staying.push(entry),
@@ -255,7 +255,7 @@ impl AclFollower {
     }
 
     fn refused(&mut self, entry: &AclEntry, error: &ClientError) {
-        let is_told = self.patience.refused(entry, error, Moment::now());
+        let is_told = self.patience.refused(entry, is_final(error), Moment::now());
         if !is_told {
             debug!(%entry, %error, "the target does not take this access control entry");
         } else if self.patience.is_refused(entry) {
@@ -267,7 +267,7 @@ impl AclFollower {
 
     fn tell_added(&mut self, addition: &Addition) {
         let Addition { entry, of, .. } = addition;
-        if self.patience.added(entry, Moment::now()) {
+        if self.patience.made(entry, Moment::now()) {
             warn!(
                 %entry,
                 source = %of,
@@ -344,3 +344,15 @@ const ALTER: &str = "ALTER";
 const ENTRIES_PER_REQUEST: usize = 500;
 /// How soon after the start, and again while there is nothing to be copied yet.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// What the target says of an entry for good. Anything else may pass: the controller moved, it took too long.
+fn is_final(error: &ClientError) -> bool {
+    let finals = [
+        KafkaError::INVALID_REQUEST,
+        KafkaError::INVALID_PRINCIPAL_TYPE,
+        KafkaError::POLICY_VIOLATION,
+        KafkaError::SECURITY_DISABLED,
+        KafkaError::UNSUPPORTED_VERSION,
+    ];
+    error.kafka_error().is_some_and(|error| finals.contains(&error))
+}

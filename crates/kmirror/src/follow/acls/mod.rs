@@ -9,7 +9,6 @@ mod judge;
 mod limits;
 #[cfg(test)]
 mod oracle;
-mod patience;
 mod record;
 mod views;
 
