@@ -12,6 +12,8 @@ pub struct Change {
     pub api: ApiKey,
     /// The name of the topic or the group that it concerns.
     pub resource: String,
+    /// Of which topic offsets are committed.
+    pub offsets_of: Option<String>,
 }
 
 /// The changes of a cluster, in the order of the requests; the oldest are forgotten.
@@ -23,11 +25,21 @@ pub(crate) struct Changes {
 
 impl Changes {
     pub(crate) fn note(&mut self, api: ApiKey, resource: &str) {
+        self.keep(Change { api, resource: resource.to_owned(), offsets_of: None });
+    }
+
+    /// Offsets of a topic are committed for a group.
+    pub(crate) fn note_commit(&mut self, group: &str, topic: &str) {
+        let (resource, offsets_of) = (group.to_owned(), Some(topic.to_owned()));
+        self.keep(Change { api: ApiKey::OffsetCommit, resource, offsets_of });
+    }
+
+    fn keep(&mut self, change: Change) {
         if self.kept.len() == CHANGES_MAX {
             self.kept.pop_front();
             self.forgotten += 1;
         }
-        self.kept.push_back(Change { api, resource: resource.to_owned() });
+        self.kept.push_back(change);
     }
 
     /// Those behind the first `seen` ones, as far as they are not forgotten.

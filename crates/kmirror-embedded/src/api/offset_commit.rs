@@ -5,7 +5,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
-use kafka_protocol::messages::{ApiKey, OffsetCommitRequest, OffsetCommitResponse};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Context, EmptyName, code};
@@ -14,7 +14,9 @@ use crate::security::acl::{Operation, ResourceType};
 use crate::state::State;
 
 pub(super) fn handle(request: OffsetCommitRequest, context: &mut Context<'_>) -> OffsetCommitResponse {
-    context.state.changes.note(ApiKey::OffsetCommit, &request.group_id);
+    for topic in &request.topics {
+        context.state.changes.note_commit(&request.group_id, &topic.name);
+    }
     let who = CommitAs {
         member_id: request.member_id.to_string(),
         instance_id: request.group_instance_id.map(|id| id.to_string()),

@@ -7,8 +7,8 @@ use kmirror_embedded::{ApiKey, FaultKind, ResponseError};
 use crate::run::{once, side_by_side};
 use crate::schedule::Side::{Source, Target};
 use crate::schedule::What::{
-    Add, Clean, Cut, ExpireProducers, Freeze, Inject, Kill, LoseBatches, LoseTail, PauseBroker, StopBroker,
-    Write,
+    Add, Clean, Control, Cut, ExpireProducers, Freeze, Inject, Kill, LoseBatches, LoseTail, PauseBroker,
+    SendReaders, StopBroker, Write,
 };
 use crate::schedule::{Kinds, Schedule, Step, What};
 
@@ -38,6 +38,7 @@ fn kept() -> Vec<(&'static str, &'static str, Schedule)> {
         ("what was read before a cleaner came is taken for what follows it", "", cleaned_in_flight()),
         ("a run is recorded for what the target has lost by then", "", late_record()),
         ("what is answered as the repeat of another owner's batch is lost", "", mistaken_repeat()),
+        ("a setting that fails for a moment parks a healthy partition", "", failing_setting()),
         ("what was in flight when producers were forgotten parks", "ExpireProducers", forgotten_producer()),
     ]
 }
@@ -267,6 +268,21 @@ fn mistaken_repeat() -> Schedule {
     Schedule { record_age: TWO_DAYS, ..of(132_447, 2, 5_000, steps) }
 }
 
+fn failing_setting() -> Schedule {
+    let (broken, hang_up) = (FaultKind::Garbage, FaultKind::HangUpBefore);
+    let alter = ApiKey::IncrementalAlterConfigs;
+    let steps = [
+        (87, Add),
+        (121, Inject { side: Target, fault: broken, api: alter, skip: 1, times: 1 }),
+        (223, Control { seed: 3_087_138_006_274_752_921 }),
+        (241, Freeze { mirror: 0, ms: 20 }),
+        (258, Control { seed: 16_968_092_886_191_970_749 }),
+        (260, Inject { side: Target, fault: hang_up, api: ApiKey::OffsetForLeaderEpoch, skip: 1, times: 1 }),
+        (290, SendReaders { side: Target, broker: 2, ms: 3_000 }),
+    ];
+    Schedule { has_control: true, ..of(4_000_496, 1, 30_000, steps) }
+}
+
 fn of(
     seed: u64,
     mirrors: usize,
@@ -278,6 +294,7 @@ fn of(
         mirrors,
         record_age: Duration::ZERO,
         has_theirs: false,
+        has_control: false,
         request_timeout: Duration::from_millis(request_timeout_ms),
         steps: steps.into_iter().map(|(at_ms, what)| Step { at_ms, what }).collect(),
     }

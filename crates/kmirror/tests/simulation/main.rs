@@ -2,6 +2,7 @@
 //! seed decides everything, so that a failure is a number that replays for ever.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod control;
 mod kept;
 mod logs;
 mod mirrors;

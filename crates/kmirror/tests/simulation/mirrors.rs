@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::logs::{THEIRS, TOPICS};
 use crate::net::Net;
-use crate::schedule::Side;
+use crate::schedule::{Schedule, Side};
 
 /// Mirrors of one flow.
 pub(crate) struct Mirrors {
@@ -18,6 +18,7 @@ pub(crate) struct Mirrors {
     target: Arc<EmbeddedCluster>,
     request_timeout: Duration,
     has_theirs: bool,
+    has_control: bool,
     running: Vec<(u32, MirrorHandle)>,
     started: u32,
 }
@@ -27,11 +28,20 @@ impl Mirrors {
         net: &Arc<Net>,
         source: &Arc<EmbeddedCluster>,
         target: &Arc<EmbeddedCluster>,
-        request_timeout: Duration,
-        has_theirs: bool,
+        schedule: &Schedule,
     ) -> Mirrors {
         let (net, source, target) = (Arc::clone(net), Arc::clone(source), Arc::clone(target));
-        Mirrors { net, source, target, request_timeout, has_theirs, running: Vec::new(), started: 0 }
+        let Schedule { request_timeout, has_theirs, has_control, .. } = *schedule;
+        Mirrors {
+            net,
+            source,
+            target,
+            request_timeout,
+            has_theirs,
+            has_control,
+            running: Vec::new(),
+            started: 0,
+        }
     }
 
     /// One that does not run yet; each has a number of its own. It copies what can be copied.
@@ -49,6 +59,11 @@ impl Mirrors {
         };
         let mut flow = Flow::new("east", "west").topics(topics.iter().copied());
         flow.metadata_refresh_interval = Duration::from_millis(100);
+        if self.has_control {
+            flow.topic_configs.interval = Duration::from_millis(100);
+            flow.acls_interval = Duration::from_millis(100);
+            flow.groups_interval = Duration::from_millis(100);
+        }
         let builder = Mirror::builder()
             .cluster("east", config(Side::Source, &self.source))
             .cluster("west", config(Side::Target, &self.target));

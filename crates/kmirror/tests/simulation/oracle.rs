@@ -87,14 +87,18 @@ impl Oracle {
         let changes = target.changes_since(self.changes_seen);
         self.changes_seen += changes.len();
         for change in changes {
-            let is_change = matches!(
-                change.api,
+            let topic = match change.api {
                 ApiKey::CreatePartitions
-                    | ApiKey::IncrementalAlterConfigs
-                    | ApiKey::DeleteRecords
-                    | ApiKey::DeleteTopics
-            );
-            if is_change && !self.state.owns(&change.resource, target) {
+                | ApiKey::IncrementalAlterConfigs
+                | ApiKey::DeleteRecords
+                | ApiKey::DeleteTopics
+                | ApiKey::CreateAcls
+                | ApiKey::DeleteAcls => Some(&change.resource),
+                // For a group, and what it is told of is a topic.
+                ApiKey::OffsetCommit => change.offsets_of.as_ref(),
+                _ => None,
+            };
+            if topic.is_some_and(|topic| !self.state.owns(topic, target)) {
                 return Err(violation("changed what is not the flow's", format!("{change:?}")));
             }
         }
@@ -245,7 +249,8 @@ impl StateTopic {
     /// Whether a topic is recorded as the flow's: as a whole, or each of its partitions.
     fn owns(&self, topic: &str, target: &EmbeddedCluster) -> bool {
         let is_recorded = |number| self.lineages.contains_key(&format!("partition/{topic}/{number}"));
-        self.owned.contains(topic) || (0..target.partitions(topic)).all(is_recorded)
+        let partitions = target.partitions(topic);
+        self.owned.contains(topic) || partitions > 0 && (0..partitions as i32).all(is_recorded)
     }
 
     fn read(&mut self, target: &EmbeddedCluster, trace: &Trace) {
@@ -299,3 +304,43 @@ fn first_offset(batch: &[u8]) -> i64 {
 /// Produce requests of a connection, each with a batch of a partition.
 const IN_FLIGHT_MAX: usize = 5;
 const STATE_TOPIC: &str = "__kmirror_state";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kmirror_client::{
+        AclEntry, AclOperation, AclPatternType, AclPermission, AclResourceType, Client, ClientConfig,
+        CommittedOffset, TopicPartition,
+    };
+
+    use super::*;
+
+    /// What a flow that copies nothing of it must not do with a topic, by its name.
+    #[tokio::test]
+    async fn what_is_changed_of_a_topic_that_is_not_recorded_is_found() {
+        let target = EmbeddedCluster::builder().authorizer(["User:ANONYMOUS"]).start().await.unwrap();
+        target.create_topic("orders", 1, &[]).unwrap();
+        let client = Client::connect(ClientConfig::new("west", [target.bootstrap_servers()])).await.unwrap();
+        let mut oracle = Oracle::default();
+        assert_eq!(oracle.check_changes(&target), Ok(()));
+        let offset = CommittedOffset { offset: 3, leader_epoch: None, metadata: String::new() };
+        let offsets = [(TopicPartition::new("orders", 0), offset)];
+        client.commit_offsets("readers", &offsets, Duration::from_secs(30)).await.unwrap();
+        assert!(oracle.check_changes(&target).is_err(), "a commit");
+        let entry = AclEntry {
+            resource_type: AclResourceType::Topic,
+            pattern_type: AclPatternType::Literal,
+            resource_name: "orders".to_owned(),
+            principal: "User:ann".to_owned(),
+            host: "*".to_owned(),
+            operation: AclOperation::Read,
+            permission: AclPermission::Allow,
+        };
+        client.create_acls(&[entry]).await.unwrap();
+        assert!(oracle.check_changes(&target).is_err(), "an entry");
+        oracle.state.owned.insert("orders".to_owned());
+        client.commit_offsets("readers", &offsets, Duration::from_secs(30)).await.unwrap();
+        assert_eq!(oracle.check_changes(&target), Ok(()));
+    }
+}

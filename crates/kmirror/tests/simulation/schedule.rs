@@ -18,6 +18,8 @@ pub(crate) struct Schedule {
     pub(crate) request_timeout: Duration,
     /// Whether the target has a topic of somebody else with the name of one of the source's.
     pub(crate) has_theirs: bool,
+    /// Whether groups, settings and access control lists follow, and change on the source.
+    pub(crate) has_control: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -65,6 +67,14 @@ pub(crate) enum What {
     Cut { mirror: usize, side: Side, late_ms: Option<u64> },
     /// The target's brokers forget the producers of a partition.
     ExpireProducers { partition: usize },
+    /// Leaders send readers to another broker for so long (KIP-392).
+    SendReaders { side: Side, broker: i32, ms: u64 },
+    /// A broker is cut off from its controller for so long: what it says of topics and leaders is old.
+    CutOff { side: Side, broker: i32, ms: u64 },
+    /// All replicas of a partition are replaced: they know of producers what the log shows.
+    ReplaceReplicas { side: Side, partition: usize },
+    /// A group commits on the source, a setting of a topic changes there, or an access control entry; which follows from the seed.
+    Control { seed: u64 },
 }
 
 /// Kinds of steps that the engine does not bear yet, and why. They are left out unless `KMIRROR_WITH` names them.
@@ -106,6 +116,7 @@ impl Schedule {
             record_age: Duration::from_secs(if random.one_in(4) { 2 * 86_400 } else { 0 }),
             request_timeout: Duration::from_millis(random.pick(&[1_000, 1_000, 1_000, 5_000, 30_000])),
             has_theirs: Random::of(seed, "theirs").one_in(4),
+            has_control: Random::of(seed, "control").one_in(3),
             steps: Vec::new(),
         };
         let focus = random.pick(&[Focus::Everything, Focus::Everything, Focus::Cleaners, Focus::Owners]);
@@ -122,7 +133,22 @@ impl Schedule {
             }
             at_ms += random.below(40);
         }
+        schedule.add_more(at_ms.max(1));
         schedule
+    }
+
+    /// What is added has random streams of its own, so that all else of a seed is what it was before.
+    fn add_more(&mut self, end_ms: u64) {
+        let mut random = Random::of(self.seed, "client faults");
+        for _ in 0..random.below(3) {
+            let at_ms = random.below(end_ms);
+            self.steps.push(Step { at_ms, what: client_fault(&mut random) });
+        }
+        let mut random = Random::of(self.seed, "control steps");
+        for _ in 0..if self.has_control { CONTROL_STEPS } else { 0 } {
+            let at_ms = random.below(end_ms);
+            self.steps.push(Step { at_ms, what: What::Control { seed: random.bits() } });
+        }
     }
 }
 
@@ -142,6 +168,8 @@ impl What {
             | What::LoseTail { ms, .. }
             | What::StopBroker { ms, .. }
             | What::PauseBroker { ms, .. }
+            | What::SendReaders { ms, .. }
+            | What::CutOff { ms, .. }
             | What::Freeze { ms, .. } => Some(*ms),
             What::Kill { again_ms, .. } => *again_ms,
             _ => None,
@@ -239,6 +267,25 @@ fn something(random: &mut Random, side: Side) -> What {
     }
 }
 
+/// Something that a client has to bear of a cluster in which nothing has failed.
+fn client_fault(random: &mut Random) -> What {
+    let side = random.pick(&[Side::Source, Side::Target]);
+    let broker = 1 + random.below(u64::from(BROKERS)) as i32;
+    let ms = random.pick(&[5, 30, 100, 700, 3_000]);
+    match random.below(4) {
+        0 => What::SendReaders { side, broker, ms },
+        1 => What::CutOff { side, broker, ms },
+        2 => What::ReplaceReplicas { side, partition: random.below(PARTITIONS.len() as u64) as usize },
+        _ => What::Inject {
+            side,
+            fault: FaultKind::Throttle(Duration::from_millis(ms)),
+            api: random.pick(&[ApiKey::Fetch, ApiKey::Produce]),
+            skip: random.below(10) as u32,
+            times: 1 + random.below(4) as u32,
+        },
+    }
+}
+
 fn fault(random: &mut Random, side: Side) -> What {
     let fault = match random.below(9) {
         0 => FaultKind::HangUpBefore,
@@ -257,10 +304,10 @@ fn fault(random: &mut Random, side: Side) -> What {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Schedule { seed, mirrors, record_age, request_timeout, steps, .. } = self;
+        let Schedule { seed, mirrors, record_age, request_timeout, has_theirs, has_control, steps } = self;
         writeln!(
             formatter,
-            "seed {seed}: {mirrors} mirrors, records {record_age:?} old, requests time out after {request_timeout:?}"
+            "seed {seed}: {mirrors} mirrors, records {record_age:?} old, requests time out after {request_timeout:?}, theirs: {has_theirs}, control: {has_control}"
         )?;
         steps.iter().try_for_each(|Step { at_ms, what }| writeln!(formatter, "  {at_ms:>5} ms  {what:?}"))
     }
@@ -268,6 +315,7 @@ impl fmt::Display for Schedule {
 
 pub(crate) const BROKERS: u8 = 2;
 const FAULTS: usize = 14;
+const CONTROL_STEPS: usize = 8;
 const COMMON_APIS: [ApiKey; 4] =
     [ApiKey::Produce, ApiKey::Fetch, ApiKey::WriteTxnMarkers, ApiKey::ListOffsets];
 /// The others that a flow sends.

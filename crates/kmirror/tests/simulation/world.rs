@@ -11,6 +11,7 @@ use kmirror_client::simulated;
 use kmirror_embedded::{EmbeddedCluster, Fault};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::control;
 use crate::logs::{COMPACTED, Logs, PARTITIONS, THEIRS};
 use crate::mirrors::Mirrors;
 use crate::mutation;
@@ -74,13 +75,16 @@ pub(crate) async fn run(
     let _entered = simulated::enter(seed);
     let cluster = async |name: &str| {
         let seed = Random::of(seed, name).bits();
-        let builder = EmbeddedCluster::builder().brokers(BROKERS).without_sockets(name).simulated(seed);
+        let mut builder = EmbeddedCluster::builder().brokers(BROKERS).without_sockets(name).simulated(seed);
+        if schedule.has_control {
+            builder = builder.authorizer(["User:ANONYMOUS"]);
+        }
         Arc::new(builder.start().await.unwrap())
     };
     let (source, target) = (cluster("east").await, cluster("west").await);
     let trace = Arc::new(Trace::begin(is_listed));
     let net = Net::new(Random::of(seed, "network").bits(), Arc::clone(&trace));
-    let mut mirrors = Mirrors::new(&net, &source, &target, schedule.request_timeout, schedule.has_theirs);
+    let mut mirrors = Mirrors::new(&net, &source, &target, schedule);
     let logs = Logs::create(&source, schedule.record_age);
     if schedule.has_theirs {
         Logs::create_theirs(&source, &target);
@@ -182,6 +186,13 @@ impl World<'_> {
                 // There may be no such topic yet, here and elsewhere.
                 drop(self.target.expire_producers(topic, number));
             }
+            What::SendReaders { side, broker, .. } => self.cluster(side).send_readers_to(Some(broker)),
+            What::CutOff { side, broker, .. } => self.cluster(side).cut_off(broker, true).unwrap(),
+            What::ReplaceReplicas { side, partition } => {
+                let (topic, number) = PARTITIONS[partition];
+                drop(self.cluster(side).replace_replicas(topic, number));
+            }
+            What::Control { seed } => control::change(&self.source, &mut Random::new(seed)),
         }
     }
 
@@ -197,6 +208,8 @@ impl World<'_> {
             What::StopBroker { side, broker, .. } => self.cluster(side).start_broker(broker).unwrap(),
             What::PauseBroker { side, broker, .. } => self.cluster(side).resume_broker(broker).unwrap(),
             What::Kill { .. } => self.mirrors.add(),
+            What::SendReaders { side, .. } => self.cluster(side).send_readers_to(None),
+            What::CutOff { side, broker, .. } => self.cluster(side).cut_off(broker, false).unwrap(),
             What::Freeze { .. } => {
                 let thawed = self.frozen.iter().position(|(of, _)| *of == index);
                 let Some((_, number)) = thawed.map(|place| self.frozen.swap_remove(place)) else { return };
