@@ -375,8 +375,11 @@ async fn a_commit_group_that_others_commit_to_is_found() {
     assert_eq!(World::place(&world.source, "positions"), Some(30));
     assert_eq!(problems(std::slice::from_ref(&flow)).await, [] as [String; 0]);
     let twice = problems(&[flow.clone(), flow.clone().naming(Naming::Prefixed)]).await;
-    let overwrites = "the flow east-to-west commits its positions to it as well: each overwrites the other's";
-    assert_eq!(twice.iter().filter(|problem| *problem == overwrites).count(), 2, "{twice:?}");
+    for other in ["east-to-west", "east-to-west-2"] {
+        let overwrites =
+            format!("the flow {other} commits its positions to it as well: each overwrites the other's");
+        assert_eq!(twice.iter().filter(|problem| **problem == overwrites).count(), 1, "{twice:?}");
+    }
     World::commit(&world.source, "positions", 31);
     let beyond = problems(&[flow]).await;
     assert!(beyond.len() == 1 && beyond[0].starts_with("it stands at 31 in orders-0"), "{beyond:?}");
