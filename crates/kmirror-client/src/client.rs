@@ -56,7 +56,7 @@ pub enum Lane {
     /// Single fetches ([`Client::fetch_patiently`]), which wait there as well.
     FetchOnce(u16),
     /// Control markers, whose appends others must not wait for.
-    Markers,
+    Markers(u16),
     /// Coordinators of groups and transactions.
     Coordinator(u16),
     /// Appends.
@@ -323,8 +323,8 @@ impl Client {
         *lock(&self.0.any) = Some(connection);
     }
 
-    /// Uses `connection` for nothing more.
-    pub(crate) fn leave(&self, connection: &Connection) {
+    /// Uses `connection` for nothing more: the next one is another socket, and this one closes with its last clone.
+    pub fn leave(&self, connection: &Connection) {
         lock(&self.0.any).take_if(|any| any.is(connection));
         let is_left = |slot: &Slot| slot.connection.get().is_some_and(|open| open.is(connection));
         lock(&self.0.connections).retain(|_, slot| !is_left(slot));

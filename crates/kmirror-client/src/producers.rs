@@ -1,6 +1,7 @@
 //! Producer ids and transactions, from the outside: InitProducerId, DescribeProducers, WriteTxnMarkers.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use kafka_protocol::messages as m;
 use kafka_protocol::messages::describe_producers_request as producers_wire;
@@ -92,18 +93,21 @@ impl Client {
     /// (`KafkaApis.handleWriteTxnMarkersRequest` keeps its errors by producer id): where markers of one producer met
     /// different fates in a partition, one of these fates is told for all.
     ///
+    /// It answers when the last partition is replicated, or after its own `request.timeout.ms`: callers of one `lane` wait for each other.
+    ///
     /// # Errors
     /// Those of any call: then it is not known what was appended.
     pub async fn write_txn_markers(
         &self,
         broker: BrokerId,
+        lane: u16,
         markers: &[TxnMarker],
         deadline: Deadline,
     ) -> Result<Vec<PartitionResults<()>>, ClientError> {
-        let connection = self.connection(broker, Lane::Markers).await?;
+        let connection = self.connection(broker, Lane::Markers(lane)).await?;
         let request = m::WriteTxnMarkersRequest::default()
             .with_markers(markers.iter().map(TxnMarker::to_wire).collect());
-        let response = connection.call_before(request, deadline).await?;
+        let response = connection.call_before(request, deadline, REPLICATION_PATIENCE).await?;
         Ok(marker_results(&connection, markers, &response.markers))
     }
 }
@@ -215,3 +219,6 @@ impl From<m::describe_producers_response::ProducerState> for ProducerState {
         }
     }
 }
+
+/// How much longer than over other requests a broker may take: as long as it waits for replicas by itself, and then it names those that hang.
+const REPLICATION_PATIENCE: Duration = Duration::from_secs(5);

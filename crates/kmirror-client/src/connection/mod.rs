@@ -210,16 +210,19 @@ impl Connection {
         Ok(PendingProduce { pending, address: link.address().clone(), topics })
     }
 
-    /// Sends `request` in the highest version that both sides speak, before the deadline or never.
+    /// Sends `request` in the highest version that both sides speak, before the deadline or never. The broker may take `patience` longer than
+    /// over others.
     pub(crate) async fn call_before<A: Api>(
         &self,
         request: A,
         deadline: Deadline,
+        patience: Duration,
     ) -> Result<A::Response, ClientError> {
         let version = self.version::<A>()?;
         let mut frame = self.0.link.encode(&request, version)?;
         frame.deadline = Some(deadline);
-        self.0.link.exchange::<A>(frame, version).await
+        let reply = Reply { patience, expected_bytes: 0, owner: None };
+        self.0.link.submit::<A>(frame, version, reply).await?.await
     }
 
     /// Sends `request` in the highest version that both sides speak.

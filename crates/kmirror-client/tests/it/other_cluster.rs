@@ -23,7 +23,7 @@ async fn an_address_of_another_clusters_broker_is_not_spoken_to() {
     let (names, east, client) = two_brokers().await;
     let other = cluster(2).await;
     names.point("broker-2:9092", &other, 2);
-    for lane in [Lane::Control, Lane::Fetch(0), Lane::Produce(0), Lane::Markers, Lane::Seed(0)] {
+    for lane in [Lane::Control, Lane::Fetch(0), Lane::Produce(0), Lane::Markers(0), Lane::Seed(0)] {
         is_other(&client.connection(BrokerId(2), lane).await.unwrap_err(), "broker-2:9092", &east, &other);
         client.connection(BrokerId(1), lane).await.unwrap();
     }

@@ -306,13 +306,13 @@ impl Cluster {
         };
         let leader = self.leader(topic);
         let markers = [marker(5, &[0, 1]), marker(5, &[0]), marker(5, &[0])];
-        let results = self.client.write_txn_markers(leader, &markers, whenever()).await.unwrap();
+        let results = self.client.write_txn_markers(leader, 0, &markers, whenever()).await.unwrap();
         assert_eq!(results.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
         assert!(results.iter().flatten().all(|(_, result)| result.is_ok()), "{results:?}");
         let ends = self.client.log_end_offsets(&[partition(0), partition(1)]).await;
         assert_eq!(ends.into_iter().map(|(_, end)| end.unwrap()).collect::<Vec<_>>(), [8, 8]);
 
-        let fenced = self.client.write_txn_markers(leader, &[marker(4, &[0])], whenever()).await.unwrap();
+        let fenced = self.client.write_txn_markers(leader, 0, &[marker(4, &[0])], whenever()).await.unwrap();
         let error = fenced[0][0].1.as_ref().unwrap_err();
         assert_eq!(error.kafka_error(), Some(KafkaError::TRANSACTION_COORDINATOR_FENCED));
         let described = self.client.describe_producers(&[partition(0)]).await;

@@ -58,6 +58,8 @@ pub(crate) struct Entry {
     pub(crate) refusals: Refusals,
     /// Why the target takes no records, and where the partition stood then.
     pub(crate) refused: Option<(String, i64)>,
+    /// Whether its bytes travel apart from others: it was not replicated in time, and was not acknowledged since.
+    pub(crate) is_apart: bool,
     /// A marker token that the target refused.
     pub(crate) token_refused: i32,
     /// Whether tiny batches that wait are merged: not after a merged one was refused, until the partition is parked for it.

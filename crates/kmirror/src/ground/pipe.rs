@@ -13,8 +13,17 @@ pub(crate) struct Pipe {
     pub(crate) broker: BrokerId,
     /// Which one.
     pub(crate) lane: u16,
-    /// Whether it is one on which a leader cannot name a replica to read from.
-    pub(crate) is_for_leaders: bool,
+    pub(crate) kind: PipeKind,
+}
+
+/// What a connection is for. Each kind has its own, so that nobody waits for another one's requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PipeKind {
+    Common,
+    /// Fetches in which a leader cannot name a replica to read from.
+    ForLeaders,
+    /// Appends to partitions that were not replicated in time, and may not be the next time.
+    Apart,
 }
 
 impl Pipe {
@@ -26,18 +35,48 @@ impl Pipe {
         connections: Option<NonZeroU16>,
     ) -> Pipe {
         let count = connections.unwrap_or_else(|| connections_over(client.round_trip(broker)));
-        Pipe { broker, lane: (key.0 % u32::from(count.get())) as u16, is_for_leaders: false }
+        Pipe { broker, lane: (key.0 % u32::from(count.get())) as u16, kind: PipeKind::Common }
+    }
+
+    /// The connection beside it on which a leader cannot name a replica.
+    pub(crate) fn for_leaders(self) -> Pipe {
+        Pipe { kind: PipeKind::ForLeaders, ..self }
+    }
+
+    /// The connection that a partition shares with few others: those that were not replicated in time.
+    pub(crate) fn apart(self, key: PartitionKey) -> Pipe {
+        Pipe { lane: (key.0 % LANES_APART) as u16, kind: PipeKind::Apart, ..self }
     }
 
     /// The connection that fetches travel on.
     pub(crate) fn fetch_lane(self) -> Lane {
-        Lane::Fetch(if self.is_for_leaders { self.lane | LANES_FOR_LEADERS } else { self.lane })
+        Lane::Fetch(self.own_lane())
+    }
+
+    /// The connection that appends travel on.
+    pub(crate) fn produce_lane(self) -> Lane {
+        Lane::Produce(self.own_lane())
+    }
+
+    /// The connection that control markers travel on: all common ones of a broker share one.
+    pub(crate) fn markers_lane(self) -> u16 {
+        match self.kind {
+            PipeKind::Common | PipeKind::ForLeaders => 0,
+            PipeKind::Apart => 1 + self.lane,
+        }
+    }
+
+    fn own_lane(self) -> u16 {
+        match self.kind {
+            PipeKind::Common => self.lane,
+            PipeKind::ForLeaders | PipeKind::Apart => self.lane | LANES_OF_OTHERS,
+        }
     }
 
     /// The newest version of Fetch that is used there: from 11 on a leader may name a replica (KIP-392,
     /// `KafkaApis.handleFetchRequest`).
     pub(crate) fn fetch_version_max(self) -> i16 {
-        if self.is_for_leaders { 10 } else { i16::MAX }
+        if self.kind == PipeKind::ForLeaders { 10 } else { i16::MAX }
     }
 }
 
@@ -50,8 +89,10 @@ fn connections_over(round_trip: Option<Duration>) -> NonZeroU16 {
 /// With a broker's default buffers 100 KiB in five milliseconds are 20 MB/s on each connection.
 const MILLISECONDS_PER_CONNECTION: u128 = 5;
 const CONNECTIONS_MAX: u16 = 16;
-/// Lanes of their own, so that nobody's fetch waits for another one's.
-const LANES_FOR_LEADERS: u16 = 1 << 15;
+/// What is not common has lanes of its own: fetches for leaders, and appends apart.
+const LANES_OF_OTHERS: u16 = 1 << 15;
+/// A replica that hangs concerns many partitions: few of them share a connection, and the broker has not many more.
+const LANES_APART: u32 = 8;
 
 #[cfg(test)]
 mod tests {

@@ -372,24 +372,34 @@ impl TakeOver {
         Ok(last_epoch)
     }
 
+    /// Waits until everything appended to the target is visible, before anything else is read.
+    pub(crate) async fn wait_for_rest(&self) -> Result<(), TakeOverFailure> {
+        self.rest_within(REST_MAX).await.map(drop)
+    }
+
+    async fn rest(&self) -> Result<(LogEnds, Moment), TakeOverFailure> {
+        self.rest_within(REST_IN_TURN_MAX).await
+    }
+
     /// Waits until everything appended to the target is visible. Bounded: a log that somebody keeps writing to never rests,
     /// and that will show in its tail.
-    async fn rest(&self) -> Result<(LogEnds, Moment), TakeOverFailure> {
-        let mut waited = Duration::ZERO;
+    async fn rest_within(&self, patience: Duration) -> Result<(LogEnds, Moment), TakeOverFailure> {
+        let (mut waited, mut interval) = (Duration::ZERO, REST_INTERVAL_MIN);
         loop {
             let asked_at = Moment::now();
             let ends = self.ends().await?;
             if ends.high_watermark == ends.log_end {
                 return Ok((ends, asked_at));
             }
-            if waited >= REST_MAX {
+            if waited >= patience {
                 return Err(TakeOverFailure::Again(format!(
                     "the target's replicas do not catch up: high watermark {}, log end {}",
                     ends.high_watermark, ends.log_end
                 )));
             }
-            tokio::time::sleep(REST_INTERVAL).await;
-            waited += REST_INTERVAL;
+            tokio::time::sleep(interval).await;
+            waited += interval;
+            interval = (2 * interval).min(REST_INTERVAL_MAX);
         }
     }
 
@@ -481,5 +491,9 @@ struct Found {
     is_proven: bool,
 }
 
-const REST_INTERVAL: Duration = Duration::from_millis(10);
+const REST_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// A partition whose replicas hang is looked at for long.
+const REST_INTERVAL_MAX: Duration = Duration::from_millis(160);
 const REST_MAX: Duration = Duration::from_secs(20);
+/// Others wait for their turns meanwhile.
+const REST_IN_TURN_MAX: Duration = Duration::from_secs(1);

@@ -57,7 +57,7 @@ async fn a_marker_is_acknowledged_once_it_is_replicated() {
             TxnMarker { producer_id: 1, producer_epoch: 0, commit: false, coordinator_epoch: 0, partitions };
         tokio::spawn(async move {
             let whenever = Deadline::new(Moment::now(), Duration::MAX);
-            let written = client.write_txn_markers(BrokerId(broker), &[marker], whenever).await.unwrap();
+            let written = client.write_txn_markers(BrokerId(broker), 0, &[marker], whenever).await.unwrap();
             written.into_iter().flatten().map(|(_, written)| written).collect::<Result<Vec<_>, _>>()
         })
     };

@@ -7,6 +7,7 @@ mod kept;
 mod logs;
 mod mirrors;
 mod mutation;
+mod neighbours;
 mod net;
 mod oracle;
 mod random;

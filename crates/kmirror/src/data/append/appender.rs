@@ -10,9 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kmirror_client::{
-    Client, ClientError, Connection, Deadline, Lane, Moment, PartitionResults, PendingProduce,
-    ProducePartition, ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicPartition, TxnMarker,
-    clock,
+    Client, ClientError, Connection, Deadline, Moment, PartitionResults, PendingProduce, ProducePartition,
+    ProduceRequest, ProduceResponse, ProducedPartition, TopicId, TopicPartition, TxnMarker, clock,
 };
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -28,7 +27,7 @@ use crate::data::queue::QueueGauge;
 use crate::ground::item::Item;
 use crate::ground::outbox::Outbox;
 use crate::ground::partition::{Generation, KeyMap, PartitionKey};
-use crate::ground::pipe::Pipe;
+use crate::ground::pipe::{Pipe, PipeKind};
 use crate::ground::status::{FlowCounters, PartitionGauge};
 
 /// The appender's inbox.
@@ -237,10 +236,9 @@ impl Appender {
                 Link::Up(connection) => connection.clone(),
                 Link::Connecting(_) => return,
                 Link::Down => {
-                    let (client, Pipe { broker, lane, .. }) =
-                        (self.context.client.clone(), self.context.pipe);
+                    let (client, pipe) = (self.context.client.clone(), self.context.pipe);
                     self.link = Link::Connecting(Box::pin(async move {
-                        client.connection(broker, Lane::Produce(lane)).await
+                        client.connection(pipe.broker, pipe.produce_lane()).await
                     }));
                     return;
                 }
@@ -256,8 +254,7 @@ impl Appender {
                     self.produces.push_back(ProduceInFlight { pending, sent, sent_at: now.moment })
                 }
                 Err(error) => {
-                    self.lose_connection(&error).await;
-                    return;
+                    return self.lose_connection(&error, &[]).await;
                 }
             }
         }
@@ -314,10 +311,11 @@ impl Appender {
         let answers = match answer {
             Ok(answers) => answers,
             Err(error) => {
-                self.lose_connection(&error).await;
-                return;
+                let late = Appender::suspects(&error, &sent);
+                return self.lose_connection(&error, &late).await;
             }
         };
+        let mut late = Vec::new();
         let mut answers: HashMap<TopicPartition, ProducedPartition> =
             answers.partitions.into_iter().map(|answer| (answer.topic_partition.clone(), answer)).collect();
         for sent in sent {
@@ -338,23 +336,18 @@ impl Appender {
                 self.context.client.leader_hint(&sent.target, &hint);
             }
             let Some(partition) = self.partition(sent.key, sent.generation) else { continue };
+            if matches!(produced, Err(Refusal::TakeOver(TakeOverCause::NotReplicated(_)))) {
+                late.push(sent.key);
+            }
             let outcome = partition.state.on_produced(Now::read(), sent_at, produced);
             self.after(sent.key, outcome).await;
         }
+        self.leave_late(&late).await;
     }
 
-    /// The connection is given up. Whatever was in flight on it may or may not have been executed, and whatever was not may meet a
-    /// log that is not what it was: after an unclean election, or after so long a silence that the broker has forgotten the flow's
-    /// producer and takes any sequence. So all partitions are taken over.
-    async fn lose_connection(&mut self, error: &ClientError) {
+    async fn lose_connection(&mut self, error: &ClientError, late: &[PartitionKey]) {
         debug!(broker = %self.context.pipe.broker, %error, "produce connection lost");
-        self.link = Link::Down;
-        self.produces.clear();
-        self.await_markers().await;
-        let keys: Vec<_> = self.partitions.keys().copied().collect();
-        for key in keys {
-            self.end(key, AppendEnd::TakeOver(TakeOverCause::AnswerLost(error.to_string()))).await;
-        }
+        self.end_all(&error.to_string(), late).await;
     }
 
     /// Markers travel on another connection: what is on its way there must not arrive after the next take-over has read where the log
@@ -508,10 +501,12 @@ impl Appender {
         let now = Moment::now();
         let deadlines = with_targets.iter().map(|(wanted, _)| wanted.deadline);
         let deadline = deadlines.reduce(|one, other| one.min(other, now));
-        let (client, broker) = (self.context.client.clone(), self.context.pipe.broker);
+        let (client, Pipe { broker, .. }) = (self.context.client.clone(), self.context.pipe);
+        let lane = self.context.pipe.markers_lane();
         Box::pin(async move {
             let Some(deadline) = deadline else { return Vec::new() };
-            let refused = refused_markers(client.write_txn_markers(broker, &markers, deadline).await);
+            let written = client.write_txn_markers(broker, lane, &markers, deadline).await;
+            let refused = refused_markers(written);
             with_targets
                 .into_iter()
                 .map(|(MarkersWanted { key, generation, count, token, .. }, target)| {
@@ -660,7 +655,11 @@ impl Appender {
                 if let Some(partition) = self.partitions.get(&key) {
                     partition.publish(bytes);
                 }
-                self.make_ready(key);
+                match self.context.pipe.kind {
+                    // Nothing else of it is in flight: the first batch of an owner goes alone.
+                    PipeKind::Apart => self.end(key, AppendEnd::TakeOver(TakeOverCause::Recovered)).await,
+                    PipeKind::Common | PipeKind::ForLeaders => self.make_ready(key),
+                }
             }
             Outcome::TakeOver(cause) => self.end(key, AppendEnd::TakeOver(cause)).await,
             Outcome::Park(parked) => self.end(key, AppendEnd::Park(parked)).await,
@@ -781,5 +780,6 @@ const MARKERS_PER_REQUEST_MAX: u32 = 10_000;
 /// How long the broker may wait for its replicas (Java: `request.timeout.ms` of the producer).
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(20);
 
+mod apart;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ pub(crate) async fn probe(
     };
     // Nothing comes of it: it may be sent whenever that is.
     let deadline = Deadline::new(Moment::now(), Duration::MAX);
-    let refused = match client.write_txn_markers(broker, &[marker], deadline).await {
+    let refused = match client.write_txn_markers(broker, 0, &[marker], deadline).await {
         Ok(answers) => answers.into_iter().flatten().find_map(|(_, written)| written.err()),
         Err(error) => Some(error),
     };

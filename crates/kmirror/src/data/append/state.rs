@@ -219,6 +219,10 @@ pub(crate) enum TakeOverCause {
     },
     /// An answer was lost with its connection: whether it was executed must be seen.
     AnswerLost(String),
+    /// It was appended, and not replicated in time (REQUEST_TIMED_OUT); or that may be so. The broker's words, or how we know.
+    NotReplicated(String),
+    /// It was not replicated in time once, went on apart from others, and is acknowledged again.
+    Recovered,
     /// Another broker leads the partition, or none.
     LeaderUnknown(String),
     /// The same append was refused for a passing reason again and again. The broker's words.

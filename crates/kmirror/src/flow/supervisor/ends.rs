@@ -197,9 +197,17 @@ impl Supervisor {
         if entry.refused.as_ref().is_none_or(|(_, at)| position > *at) {
             warn!(partition = %entry.target, cause,
                 "the target takes no records of this partition: it is tried again. With NOT_ENOUGH_REPLICAS too few of its replicas are \
-                 in sync (min.insync.replicas)");
+                 in sync (min.insync.replicas), with REQUEST_TIMED_OUT one of them does not follow");
         }
         entry.refused = Some((cause.to_owned(), position));
+    }
+
+    /// A partition whose replicas hang keeps nobody else waiting.
+    fn go_apart(&mut self, key: PartitionKey, is_apart: bool) {
+        if let Some(entry) = self.table.get(key) {
+            entry.is_apart = is_apart;
+        }
+        self.take_over(key);
     }
 
     pub(super) fn take_over_because(&mut self, key: PartitionKey, cause: &TakeOverCause) {
@@ -211,6 +219,12 @@ impl Supervisor {
                 self.tell_refused(key, cause);
                 self.take_over(key);
             }
+            TakeOverCause::NotReplicated(cause) => {
+                self.tell_refused(key, cause);
+                self.go_apart(key, true);
+                self.set_waiting(key, cause);
+            }
+            TakeOverCause::Recovered => self.go_apart(key, false),
             TakeOverCause::Displaced { expected, found } => {
                 if let Some(entry) = self.table.get(key) {
                     warn!(partition = %entry.target, expected, found, "the target's log is longer than what was written");

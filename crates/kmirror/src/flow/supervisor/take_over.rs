@@ -43,6 +43,7 @@ impl Supervisor {
         let generation = entry.generation;
         let pause = entry.next_attempt().max(pause_min);
         let (needs_metadata, partition) = (entry.attempts > 1, entry.target.clone());
+        let waits_first = needs_metadata || entry.is_apart;
         entry.gauge.set_state(PartitionState::Starting);
         let flow = &self.context.flow;
         let take_over = TakeOver {
@@ -75,10 +76,15 @@ impl Supervisor {
         let target = self.context.target.clone();
         self.errand(async move {
             tokio::time::sleep(pause).await;
-            let _turn = take_overs.acquire_owned().await;
             if needs_metadata {
+                let _turn = take_overs.acquire().await;
                 let _ = target.refresh_metadata(Topics::Named(vec![partition.topic])).await;
             }
+            // Without a turn: many partitions whose replicas hang would keep all others from theirs.
+            if waits_first && let Err(failure) = take_over.wait_for_rest().await {
+                return FlowEvent::TakenOver { key, generation, taken: Err(failure) };
+            }
+            let _turn = take_overs.acquire().await;
             FlowEvent::TakenOver { key, generation, taken: take_over.run().await.map(Box::new) }
         });
     }
@@ -243,6 +249,7 @@ impl Supervisor {
         let epoch = metadata.partition(&entry.target).and_then(|partition| partition.leader_epoch);
         entry.appended_under = Some((leader, epoch));
         let pipe = Pipe::of(key, leader, &self.context.target, self.context.flow.connections);
+        let pipe = if entry.is_apart { pipe.apart(key) } else { pipe };
         let appender = self.appender(pipe);
         let _ = appender.send(AppenderEvent::Add(Box::new(partition))).await;
         if let Some(entry) = self.table.get(key) {
@@ -269,7 +276,7 @@ impl Supervisor {
         }
         let broker = entry.read_from.broker(leader, now, |broker| metadata.brokers.contains_key(&broker));
         let pipe = Pipe::of(key, broker, &self.context.source, connections);
-        let pipe = Pipe { is_for_leaders: !entry.read_from.follows(), ..pipe };
+        let pipe = if entry.read_from.follows() { pipe } else { pipe.for_leaders() };
         entry.fetched_from = Some(pipe);
         if !reading.failing.is_told() {
             let state = entry.state_of_copying();

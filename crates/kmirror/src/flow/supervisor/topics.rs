@@ -103,6 +103,7 @@ impl Supervisor {
             standby: Standby::default(),
             token_refused: 0,
             refused: None,
+            is_apart: false,
             merges: true,
             refusals: Refusals::default(),
             attempts: 0,

@@ -29,7 +29,7 @@ use self::batches::Batches;
 use self::state::{Outcome, Placeholders, Refused, SeedState};
 use crate::data::append::freshness::FORGOTTEN_AGE_MAX;
 use crate::data::append::refusal;
-use crate::data::append::state::Refusal;
+use crate::data::append::state::{Refusal, TakeOverCause};
 use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
 
@@ -212,6 +212,7 @@ fn refused(error: KafkaError, message: Option<&str>) -> Refused {
             Refused::TooLarge(parked.message)
         }
         (_, Refusal::Again(cause) | Refusal::Damaged(cause)) => Refused::Again(cause),
+        (_, Refusal::TakeOver(TakeOverCause::NotReplicated(cause))) => Refused::Again(cause),
         (_, Refusal::TakeOver(_)) => Refused::Unknown(error.to_string()),
         (_, Refusal::Park(parked)) => Refused::Park(Parked::new(
             parked.reason,

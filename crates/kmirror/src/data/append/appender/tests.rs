@@ -7,7 +7,7 @@ use kmirror_embedded::{ApiKey, EmbeddedCluster, Fault, FaultKind};
 use super::*;
 use crate::data::append::state::AppendStart;
 use crate::ground::identity::ProducerIds;
-use crate::test_support::TestBatch;
+use crate::test_support::{TestBatch, TestRecord};
 
 /// The broker may forget the flow's producer before an idle one has anything to append.
 #[tokio::test(start_paused = true)]
@@ -88,6 +88,80 @@ async fn what_arrives_for_an_earlier_generation_is_ignored() {
     assert!(line.events.try_recv().is_err(), "nothing ended it");
 }
 
+/// The broker would wait for the replicas of each of its batches that are on their way, and the neighbours with it.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_late_is_waited_for_once() {
+    let mut line = Line::new().await;
+    line.add(0, 1, 0).await;
+    line.add(1, 1, 0).await;
+    line.push(0, 1, young(0)).await;
+    line.until_end(0, 1).await;
+    line.cluster.hold_replication(TOPIC, 0, true).unwrap();
+    for first in 1..5 {
+        line.push(0, 1, young(first)).await;
+        line.until_asked().await;
+    }
+    line.push(1, 1, batch(0, 1)).await;
+    let begun = clock::now();
+    let mut ended = [line.ended().await, line.ended().await];
+    let lasted = clock::now() - begun;
+    assert!(lasted < PRODUCE_TIMEOUT + Duration::from_secs(1), "{lasted:?}");
+    ended.sort_by_key(|(key, ..)| *key);
+    let [(0, _, late), (1, _, neighbour)] = ended else { panic!("{ended:?}") };
+    assert!(matches!(late, AppendEnd::TakeOver(TakeOverCause::NotReplicated(_))), "{late:?}");
+    assert!(matches!(neighbour, AppendEnd::TakeOver(TakeOverCause::AnswerLost(_))), "{neighbour:?}");
+    // What goes on there needs another connection: the old one waits.
+    line.add(1, 2, line.log_end(1)).await;
+    line.push(1, 2, batch(line.log_end(1), 2)).await;
+    line.until_end(1, 2).await;
+    let lasted = clock::now() - begun;
+    assert!(lasted < PRODUCE_TIMEOUT + Duration::from_secs(2), "{lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_neighbour_of_one_that_is_late_goes_on_where_nothing_else_is_on_its_way() {
+    let mut line = Line::new().await;
+    line.add(0, 1, 0).await;
+    line.add(1, 1, 0).await;
+    line.cluster.hold_replication(TOPIC, 0, true).unwrap();
+    line.push(0, 1, batch(0, 1)).await;
+    let (key, _, end) = line.ended().await;
+    assert_eq!(key, 0);
+    assert!(matches!(end, AppendEnd::TakeOver(TakeOverCause::NotReplicated(_))), "{end:?}");
+    line.push(1, 1, batch(0, 1)).await;
+    line.until_end(1, 1).await;
+    assert!(line.events.try_recv().is_err(), "it was not taken over");
+}
+
+/// Which of its partitions the broker waited for, nobody says.
+#[tokio::test(start_paused = true)]
+async fn all_partitions_of_a_request_without_an_answer_are_suspected() {
+    let mut line = Line::new().await;
+    line.add(0, 1, 0).await;
+    line.add(1, 1, 0).await;
+    line.push(1, 1, batch(0, 1)).await;
+    line.until_end(1, 1).await;
+    line.cluster.inject(Fault::new(FaultKind::Silence).of(ApiKey::Produce));
+    line.push(0, 1, batch(0, 1)).await;
+    let mut ended = [line.ended().await, line.ended().await];
+    ended.sort_by_key(|(key, ..)| *key);
+    let [(0, _, suspected), (1, _, idle)] = ended else { panic!("{ended:?}") };
+    assert!(matches!(suspected, AppendEnd::TakeOver(TakeOverCause::NotReplicated(_))), "{suspected:?}");
+    assert!(matches!(idle, AppendEnd::TakeOver(TakeOverCause::AnswerLost(_))), "{idle:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_apart_comes_back_with_its_first_acknowledgement() {
+    for item in [batch(0, 1), gap(0, 1)] {
+        let mut line = Line::of(PipeKind::Apart).await;
+        line.add(0, 1, 0).await;
+        line.push(0, 1, item).await;
+        let (_, _, end) = line.ended().await;
+        assert!(matches!(end, AppendEnd::TakeOver(TakeOverCause::Recovered)), "{end:?}");
+        assert_eq!((line.log_end(0), line.gauge.position.load(Ordering::Relaxed)), (1, 1));
+    }
+}
+
 /// An appender between a test and a cluster, without sockets.
 struct Line {
     cluster: Arc<EmbeddedCluster>,
@@ -100,6 +174,10 @@ struct Line {
 
 impl Line {
     async fn new() -> Line {
+        Line::of(PipeKind::Common).await
+    }
+
+    async fn of(kind: PipeKind) -> Line {
         let world = simulated::enter(1);
         let builder = EmbeddedCluster::builder().without_sockets("west").simulated(1);
         let cluster = Arc::new(builder.start().await.unwrap());
@@ -113,7 +191,7 @@ impl Line {
         let (inbox, received) = mpsc::channel(8);
         let context = AppenderContext {
             client: client.clone(),
-            pipe: Pipe { broker: BrokerId(1), lane: 0, is_for_leaders: false },
+            pipe: Pipe { broker: BrokerId(1), lane: 0, kind },
             marker_producer_id: ProducerIds::of_flow("east").markers,
             counters: Arc::default(),
             events: Outbox::to(&sender),
@@ -152,6 +230,11 @@ impl Line {
         self.send(AppenderEvent::Items { key: PartitionKey(number), generation, items: vec![item] }).await;
     }
 
+    /// Lets the appender send what it has, in a request of its own.
+    async fn until_asked(&self) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
     fn log_end(&self, partition: i32) -> i64 {
         self.cluster.log(TOPIC, partition).unwrap().end
     }
@@ -186,6 +269,12 @@ impl Connector for Direct {
 
 fn batch(first: i64, end: i64) -> Item {
     Item::Batch { batch: TestBatch::dense(first, end).build(), held: None, merged: 0 }
+}
+
+/// One record of now. Of what is older one batch goes at a time.
+fn young(offset: i64) -> Item {
+    let batch = TestBatch::of([TestRecord::plain(offset).at(Moment::now().wall_ms())]).build();
+    Item::Batch { batch, held: None, merged: 0 }
 }
 
 fn gap(first: i64, end: i64) -> Item {
