@@ -49,8 +49,12 @@ pub struct Client(Arc<Inner>);
 /// requests of a connection one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
-    /// Metadata, administration, offsets.
+    /// Metadata, configurations, offsets: what is answered at once.
     Control,
+    /// Changes of topics, for which a broker may wait for the controller.
+    Controller,
+    /// Deletions of records, for which it may wait for replicas.
+    Deletions,
     /// Fetches, which wait at the broker for data.
     Fetch(u16),
     /// Single fetches ([`Client::fetch_patiently`]), which wait there as well.
@@ -254,7 +258,7 @@ impl Client {
 
     async fn call_controller_once<A: Api>(&self, request: A) -> Result<A::Response, ClientError> {
         match self.metadata().controller {
-            Some(controller) => self.connection(controller, Lane::Control).await?.call(request).await,
+            Some(controller) => self.connection(controller, Lane::Controller).await?.call(request).await,
             None => self.any().await?.call(request).await,
         }
     }

@@ -5,7 +5,7 @@ use kafka_protocol::messages::delete_records_request as delete_wire;
 use kafka_protocol::messages::list_offsets_request as list_wire;
 use kafka_protocol::messages::offset_for_leader_epoch_request as epoch_wire;
 
-use crate::client::Client;
+use crate::client::{Client, Lane};
 use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::fetch::EpochEndOffset;
@@ -98,7 +98,7 @@ impl Client {
     pub async fn delete_records(&self, partitions: &[(TopicPartition, i64)]) -> PartitionResults<i64> {
         let timeout_ms = self.request_timeout_ms();
         let send = move |connection, items| delete_records(connection, items, timeout_ms);
-        self.route(m::DeleteRecordsRequest::NAME, partitions.to_vec(), send).await
+        self.route_over(Lane::Deletions, m::DeleteRecordsRequest::NAME, partitions.to_vec(), send).await
     }
 
     /// How long a broker may take over a request that says so itself: less than what we wait for the answer.

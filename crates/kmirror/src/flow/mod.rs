@@ -7,6 +7,7 @@ pub(crate) mod clusters;
 pub(crate) mod deletions;
 pub(crate) mod discovery;
 pub(crate) mod event;
+pub(crate) mod fetchers;
 pub(crate) mod found;
 mod heads;
 mod missing;

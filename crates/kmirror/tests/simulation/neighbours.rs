@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, PartitionState, PartitionStatus};
+use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, PartitionState, PartitionStatus, Retention};
 use kmirror_client::simulated;
 use kmirror_embedded::{ApiKey, Codec, EmbeddedCluster, Fault, FaultKind};
 use tokio::time::{Instant, sleep};
@@ -59,6 +59,64 @@ async fn partitions_whose_replicas_hang_leave_others_their_turns() {
     scene.stop().await;
 }
 
+/// A broker waits for replicas before it answers DeleteRecords, and for the controller before it answers CreateTopics. Partitions are taken
+/// over meanwhile.
+#[tokio::test(start_paused = true)]
+async fn slow_administration_leaves_take_overs_alone() {
+    for api in [ApiKey::DeleteRecords, ApiKey::CreateTopics] {
+        let scene = Scene::of(7, 2, record).await;
+        scene.write_and_copy(HANGING).await;
+        scene.write_and_copy(NEIGHBOUR).await;
+        let slow = FaultKind::Delay(Duration::from_secs(20));
+        scene.target.inject(Fault::new(slow).of(api));
+        (0..3).for_each(|_| record(&scene, HANGING));
+        scene.source.delete_below(TOPIC, HANGING, 1).unwrap();
+        scene.source.create_topic(LATER, 1, &[]).unwrap();
+        let begun = Instant::now();
+        // Until what is slow is done.
+        while scene.start() == 0 || scene.target.log(LATER, 0).is_err() {
+            scene.target.inject(Fault::new(FaultKind::HangUpBefore).of(ApiKey::Produce));
+            let written = Instant::now();
+            scene.write_and_copy(NEIGHBOUR).await;
+            let lasted = written.elapsed();
+            assert!(lasted < Duration::from_secs(1), "{api:?}: it waits for {lasted:?}");
+            assert!(begun.elapsed() < PATIENCE, "{api:?} is never done");
+        }
+        assert!(begun.elapsed() > Duration::from_secs(20), "{api:?} was not slow");
+        scene.stop().await;
+    }
+}
+
+/// Brokers are replaced by others with new ids, again and again.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_a_broker_that_is_gone() {
+    let expected = tasks_of(1).await;
+    assert_eq!(tasks_of(2).await, expected);
+}
+
+/// How many tasks there are where the first broker of both clusters is left of so many, each of which has led everything for a while.
+async fn tasks_of(brokers: u8) -> usize {
+    let scene = Scene::with_brokers(5, brokers, 2, record).await;
+    scene.write_and_copy(NEIGHBOUR).await;
+    for broker in (1..=i32::from(brokers)).rev() {
+        for cluster in [&scene.source, &scene.target] {
+            (0..2).for_each(|partition| cluster.move_leader(TOPIC, partition, broker).unwrap());
+        }
+        scene.write_and_copy(HANGING).await;
+        scene.write_and_copy(NEIGHBOUR).await;
+    }
+    for (broker, cluster) in
+        (2..=i32::from(brokers)).flat_map(|broker| [(broker, &scene.source), (broker, &scene.target)])
+    {
+        cluster.remove_broker(broker).unwrap();
+    }
+    sleep(STALL).await;
+    scene.write_and_copy(NEIGHBOUR).await;
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    scene.stop().await;
+    tasks
+}
+
 /// Two clusters, and a mirror of a topic.
 struct Scene {
     source: Arc<EmbeddedCluster>,
@@ -82,9 +140,13 @@ fn aborted(scene: &Scene, partition: i32) {
 
 impl Scene {
     async fn of(seed: u64, partitions: usize, write: Write) -> Scene {
+        Scene::with_brokers(seed, 1, partitions, write).await
+    }
+
+    async fn with_brokers(seed: u64, brokers: u8, partitions: usize, write: Write) -> Scene {
         let world = simulated::enter(seed);
         let cluster = async |name| {
-            let builder = EmbeddedCluster::builder().without_sockets(name);
+            let builder = EmbeddedCluster::builder().brokers(brokers).without_sockets(name);
             Arc::new(builder.simulated(Random::of(seed, name).bits()).start().await.unwrap())
         };
         let (source, target) = (cluster("east").await, cluster("west").await);
@@ -99,7 +161,8 @@ impl Scene {
         let builder = Mirror::builder()
             .cluster("east", config(Side::Source, &source))
             .cluster("west", config(Side::Target, &target));
-        let flow = Flow::new("east", "west").topics([TOPIC]);
+        let mut flow = Flow::new("east", "west").topics([TOPIC, LATER]);
+        flow.retention = Retention::Follow;
         let handle = builder.flow(flow).build().unwrap().spawn();
         Scene { source, target, handle, write, _world: world }
     }
@@ -107,6 +170,11 @@ impl Scene {
     /// Lets the replicas of a partition of the target hang, or follow again.
     fn hold(&self, holds: bool) {
         self.target.hold_replication(TOPIC, HANGING, holds).unwrap();
+    }
+
+    /// Where the partition begins on the target whose log start follows the source's.
+    fn start(&self) -> i64 {
+        self.target.log(TOPIC, HANGING).unwrap().start
     }
 
     async fn write_and_copy(&self, partition: i32) {
@@ -150,6 +218,8 @@ fn waits_for(partition: &PartitionStatus, cause: &str) -> bool {
 }
 
 const TOPIC: &str = "orders";
+/// One that appears while the mirror runs.
+const LATER: &str = "payments";
 const HANGING: i32 = 0;
 const NEIGHBOUR: i32 = 1;
 const RECORD: (Option<&[u8]>, Option<&[u8]>) = (Some(b"key"), Some(b"value"));

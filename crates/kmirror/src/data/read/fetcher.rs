@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 use super::event::FetchEvent;
 use super::failing::Failing;
 use super::reader::PartitionReader;
+use super::share::Share;
 use crate::data::append::appender::AppenderEvent;
 use crate::data::queue::QueueGauge;
 use crate::data::read::planner::Planner;
@@ -66,7 +67,7 @@ pub(crate) struct FetcherContext {
     pub(crate) client: Client,
     pub(crate) pipe: Pipe,
     pub(crate) isolation: Isolation,
-    pub(crate) fetch_bytes_max: usize,
+    pub(crate) share: Share,
     pub(crate) partition_fetch_bytes_max: usize,
     pub(crate) budget: Budget,
     pub(crate) rewrites: RewritePool,
@@ -78,7 +79,7 @@ pub(crate) struct FetcherContext {
 /// Reads until the inbox is closed.
 pub(crate) async fn run(context: FetcherContext, inbox: mpsc::Receiver<FetcherEvent>) {
     let rack = context.client.config().rack.clone();
-    let session = FetchSession::new(context.settings(FETCH_WAIT_MAX)).in_rack(rack);
+    let session = FetchSession::new(context.settings(FETCH_WAIT_MAX, context.share.bytes())).in_rack(rack);
     let fetcher = Fetcher {
         context,
         session,
@@ -159,11 +160,11 @@ enum SideJob {
 type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl FetcherContext {
-    fn settings(&self, max_wait: Duration) -> FetchSettings {
+    fn settings(&self, max_wait: Duration, bytes_max: usize) -> FetchSettings {
         FetchSettings {
             max_wait,
             min_bytes: FETCH_BYTES_MIN,
-            bytes_max: i32::try_from(self.fetch_bytes_max).unwrap_or(i32::MAX),
+            bytes_max: i32::try_from(bytes_max).unwrap_or(i32::MAX),
             isolation: self.isolation.for_client(),
         }
     }
@@ -275,11 +276,11 @@ impl Fetcher {
             }));
         }
         let Some(permit) = self.permit.take() else {
-            let (budget, bytes) = (self.context.budget.clone(), self.context.fetch_bytes_max);
+            let (budget, bytes) = (self.context.budget.clone(), self.context.share.bytes());
             return Some(Box::pin(async move { Step::Permitted(budget.acquire(bytes).await) }));
         };
         let wait_max = if self.paused.is_empty() { FETCH_WAIT_MAX } else { FETCH_WAIT_PAUSED };
-        self.session.set_settings(self.context.settings(wait_max));
+        self.session.set_settings(self.context.settings(wait_max, permit.bytes()));
         let submitted = match connection.fetch_version() {
             Ok(version) => {
                 let version = version.min(self.context.pipe.fetch_version_max());
@@ -628,8 +629,8 @@ impl Fetcher {
     }
 
     fn partition_bytes_max(&self) -> usize {
-        let FetcherContext { fetch_bytes_max, partition_fetch_bytes_max, .. } = self.context;
-        share_of_answer(self.slots.len(), fetch_bytes_max, partition_fetch_bytes_max)
+        let FetcherContext { share, partition_fetch_bytes_max, .. } = &self.context;
+        share_of_answer(self.slots.len(), share.bytes(), *partition_fetch_bytes_max)
     }
 
     fn slots_resume_at(&self) -> Option<Instant> {

@@ -6,3 +6,4 @@ pub(crate) mod fetcher;
 pub(crate) mod planner;
 pub(crate) mod reader;
 pub(crate) mod rewrite_pool;
+pub(crate) mod share;

@@ -36,6 +36,7 @@ use crate::flow::clusters;
 use crate::flow::deletions::Deletions;
 use crate::flow::discovery::Discovery;
 use crate::flow::event::FlowEvent;
+use crate::flow::fetchers::Fetchers;
 use crate::flow::found::Looked;
 use crate::flow::found::Returning;
 use crate::flow::heads::HeldTopic;
@@ -173,7 +174,7 @@ struct Supervisor {
     predecessor: Positions,
     /// No queue to wait for: else supervisor, fetcher and appender could all wait for each other's inboxes.
     events: mpsc::UnboundedSender<FlowEvent>,
-    fetchers: BTreeMap<Pipe, mpsc::Sender<FetcherEvent>>,
+    fetchers: Fetchers,
     appenders: BTreeMap<Pipe, mpsc::Sender<AppenderEvent>>,
     budget: Budget,
     rewrites: RewritePool,
@@ -204,6 +205,7 @@ impl Supervisor {
             state: state.clone(),
             returning: Returning::new(),
         };
+        let fetchers = Fetchers::new(context.flow.buffer_bytes_max, context.flow.fetch_bytes_max);
         Supervisor {
             ids: ProducerIds::of_flow(&cluster_id),
             source_cluster_id: cluster_id,
@@ -227,7 +229,7 @@ impl Supervisor {
             raised: None,
             predecessor,
             events,
-            fetchers: BTreeMap::new(),
+            fetchers,
             appenders: BTreeMap::new(),
             rewrites: RewritePool::new(workers),
             pumps: JoinSet::new(),
@@ -414,7 +416,7 @@ impl Supervisor {
     /// Stops reading, lets the appenders have the answers to what they have sent, and ends.
     async fn shut_down(mut self, mut inbox: mpsc::UnboundedReceiver<FlowEvent>) {
         self.errands.shutdown().await;
-        self.fetchers.clear();
+        self.fetchers.retain(&BTreeSet::new());
         self.appenders.clear();
         for (_, entry) in self.table.iter_mut() {
             entry.appender = None;

@@ -1,5 +1,6 @@
 //! The tasks that move bytes: a fetcher for each connection to a source broker, an appender for each one to a target broker.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
@@ -24,12 +25,7 @@ impl Supervisor {
             client: self.context.source.clone(),
             pipe,
             isolation: flow.isolation,
-            // Half of an equal share among the connections known so far: those that joined earlier ask for more, so with many
-            // of them a fetch may wait until an idle one's has ended.
-            fetch_bytes_max: flow
-                .fetch_bytes_max
-                .min(flow.buffer_bytes_max / (2 * (self.fetchers.len() + 1)))
-                .max(1),
+            share: self.fetchers.share(),
             partition_fetch_bytes_max: flow.partition_fetch_bytes_max,
             budget: self.budget.clone(),
             rewrites: self.rewrites.clone(),
@@ -57,6 +53,15 @@ impl Supervisor {
         self.pumps.spawn(appender::run(context, events));
         self.appenders.insert(pipe, inbox.clone());
         inbox
+    }
+
+    /// Ends what nothing travels over any more: brokers that are gone, and connections that were needed for a while.
+    pub(super) fn remove_unused(&mut self) {
+        let used: BTreeSet<Pipe> = self.table.iter().filter_map(|(_, entry)| entry.fetched_from).collect();
+        self.fetchers.retain(&used);
+        // Partitions and their fetchers hold the inbox of their appender.
+        self.appenders.retain(|_, inbox| inbox.strong_count() > 1);
+        while self.pumps.try_join_next().is_some() {}
     }
 }
 

@@ -203,6 +203,7 @@ impl Supervisor {
                 let _ = fetcher.send(FetcherEvent::GiveBack(key)).await;
             }
         }
+        self.remove_unused();
     }
 
     /// Takes partitions over whose target leader has moved: what is on its way to the old one is waited for by nobody.
