@@ -28,7 +28,8 @@ use crate::error::ClientError;
 use crate::ids::to_wire;
 use crate::wire::{Api, decode_response};
 
-/// A socket on which requests are pipelined. Clones share it; the socket closes with the last clone.
+/// A socket on which requests are pipelined. Clones share it; the socket closes with the last clone and the last [`Pending`], with what is
+/// queued.
 #[derive(Clone)]
 pub(crate) struct Link(Arc<Shared>);
 
@@ -66,7 +67,8 @@ pub(crate) struct Reply {
     pub(crate) owner: Option<Box<dyn FrameOwner>>,
 }
 
-/// The answer to a submitted request, once it is there. Dropping it discards the answer and harms nobody else.
+/// The answer to a submitted request, once it is there. Dropping it discards the answer and harms nobody else; the last one of a link that
+/// nobody holds any more closes it.
 pub(crate) struct Pending<T> {
     answer: oneshot::Receiver<Result<T, ClientError>>,
     /// Keeps the socket open until the answer is there.

@@ -31,7 +31,7 @@ use stream::Stream;
 pub(crate) use frame::RequestFrame;
 
 /// One socket to one broker, with requests in flight. Clones share it; it closes with the last clone and the last
-/// pending answer.
+/// pending answer, and what is queued then is not sent.
 ///
 /// When the socket fails, the broker keeps silent for too long or answers out of order, the connection is poisoned: all
 /// that wait on it, and all later calls, get the same error.
@@ -70,7 +70,8 @@ pub struct PendingFetch {
     pending: Pending<m::FetchResponse>,
 }
 
-/// A produce in flight. Resolves to one result per partition; dropping it discards them, not the appends.
+/// A produce in flight. Resolves to one result per partition; dropping it discards them, not the appends, unless the connection closes with
+/// it.
 #[must_use = "the results are discarded unless this is awaited"]
 pub struct PendingProduce {
     pending: Pending<m::ProduceResponse>,

@@ -116,6 +116,30 @@ async fn a_hang_up_in_the_middle_of_a_frame_is_one_cause_for_all() {
     assert_eq!(link.poison().unwrap().to_string(), cause.to_string());
 }
 
+/// Whoever has let go of a connection and of all its answers does not know what was executed, and looks before it asks again: nothing is owed to
+/// what is queued. It could not be sent for sure either: the queue would be kept for a broker that takes nothing, for as long as nobody knows, and
+/// a socket that closes with answers unread takes back what the broker has not read. And whoever gives a connection up because of what is
+/// queued wants it closed at once.
+#[tokio::test]
+async fn what_is_queued_ends_with_the_last_clone() {
+    let frame_bytes = {
+        let (link, mut peer) = link();
+        let _pending = submit(&link).await.unwrap();
+        4 + peer.frame().await.len()
+    };
+    let (link, mut peer) = linked(frame_bytes / 2, &config());
+    let (first, last) = (submit(&link).await.unwrap(), submit(&link).await.unwrap());
+    // The first one is being written.
+    let mut written = vec![peer.0.read_u8().await.unwrap()];
+    drop((link, first));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(10), last).await.is_err(),
+        "a pending answer keeps it open"
+    );
+    peer.0.read_to_end(&mut written).await.unwrap();
+    assert!(written.len() < 2 * frame_bytes, "{} of {frame_bytes} bytes each", written.len());
+}
+
 #[tokio::test]
 async fn lengths_that_cannot_be_are_refused() {
     let cases: [(&[u8], &str); 5] = [
