@@ -19,7 +19,7 @@ use crate::network;
 use crate::profile::Profile;
 use crate::security::acl::Acl;
 use crate::security::{Authorizer, Users};
-use crate::state::{Broker, Partition, State};
+use crate::state::{Broker, Partition, REQUEST_BYTES_MAX, State};
 use crate::watched::{Subscription, Watched};
 
 /// What is to be started.
@@ -28,6 +28,7 @@ pub struct ClusterBuilder {
     brokers: i32,
     profile: Profile,
     partition_bytes_max: Option<usize>,
+    request_bytes_max: usize,
     group_initial_rebalance_delay: Duration,
     users: Users,
     authorizer: Authorizer,
@@ -131,6 +132,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// The largest request that a broker takes (`socket.request.max.bytes`): it hangs up on a larger one. Default: 100 MiB.
+    pub fn request_bytes_max(mut self, bytes: usize) -> ClusterBuilder {
+        self.request_bytes_max = bytes;
+        self
+    }
+
     /// Somebody who may connect, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. Without any, everybody may, as `User:ANONYMOUS`.
     pub fn user(mut self, name: &str, password: &str) -> ClusterBuilder {
         self.users.0.insert(name.to_owned(), password.to_owned());
@@ -198,6 +205,7 @@ impl ClusterBuilder {
         let mut state = State::new(cluster_id, self.profile, brokers);
         state.machine = machine;
         state.partition_bytes_max = self.partition_bytes_max;
+        state.request_bytes_max = self.request_bytes_max;
         if let Some((age, interval)) = self.producer_expiry {
             let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
             (state.expiry.age_ms, state.expiry.interval_ms) = (ms(age), ms(interval));
@@ -227,6 +235,7 @@ impl EmbeddedCluster {
             brokers: 1,
             profile: Profile::Kafka4_3,
             partition_bytes_max: None,
+            request_bytes_max: REQUEST_BYTES_MAX,
             group_initial_rebalance_delay: Duration::ZERO,
             users: Users::default(),
             authorizer: Authorizer::default(),

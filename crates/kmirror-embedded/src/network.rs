@@ -89,7 +89,8 @@ async fn requests(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) -> io::Result<()> {
     let mut connection = Connection::new(broker, !shared.lock().users.0.is_empty());
-    while let Some(frame) = read_frame(stream).await? {
+    let bytes_max = shared.lock().request_bytes_max;
+    while let Some(frame) = read_frame(stream, bytes_max).await? {
         let Some(request) = api::Request::parse(frame) else { return Ok(()) };
         shared.resumed(broker).await;
         let fault = shared.lock().faults.next(broker, request.api);
@@ -134,13 +135,13 @@ async fn requests(
 }
 
 /// A frame without its length; `None` at the end.
-async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>> {
+async fn read_frame(stream: &mut (impl AsyncRead + Unpin), bytes_max: usize) -> io::Result<Option<Bytes>> {
     let length = match stream.read_i32().await {
         Ok(length) => length,
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     };
-    let length = usize::try_from(length).ok().filter(|length| *length <= REQUEST_BYTES_MAX);
+    let length = usize::try_from(length).ok().filter(|length| *length <= bytes_max);
     let Some(length) = length else { return Ok(None) };
     let mut frame = BytesMut::new();
     // Memory grows with what arrives, not with what is announced.
@@ -161,6 +162,4 @@ fn garbled(answer: &Bytes) -> Bytes {
     garbled.freeze()
 }
 
-/// `socket.request.max.bytes`.
-const REQUEST_BYTES_MAX: usize = 100 << 20;
 const READ_BYTES: usize = 1 << 20;

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) readers_replica: Option<i32>,
     /// The most bytes that a partition may hold: older batches go.
     pub(crate) partition_bytes_max: Option<usize>,
+    /// What a connection may take for a request before the broker hangs up.
+    pub(crate) request_bytes_max: usize,
     /// The logs that partitions of some topics begin with: those that store nothing.
     pub(crate) canned: BTreeMap<String, PartitionLog>,
     /// Who may connect; everybody, if there is nobody here.
@@ -129,6 +131,7 @@ impl State {
             machine: Machine::default(),
             advanced: Duration::ZERO,
             partition_bytes_max: None,
+            request_bytes_max: REQUEST_BYTES_MAX,
             readers_replica: None,
             canned: BTreeMap::new(),
             users: Users::default(),
@@ -571,3 +574,6 @@ pub(crate) type PartitionName = (String, i32);
 pub(crate) fn names_by_id(topics: &BTreeMap<String, Topic>) -> HashMap<Uuid, String> {
     topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect()
 }
+
+/// The default of `socket.request.max.bytes`.
+pub(crate) const REQUEST_BYTES_MAX: usize = 100 << 20;

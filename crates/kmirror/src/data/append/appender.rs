@@ -22,6 +22,7 @@ use super::now::Now;
 use super::ready::ReadyQueue;
 use super::refusal;
 use super::repeat::{Appended, ReadBack, Reader};
+use super::request_size::RequestSize;
 use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
 use crate::data::queue::QueueGauge;
 use crate::ground::item::Item;
@@ -62,6 +63,8 @@ pub(crate) struct AppenderContext {
     pub(crate) marker_producer_id: i64,
     pub(crate) counters: Arc<FlowCounters>,
     pub(crate) events: Outbox<AppendEvent>,
+    /// What the broker takes.
+    pub(crate) request_size: Arc<RequestSize>,
 }
 
 /// Appends until the inbox is closed and nothing is in flight any more.
@@ -125,18 +128,25 @@ type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 struct ProduceInFlight {
     pending: PendingProduce,
-    sent: Vec<Sent>,
+    asked: Asked,
     /// Before it was: what its answer shows is at least as old.
     sent_at: Moment,
 }
 
+/// What was in a request.
+#[derive(Default)]
+struct Asked {
+    sent: Vec<Sent>,
+    bytes: usize,
+}
+
 /// When a request was sent, what was in it, and its answer.
-type ProduceAnswer = (Moment, Vec<Sent>, Result<ProduceResponse, ClientError>);
+type ProduceAnswer = (Moment, Asked, Result<ProduceResponse, ClientError>);
 
 /// A request that is ready to go.
 struct Packed {
     request: ProduceRequest,
-    sent: Vec<Sent>,
+    asked: Asked,
     /// The earliest of its batches; none where there is no batch.
     deadline: Option<Deadline>,
 }
@@ -247,14 +257,15 @@ impl Appender {
             if is_busy(&connection) || connection.is_throttled() {
                 return;
             }
-            let Packed { request, sent, deadline } = self.pack(now);
+            let Packed { request, asked, deadline } = self.pack(now);
             let Some(deadline) = deadline else { return };
             match connection.submit_produce_before(request, deadline).await {
                 Ok(pending) => {
-                    self.produces.push_back(ProduceInFlight { pending, sent, sent_at: now.moment })
+                    self.produces.push_back(ProduceInFlight { pending, asked, sent_at: now.moment })
                 }
                 Err(error) => {
-                    return self.lose_connection(&error, &[]).await;
+                    let front = self.produces.pop_front().map(|front| front.asked);
+                    return self.lose_connection(&error, &front.unwrap_or(asked)).await;
                 }
             }
         }
@@ -275,8 +286,7 @@ impl Appender {
     /// One batch of each ready partition, until the request is large enough.
     fn pack(&mut self, now: Now) -> Packed {
         let mut request = ProduceRequest { timeout: PRODUCE_TIMEOUT, partitions: Vec::new() };
-        let (mut sent, mut deadline) = (Vec::new(), None::<Deadline>);
-        let mut bytes = 0;
+        let (mut asked, mut deadline) = (Asked::default(), None::<Deadline>);
         for _ in 0..self.ready.len() {
             let Some(key) = self.ready.pop() else { break };
             let Some(partition) = self.partitions.get_mut(&key) else { continue };
@@ -288,11 +298,11 @@ impl Appender {
             };
             // It may have more, for the next request: a request takes one batch per partition.
             self.ready.push(key);
-            bytes += outgoing.header.len() + outgoing.payload.len();
+            asked.bytes += outgoing.header.len() + outgoing.payload.len();
             self.context.counters.merged_batches.fetch_add(outgoing.merged as u64, Ordering::Relaxed);
             let until = outgoing.deadline;
             deadline = Some(deadline.map_or(until, |deadline| deadline.min(until, now.moment)));
-            sent.push(Sent { key, generation: partition.generation, target: partition.target.clone() });
+            asked.sent.push(Sent { key, generation: partition.generation, target: partition.target.clone() });
             request.partitions.push(ProducePartition {
                 topic: Arc::clone(&partition.target.topic),
                 topic_id: partition.topic_id,
@@ -300,25 +310,23 @@ impl Appender {
                 header: outgoing.header,
                 payload: outgoing.payload,
             });
-            if bytes >= REQUEST_BYTES_MAX {
+            if asked.bytes >= self.context.request_size.bytes_max() {
                 break;
             }
         }
-        Packed { request, sent, deadline }
+        Packed { request, asked, deadline }
     }
 
-    async fn on_produced(&mut self, (sent_at, sent, answer): ProduceAnswer) {
+    async fn on_produced(&mut self, (sent_at, asked, answer): ProduceAnswer) {
         let answers = match answer {
             Ok(answers) => answers,
-            Err(error) => {
-                let late = Appender::suspects(&error, &sent);
-                return self.lose_connection(&error, &late).await;
-            }
+            Err(error) => return self.lose_connection(&error, &asked).await,
         };
+        self.context.request_size.answered(asked.bytes);
         let mut late = Vec::new();
         let mut answers: HashMap<TopicPartition, ProducedPartition> =
             answers.partitions.into_iter().map(|answer| (answer.topic_partition.clone(), answer)).collect();
-        for sent in sent {
+        for sent in asked.sent {
             let answer = answers.remove(&sent.target);
             let hint = answer.as_ref().and_then(|answer| answer.leader_hint.clone());
             let produced = match answer {
@@ -336,18 +344,13 @@ impl Appender {
                 self.context.client.leader_hint(&sent.target, &hint);
             }
             let Some(partition) = self.partition(sent.key, sent.generation) else { continue };
-            if matches!(produced, Err(Refusal::TakeOver(TakeOverCause::NotReplicated(_)))) {
+            if matches!(produced, Err(Refusal::TakeOver(TakeOverCause::HoldsUpOthers(_)))) {
                 late.push(sent.key);
             }
             let outcome = partition.state.on_produced(Now::read(), sent_at, produced);
             self.after(sent.key, outcome).await;
         }
         self.leave_late(&late).await;
-    }
-
-    async fn lose_connection(&mut self, error: &ClientError, late: &[PartitionKey]) {
-        debug!(broker = %self.context.pipe.broker, %error, "produce connection lost");
-        self.end_all(&error.to_string(), late).await;
     }
 
     /// Markers travel on another connection: what is on its way there must not arrive after the next take-over has read where the log
@@ -728,8 +731,8 @@ fn refused_markers(
 async fn front_answer(produces: &mut VecDeque<ProduceInFlight>) -> ProduceAnswer {
     let Some(front) = produces.front_mut() else { return pending().await };
     let (sent_at, answer) = (front.sent_at, (&mut front.pending).await);
-    let sent = produces.pop_front().map(|front| front.sent).unwrap_or_default();
-    (sent_at, sent, answer)
+    let asked = produces.pop_front().map(|front| front.asked).unwrap_or_default();
+    (sent_at, asked, answer)
 }
 
 fn is_busy(connection: &Connection) -> bool {
@@ -773,8 +776,6 @@ const MARKERS_PATIENCE: Duration = Duration::from_secs(5);
 const UNPIN_INTERVAL: Duration = Duration::from_millis(500);
 /// No request is made while the socket has not taken this much of those before: it would be too old when its turn comes.
 const UNWRITTEN_BYTES_MAX: usize = 64 << 10;
-/// A request stops taking batches at this size; it may be one batch larger. Far below `socket.request.max.bytes`.
-const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Over all partitions: about half a second of a broker's time. One partition's markers are never split up.
 const MARKERS_PER_REQUEST_MAX: u32 = 10_000;
 /// How long the broker may wait for its replicas (Java: `request.timeout.ms` of the producer).

@@ -8,6 +8,7 @@ pub(crate) mod now;
 mod ready;
 pub(crate) mod refusal;
 pub(crate) mod repeat;
+pub(crate) mod request_size;
 pub(crate) mod state;
 
 #[cfg(test)]

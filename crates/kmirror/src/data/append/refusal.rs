@@ -18,7 +18,7 @@ pub(crate) fn of_data(error: KafkaError, detail: Option<&str>) -> Refusal {
             format!("the target answers {text}; raise max.message.bytes of the target topic"),
         )),
         KafkaError::CORRUPT_MESSAGE => Refusal::Damaged(text),
-        KafkaError::REQUEST_TIMED_OUT => Refusal::TakeOver(TakeOverCause::NotReplicated(text)),
+        KafkaError::REQUEST_TIMED_OUT => Refusal::TakeOver(TakeOverCause::HoldsUpOthers(text)),
         KafkaError::INVALID_RECORD => Refusal::Park(Parked::new(
             ParkReason::Rejected,
             format!(
@@ -56,14 +56,14 @@ pub(crate) fn of_markers(error: &ClientError, token: i32) -> Refusal {
     }
     // Any of the partitions of the request may be the one that was waited for.
     if matches!(error, ClientError::Timeout { .. }) {
-        return Refusal::TakeOver(TakeOverCause::NotReplicated(error.to_string()));
+        return Refusal::TakeOver(TakeOverCause::HoldsUpOthers(error.to_string()));
     }
     match (error.kafka_error(), error.retry()) {
         (Some(KafkaError::TRANSACTION_COORDINATOR_FENCED), _) => {
             Refusal::TakeOver(TakeOverCause::Fenced { token })
         }
         (Some(code @ KafkaError::REQUEST_TIMED_OUT), _) => {
-            Refusal::TakeOver(TakeOverCause::NotReplicated(code.to_string()))
+            Refusal::TakeOver(TakeOverCause::HoldsUpOthers(code.to_string()))
         }
         (Some(code), retry) => by_retry(retry, code.to_string()),
         (None, Retry::Never) => Refusal::Park(Parked::new(
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_not_replicated_in_time_is_told_apart() {
         let code = KafkaError::REQUEST_TIMED_OUT;
-        let expected = Refusal::TakeOver(TakeOverCause::NotReplicated(code.to_string()));
+        let expected = Refusal::TakeOver(TakeOverCause::HoldsUpOthers(code.to_string()));
         assert_eq!(of_data(code, None), expected);
         let error = ClientError::Broker { error: code, api: "", context: "".into(), message: None };
         assert_eq!(of_markers(&error, 1), expected);

@@ -219,9 +219,10 @@ pub(crate) enum TakeOverCause {
     },
     /// An answer was lost with its connection: whether it was executed must be seen.
     AnswerLost(String),
-    /// It was appended, and not replicated in time (REQUEST_TIMED_OUT); or that may be so. The broker's words, or how we know.
-    NotReplicated(String),
-    /// It was not replicated in time once, went on apart from others, and is acknowledged again.
+    /// Others on its connection waited for it, since it was not replicated in time (REQUEST_TIMED_OUT), or lost the connection, since its
+    /// batch is too large for the broker; or that may be so. The broker's words, or how we know.
+    HoldsUpOthers(String),
+    /// It held up others, went on apart from them, and is acknowledged again.
     Recovered,
     /// Another broker leads the partition, or none.
     LeaderUnknown(String),

@@ -219,7 +219,7 @@ impl Supervisor {
                 self.tell_refused(key, cause);
                 self.take_over(key);
             }
-            TakeOverCause::NotReplicated(cause) => {
+            TakeOverCause::HoldsUpOthers(cause) => {
                 self.tell_refused(key, cause);
                 self.go_apart(key, true);
                 self.set_waiting(key, cause);

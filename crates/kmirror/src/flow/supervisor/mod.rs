@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kmirror_client::{Deadline, clock};
+use kmirror_client::{BrokerId, Deadline, clock};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
@@ -28,6 +28,7 @@ use crate::data::append::appender::AppenderEvent;
 use crate::data::append::event::AppendEvent;
 use crate::data::append::freshness::RAISED;
 use crate::data::append::freshness::{PRODUCER_EXPIRATION_DEFAULT, producer_expiration};
+use crate::data::append::request_size::RequestSize;
 use crate::data::read::event::FetchEvent;
 use crate::data::read::fetcher::FetcherEvent;
 use crate::data::read::rewrite_pool::RewritePool;
@@ -176,6 +177,8 @@ struct Supervisor {
     events: mpsc::UnboundedSender<FlowEvent>,
     fetchers: Fetchers,
     appenders: BTreeMap<Pipe, mpsc::Sender<AppenderEvent>>,
+    /// What each broker of the target takes.
+    request_sizes: BTreeMap<BrokerId, Arc<RequestSize>>,
     budget: Budget,
     rewrites: RewritePool,
     /// Fetchers and appenders: they end when their inboxes are closed.
@@ -231,6 +234,7 @@ impl Supervisor {
             events,
             fetchers,
             appenders: BTreeMap::new(),
+            request_sizes: BTreeMap::new(),
             rewrites: RewritePool::new(workers),
             pumps: JoinSet::new(),
             errands: JoinSet::new(),

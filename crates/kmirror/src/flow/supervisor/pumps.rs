@@ -49,6 +49,7 @@ impl Supervisor {
             marker_producer_id: self.ids.markers,
             counters: Arc::clone(&self.context.shared.counters),
             events: Outbox::to(&self.events),
+            request_size: Arc::clone(self.request_sizes.entry(pipe.broker).or_default()),
         };
         self.pumps.spawn(appender::run(context, events));
         self.appenders.insert(pipe, inbox.clone());

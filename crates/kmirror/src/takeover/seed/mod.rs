@@ -212,7 +212,7 @@ fn refused(error: KafkaError, message: Option<&str>) -> Refused {
             Refused::TooLarge(parked.message)
         }
         (_, Refusal::Again(cause) | Refusal::Damaged(cause)) => Refused::Again(cause),
-        (_, Refusal::TakeOver(TakeOverCause::NotReplicated(cause))) => Refused::Again(cause),
+        (_, Refusal::TakeOver(TakeOverCause::HoldsUpOthers(cause))) => Refused::Again(cause),
         (_, Refusal::TakeOver(_)) => Refused::Unknown(error.to_string()),
         (_, Refusal::Park(parked)) => Refused::Park(Parked::new(
             parked.reason,

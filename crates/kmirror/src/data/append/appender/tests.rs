@@ -108,7 +108,7 @@ async fn a_partition_that_is_late_is_waited_for_once() {
     assert!(lasted < PRODUCE_TIMEOUT + Duration::from_secs(1), "{lasted:?}");
     ended.sort_by_key(|(key, ..)| *key);
     let [(0, _, late), (1, _, neighbour)] = ended else { panic!("{ended:?}") };
-    assert!(matches!(late, AppendEnd::TakeOver(TakeOverCause::NotReplicated(_))), "{late:?}");
+    assert!(matches!(late, AppendEnd::TakeOver(TakeOverCause::HoldsUpOthers(_))), "{late:?}");
     assert!(matches!(neighbour, AppendEnd::TakeOver(TakeOverCause::AnswerLost(_))), "{neighbour:?}");
     // What goes on there needs another connection: the old one waits.
     line.add(1, 2, line.log_end(1)).await;
@@ -127,7 +127,7 @@ async fn a_neighbour_of_one_that_is_late_goes_on_where_nothing_else_is_on_its_wa
     line.push(0, 1, batch(0, 1)).await;
     let (key, _, end) = line.ended().await;
     assert_eq!(key, 0);
-    assert!(matches!(end, AppendEnd::TakeOver(TakeOverCause::NotReplicated(_))), "{end:?}");
+    assert!(matches!(end, AppendEnd::TakeOver(TakeOverCause::HoldsUpOthers(_))), "{end:?}");
     line.push(1, 1, batch(0, 1)).await;
     line.until_end(1, 1).await;
     assert!(line.events.try_recv().is_err(), "it was not taken over");
@@ -146,8 +146,50 @@ async fn all_partitions_of_a_request_without_an_answer_are_suspected() {
     let mut ended = [line.ended().await, line.ended().await];
     ended.sort_by_key(|(key, ..)| *key);
     let [(0, _, suspected), (1, _, idle)] = ended else { panic!("{ended:?}") };
-    assert!(matches!(suspected, AppendEnd::TakeOver(TakeOverCause::NotReplicated(_))), "{suspected:?}");
+    assert!(matches!(suspected, AppendEnd::TakeOver(TakeOverCause::HoldsUpOthers(_))), "{suspected:?}");
     assert!(matches!(idle, AppendEnd::TakeOver(TakeOverCause::AnswerLost(_))), "{idle:?}");
+}
+
+/// A broker that hangs up on a request of several partitions takes smaller ones.
+#[tokio::test(start_paused = true)]
+async fn requests_shrink_until_the_broker_takes_them() {
+    let mut line = Line::with(PipeKind::Common, 8, 300 << 10).await;
+    for round in 1.. {
+        assert!(round < 8, "they do not get through");
+        let mut missing: Vec<u32> = (0..8).filter(|number| line.log_end(*number as i32) == 0).collect();
+        if missing.is_empty() {
+            break;
+        }
+        for number in &missing {
+            line.add(*number, round, 0).await;
+            line.push(*number, round, large(100 << 10)).await;
+        }
+        while !missing.is_empty() {
+            line.until_asked().await;
+            while let Ok(AppendEvent::Ended { key, .. }) = line.events.try_recv() {
+                missing.retain(|number| *number != key.0);
+            }
+            missing.retain(|number| line.log_end(*number as i32) == 0);
+        }
+    }
+}
+
+/// What a broker does not take whatever it comes with takes the connection from nobody else.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_the_broker_does_not_take_goes_apart() {
+    let mut line = Line::with(PipeKind::Common, 2, 300 << 10).await;
+    for round in 1.. {
+        assert!(round < 8, "it does not go apart");
+        line.add(0, round, 0).await;
+        line.push(0, round, large(400 << 10)).await;
+        let (key, _, AppendEnd::TakeOver(cause)) = line.ended().await else { panic!("parked") };
+        assert_eq!(key, 0);
+        match cause {
+            TakeOverCause::AnswerLost(_) => {}
+            TakeOverCause::HoldsUpOthers(_) => return,
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,10 +220,14 @@ impl Line {
     }
 
     async fn of(kind: PipeKind) -> Line {
+        Line::with(kind, 2, 100 << 20).await
+    }
+
+    async fn with(kind: PipeKind, partitions: usize, request_bytes_max: usize) -> Line {
         let world = simulated::enter(1);
         let builder = EmbeddedCluster::builder().without_sockets("west").simulated(1);
-        let cluster = Arc::new(builder.start().await.unwrap());
-        cluster.create_topic(TOPIC, 2, &[]).unwrap();
+        let cluster = Arc::new(builder.request_bytes_max(request_bytes_max).start().await.unwrap());
+        cluster.create_topic(TOPIC, partitions, &[]).unwrap();
         let mut config = ClientConfig::new("west", [cluster.bootstrap_servers()]);
         config.connector = Some(Arc::new(Direct(Arc::clone(&cluster))));
         let client = Client::connect(config).await.unwrap();
@@ -195,6 +241,7 @@ impl Line {
             marker_producer_id: ProducerIds::of_flow("east").markers,
             counters: Arc::default(),
             events: Outbox::to(&sender),
+            request_size: Arc::default(),
         };
         tokio::spawn(run(context, received));
         Line { cluster, client, inbox, events, gauge: PartitionGauge::new(), _world: world }
@@ -269,6 +316,12 @@ impl Connector for Direct {
 
 fn batch(first: i64, end: i64) -> Item {
     Item::Batch { batch: TestBatch::dense(first, end).build(), held: None, merged: 0 }
+}
+
+/// One record of so many bytes.
+fn large(bytes: usize) -> Item {
+    let batch = TestBatch::of([TestRecord::new(0, "key", &"x".repeat(bytes))]).build();
+    Item::Batch { batch, held: None, merged: 0 }
 }
 
 /// One record of now. Of what is older one batch goes at a time.
