@@ -76,7 +76,7 @@ enum Measurement {
     Canned(null::brokers::Canned),
     /// Which tests miss each rule of the protocol: it is switched off in a copy of the tree.
     Mutants(mutants::MutantsArguments),
-    /// The suites that take too long for every change: kills, freezes, many seeds, equal traces.
+    /// The suites that take too long for every change: kills, freezes, many seeds, equal traces, and what healthy partitions wait for.
     Trials(trials::TrialsArguments),
     /// All measurements one after the other, with standard parameters.
     Full(full::FullArguments),

@@ -17,6 +17,8 @@ pub(super) struct Trial {
     pub(super) is_under_load: bool,
     /// How many tests these are.
     pub(super) tests_count: usize,
+    /// Whether they say figures.
+    pub(super) has_figures: bool,
     variables: Vec<(&'static str, String)>,
     /// What `cargo test` is told to choose the program by.
     program: &'static str,
@@ -25,12 +27,14 @@ pub(super) struct Trial {
 }
 
 /// All of them, in the order of [`NAMES`].
-pub(super) fn trials(arguments: &TrialsArguments) -> [Trial; 4] {
+pub(super) fn trials(arguments: &TrialsArguments) -> [Trial; 6] {
     [
         kills(arguments.kills),
         freezes(arguments.freezes),
         seeds(arguments.seeds, arguments.first),
         equal_traces(),
+        neighbours(),
+        leaders(arguments.stops),
     ]
 }
 
@@ -42,6 +46,7 @@ fn kills(kills: u32) -> Trial {
         worlds: None,
         is_under_load: false,
         tests_count: 1,
+        has_figures: false,
         variables: vec![("KMIRROR_REQUIRE_KAFKA", "1".to_owned()), ("KMIRROR_KILLS", kills.to_string())],
         program: "--release -p kmirror-cli --test it",
         tests: "--exact follows::a_mirror_that_is_killed_again_and_again_loses_and_doubles_nothing::kafka",
@@ -56,6 +61,7 @@ fn freezes(freezes: u32) -> Trial {
         worlds: None,
         is_under_load: false,
         tests_count: 6,
+        has_figures: false,
         variables: vec![("KMIRROR_REQUIRE_KAFKA", "1".to_owned()), ("KMIRROR_FREEZES", freezes.to_string())],
         program: "--release -p kmirror-cli --test it",
         tests: "freezes::",
@@ -70,6 +76,7 @@ fn seeds(seeds: u64, first: u64) -> Trial {
         worlds: Some(seeds),
         is_under_load: false,
         tests_count: 1,
+        has_figures: false,
         variables: vec![("KMIRROR_SEEDS", seeds.to_string()), ("KMIRROR_SEED_FIRST", first.to_string())],
         program: "--profile simulation -p kmirror --test simulation",
         tests: "--nocapture whatever_goes_wrong",
@@ -84,9 +91,41 @@ fn equal_traces() -> Trial {
         worlds: Some(TRACED_SEEDS * TRACE_RUNS),
         is_under_load: true,
         tests_count: 1,
+        has_figures: false,
         variables: vec![("KMIRROR_TRACE_RUNS", TRACE_RUNS.to_string())],
         program: "--profile simulation -p kmirror --test simulation",
         tests: "--exact the_same_seed_is_the_same_world",
+    }
+}
+
+fn neighbours() -> Trial {
+    Trial {
+        name: "neighbours",
+        promise: "What is wrong with a partition, a broker or its administration keeps no healthy partition waiting for a second.",
+        amount: "6 scenes, in the time of the simulation".to_owned(),
+        worlds: None,
+        is_under_load: false,
+        tests_count: 6,
+        has_figures: true,
+        variables: Vec::new(),
+        program: "--profile simulation -p kmirror --test simulation",
+        tests: "--nocapture neighbours::",
+    }
+}
+
+fn leaders(stops: u32) -> Trial {
+    Trial {
+        name: "leaders",
+        promise: "A leader of a target partition that stands still (SIGSTOP), one of three real nodes, is left within two seconds of the \
+                  election of another.",
+        amount: format!("{stops} stops"),
+        worlds: None,
+        is_under_load: false,
+        tests_count: 1,
+        has_figures: true,
+        variables: vec![("KMIRROR_REQUIRE_KAFKA", "1".to_owned()), ("KMIRROR_STOPS", stops.to_string())],
+        program: "--release -p kmirror-cli --test it",
+        tests: "--nocapture --exact leaders::a_leader_that_stops_is_left_when_another_one_is_elected",
     }
 }
 
@@ -136,7 +175,7 @@ fn is_in_the_way(variable: &str) -> bool {
     variable.starts_with("KMIRROR_") && !CLUSTERS.contains(&variable)
 }
 
-pub(super) const NAMES: [&str; 4] = ["kills", "freezes", "seeds", "equal-traces"];
+pub(super) const NAMES: [&str; 6] = ["kills", "freezes", "seeds", "equal-traces", "neighbours", "leaders"];
 /// As many as the test has.
 const TRACED_SEEDS: u64 = 10;
 const TRACE_RUNS: u64 = 4;
@@ -149,9 +188,17 @@ mod tests {
 
     use super::*;
 
-    fn all() -> [Trial; 4] {
+    fn all() -> [Trial; 6] {
         let out = Path::new("x").to_owned();
-        trials(&TrialsArguments { only: Vec::new(), kills: 5, freezes: 2, seeds: 30, first: 7, out })
+        trials(&TrialsArguments {
+            only: Vec::new(),
+            kills: 5,
+            freezes: 2,
+            stops: 4,
+            seeds: 30,
+            first: 7,
+            out,
+        })
     }
 
     fn source(path: &str) -> String {
@@ -161,7 +208,7 @@ mod tests {
     /// So that the list does not rot: without a build.
     #[test]
     fn the_tests_that_are_run_are_there() {
-        let [kills, freezes, seeds, equal_traces] = all();
+        let [kills, freezes, seeds, equal_traces, neighbours, leaders] = all();
         let follows = source("bin/kmirror/tests/it/follows.rs");
         let scenario = kills.tests.split("::").nth(1).unwrap();
         assert!(follows.contains(&format!("    {scenario},\n")), "{scenario}");
@@ -173,6 +220,10 @@ mod tests {
             let test = trial.tests.split(' ').nth(1).unwrap();
             assert_eq!(simulation.matches(&format!("\nfn {test}")).count(), 1, "{test}");
         }
+        let scenes = source("crates/kmirror/tests/simulation/neighbours.rs").matches("tokio::test").count();
+        assert_eq!(neighbours.tests_count, scenes);
+        let test = leaders.tests.rsplit("::").next().unwrap();
+        assert!(source("bin/kmirror/tests/it/leaders.rs").contains(&format!("fn {test}()")), "{test}");
     }
 
     #[test]
@@ -180,6 +231,7 @@ mod tests {
         let readers = [
             "bin/kmirror/tests/it/follows.rs",
             "bin/kmirror/tests/it/freezes.rs",
+            "bin/kmirror/tests/it/leaders.rs",
             "crates/kmirror/tests/simulation/main.rs",
             "crates/kmirror/tests/simulation/run.rs",
             "crates/kmirror-testkit/src/pair.rs",
@@ -204,7 +256,7 @@ mod tests {
                 assert_eq!(set.1.unwrap(), value);
             }
         }
-        let [_, _, seeds, _] = all();
+        let [_, _, seeds, ..] = all();
         let expected = "KMIRROR_SEEDS=30 KMIRROR_SEED_FIRST=7 cargo test --locked --profile simulation -p kmirror --test simulation -- \
                         --nocapture whatever_goes_wrong";
         assert_eq!(seeds.command_line(), expected);

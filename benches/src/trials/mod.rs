@@ -1,6 +1,7 @@
 //! The suites that take too long for every change, each by `cargo test` with what it needs, and what became of it.
 
 mod busy;
+mod figure;
 mod list;
 mod outcome;
 
@@ -15,6 +16,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use self::busy::Busy;
+use self::figure::{Figure, figures};
 use self::list::{NAMES, Trial, trials};
 use self::outcome::{Failure, failure};
 use crate::clusters;
@@ -33,6 +35,9 @@ pub(crate) struct TrialsArguments {
     /// How often an instance stands still with batches in hand, in each test.
     #[arg(long, default_value_t = 10)]
     freezes: u32,
+    /// How often a leader of the target stands still.
+    #[arg(long, default_value_t = 10)]
+    stops: u32,
     /// How many seeds of the simulation.
     #[arg(long, default_value_t = 100_000)]
     seeds: u64,
@@ -56,6 +61,9 @@ struct Row {
     amount: String,
     /// How many worlds were simulated; nothing where clusters are real.
     worlds: Option<u64>,
+    /// What the tests measured.
+    #[serde(default)]
+    figures: Vec<Figure>,
     /// Nothing where it has passed.
     failure: Option<Failure>,
     wall_seconds: f64,
@@ -92,6 +100,9 @@ fn try_out(trial: &Trial) -> Result<Row, Box<dyn Error>> {
     let (lines, status) = watch(&mut trial.cargo(), &Path::new(FOLDER).join(trial.name))?;
     let (wall, cpu) = (began.elapsed(), children_cpu()? - cpu);
     drop(busy);
+    let figures = figures(&lines);
+    let failure = failure(&lines, status, trial.tests_count);
+    let failure = failure.or_else(|| outcome::missed(&figures, trial.has_figures));
     Ok(Row {
         name: trial.name.to_owned(),
         promise: trial.promise.to_owned(),
@@ -99,7 +110,8 @@ fn try_out(trial: &Trial) -> Result<Row, Box<dyn Error>> {
         commit,
         amount: trial.amount.clone(),
         worlds: trial.worlds,
-        failure: failure(&lines, status, trial.tests_count),
+        figures,
+        failure,
         wall_seconds: wall.as_secs_f64(),
         cpu_seconds: trial.worlds.map(|_| cpu.as_secs_f64()),
     })
@@ -175,6 +187,7 @@ fn text(rows: &[Row]) -> String {
     for row in rows {
         let end = if row.failure.is_none() { "passed" } else { "**failed**" };
         text += &format!("- {}, {}: {end} ({})\n", row.name, row.amount, version(row));
+        row.figures.iter().for_each(|figure| text += &format!("  - {figure}\n"));
     }
     text += "\nAgain:\n\n```sh\n";
     rows.iter().for_each(|row| text += &format!("{}\n", row.command));
@@ -198,6 +211,7 @@ mod tests {
             commit: Some("abc-dirty".to_owned()),
             amount: "10 seeds".to_owned(),
             worlds: (name == "seeds").then_some(10),
+            figures: figures(&["figure: a delay: 0.5 s, at most 1 s".to_owned()]),
             failure,
             wall_seconds: 3.0,
             cpu_seconds: (name == "seeds").then_some(4.0),
@@ -228,7 +242,8 @@ mod tests {
             text.contains("| seeds | it holds | 10 seeds | passed | abc-dirty | 3 | 4.0 | 2.5 |"),
             "{text}"
         );
-        assert!(text.contains("\n- kills, 10 seeds: **failed** (abc-dirty)\n"), "{text}");
+        let found = "\n- kills, 10 seeds: **failed** (abc-dirty)\n  - a delay: 0.500 s, at most 1 s\n";
+        assert!(text.contains(found), "{text}");
         assert!(text.contains("\n- seeds, 10 seeds: passed (abc-dirty)\n"), "{text}");
         assert!(text.contains("\ncargo test kills\n"), "{text}");
     }

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 
 use serde::{Deserialize, Serialize};
 
+use super::figure::Figure;
 use crate::test_output::{failed_seed, failed_test};
 
 /// Why a trial has failed.
@@ -33,6 +34,16 @@ pub(super) fn failure(lines: &[String], status: ExitStatus, tests_count: usize) 
     }
     let said = said.into_iter().take(LINES_MAX).map(|line| line.chars().take(LINE_MAX).collect()).collect();
     Some(Failure { said, seeds: seeds(lines) })
+}
+
+/// Why figures are not what they should be: one is missed, or there are none though there should be.
+pub(super) fn missed(figures: &[Figure], has_figures: bool) -> Option<Failure> {
+    let missed = figures.iter().filter(|figure| figure.is_missed());
+    let mut said: Vec<_> = missed.map(|figure| format!("missed: {figure}")).collect();
+    if has_figures && figures.is_empty() {
+        said.push("the tests said no figure".to_owned());
+    }
+    (!said.is_empty()).then_some(Failure { said, seeds: Vec::new() })
 }
 
 impl fmt::Display for Failure {
@@ -117,6 +128,16 @@ mod tests {
             assert!(failure.to_string().ends_with("tests were run where there should be 2"), "{failure}");
         }
         assert_eq!(failure_of(&passed(2), 101).unwrap().said, ["it ends with exit status: 101"]);
+    }
+
+    #[test]
+    fn a_trial_whose_figures_are_missed_has_not_passed() {
+        let figures = |line: &str| super::super::figure::figures(&[line.to_owned()]);
+        assert_eq!(missed(&figures("figure: a: 1 s, at most 1 s"), true), None);
+        assert_eq!(missed(&[], false), None);
+        let failure = |line, has_figures| missed(&figures(line), has_figures).unwrap().to_string();
+        assert_eq!(failure("figure: a: 1.2 s, at most 1 s", true), "missed: a: 1.200 s, at most 1 s");
+        assert_eq!(failure("nothing", true), "the tests said no figure");
     }
 
     #[test]

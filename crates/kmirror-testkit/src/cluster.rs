@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::authorizer;
 use crate::jars::kafka_home;
-use crate::metadata::brokers_alive;
+use crate::metadata::{self, brokers_alive};
 use crate::process::{await_stopped, last_lines, wait_for};
 use crate::watchdog::Watchdog;
 use crate::{KafkaEndpoint, KafkaJars, KafkaRelease, TestkitError, ToolOutput};
@@ -314,6 +314,20 @@ impl KafkaNode {
     /// The folder with the node's partitions, for `dump-log` and for damage done on purpose.
     pub fn log_dir(&self) -> PathBuf {
         self.folder.join(LOG_DIR)
+    }
+
+    /// Who leads a partition, as this node says by now; nothing when it does not answer, or knows of no leader.
+    pub fn leader(&self, topic: &str, partition: i32) -> Option<usize> {
+        metadata::leader(self.address, topic, partition)
+    }
+
+    /// How many bytes of a partition this node has: what its leader has sent it, or who writes to it.
+    pub fn log_bytes(&self, topic: &str, partition: i32) -> u64 {
+        let folder = self.log_dir().join(format!("{topic}-{partition}"));
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        let segments =
+            files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+        segments.filter_map(|segment| Some(segment.metadata().ok()?.len())).sum()
     }
 
     /// What the node has printed so far: its warnings and errors.

@@ -23,6 +23,7 @@ mod http;
 mod imports;
 mod kmirror;
 mod lags;
+mod leaders;
 mod looks;
 mod missing;
 mod owned;

@@ -146,6 +146,8 @@ struct Supervisor {
     discovery: Discovery,
     /// When the look at the clusters began that is under way.
     looking_since: Option<Instant>,
+    /// How long the last one took.
+    look_took: Duration,
     /// When the next one is due: many partitions are looked at less often.
     look_not_before: Instant,
     /// What was selected when they were looked at last.
@@ -215,6 +217,7 @@ impl Supervisor {
             looked_for: discovery.terms.selected.topics.clone(),
             discovery,
             looking_since: None,
+            look_took: Duration::ZERO,
             look_not_before: clock::now(),
             is_blind: false,
             budget: Budget::new(context.flow.buffer_bytes_max),

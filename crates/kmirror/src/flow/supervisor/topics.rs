@@ -136,11 +136,11 @@ impl Supervisor {
     /// Spaces looks out where they cost something. One that has found something has created topics as well, which takes long but
     /// is done.
     fn space_out(&mut self, looked: &Result<Looked, Error>) {
-        let interval = self.context.flow.metadata_refresh_interval;
         let took = self.looking_since.take().map_or(Duration::ZERO, |since| clock::now() - since);
+        let before = std::mem::replace(&mut self.look_took, took);
         let is_idle = looked.as_ref().is_ok_and(|looked| looked.found.is_empty());
-        let pause =
-            if is_idle { (took * LOOKS_APART).min(interval * LOOKS_APART_MAX) } else { Duration::ZERO };
+        let interval = self.context.flow.metadata_refresh_interval;
+        let pause = if is_idle { pause_after(took, before, interval) } else { Duration::ZERO };
         self.look_not_before = clock::now() + pause;
     }
 
@@ -392,7 +392,27 @@ async fn reconsidered(
     Some((rules.ok().and_then(|rules| rules.get(&topic).copied()), parked))
 }
 
+/// How long to wait after a look that took so long, as did the one `before`. A broker that stands still makes one look slow, and is asked last
+/// from then on: what its partitions need to know then is soon to be known.
+fn pause_after(took: Duration, before: Duration, interval: Duration) -> Duration {
+    (took.min(before) * LOOKS_APART).min(interval * LOOKS_APART_MAX)
+}
+
 /// A look that takes 10 ms is followed by another after half a second at the earliest.
 const LOOKS_APART: u32 = 50;
 /// In intervals of the configuration.
 const LOOKS_APART_MAX: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_spaced_out_where_all_of_them_take_long() {
+        let (second, quick) = (Duration::from_secs(1), Duration::from_millis(2));
+        assert_eq!(pause_after(2 * second, quick, second), 50 * quick, "a broker kept silent");
+        assert_eq!(pause_after(quick, 2 * second, second), 50 * quick);
+        assert_eq!(pause_after(second / 10, second / 10, second), 5 * second);
+        assert_eq!(pause_after(2 * second, 3 * second, second), 10 * second);
+    }
+}
