@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::api::metadata;
 use crate::fault::Fault;
+use crate::limits::Limits;
 use crate::log::Origin;
 use crate::log::validator::Rules;
 use crate::machine::Machine;
@@ -19,7 +20,7 @@ use crate::network;
 use crate::profile::Profile;
 use crate::security::acl::Acl;
 use crate::security::{Authorizer, Users};
-use crate::state::{Broker, Partition, REQUEST_BYTES_MAX, State};
+use crate::state::{Broker, Partition, State};
 use crate::watched::{Subscription, Watched};
 
 /// What is to be started.
@@ -27,8 +28,7 @@ use crate::watched::{Subscription, Watched};
 pub struct ClusterBuilder {
     brokers: i32,
     profile: Profile,
-    partition_bytes_max: Option<usize>,
-    request_bytes_max: usize,
+    pub(crate) limits: Limits,
     group_initial_rebalance_delay: Duration,
     users: Users,
     authorizer: Authorizer,
@@ -126,18 +126,6 @@ impl ClusterBuilder {
         self
     }
 
-    /// The most bytes that a partition holds: older batches are deleted, as by retention. Default: no bound.
-    pub fn partition_bytes_max(mut self, bytes: usize) -> ClusterBuilder {
-        self.partition_bytes_max = Some(bytes);
-        self
-    }
-
-    /// The largest request that a broker takes (`socket.request.max.bytes`): it hangs up on a larger one. Default: 100 MiB.
-    pub fn request_bytes_max(mut self, bytes: usize) -> ClusterBuilder {
-        self.request_bytes_max = bytes;
-        self
-    }
-
     /// Somebody who may connect, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. Without any, everybody may, as `User:ANONYMOUS`.
     pub fn user(mut self, name: &str, password: &str) -> ClusterBuilder {
         self.users.0.insert(name.to_owned(), password.to_owned());
@@ -204,8 +192,7 @@ impl ClusterBuilder {
         let cluster_id = format!("embedded-{:016x}", machine.bits("cluster id"));
         let mut state = State::new(cluster_id, self.profile, brokers);
         state.machine = machine;
-        state.partition_bytes_max = self.partition_bytes_max;
-        state.request_bytes_max = self.request_bytes_max;
+        state.limits = self.limits;
         if let Some((age, interval)) = self.producer_expiry {
             let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
             (state.expiry.age_ms, state.expiry.interval_ms) = (ms(age), ms(interval));
@@ -234,8 +221,7 @@ impl EmbeddedCluster {
         ClusterBuilder {
             brokers: 1,
             profile: Profile::Kafka4_3,
-            partition_bytes_max: None,
-            request_bytes_max: REQUEST_BYTES_MAX,
+            limits: Limits::default(),
             group_initial_rebalance_delay: Duration::ZERO,
             users: Users::default(),
             authorizer: Authorizer::default(),

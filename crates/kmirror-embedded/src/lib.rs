@@ -51,6 +51,7 @@ mod cluster;
 mod coordinator;
 mod fault;
 mod groups;
+mod limits;
 mod log;
 mod machine;
 mod markers;

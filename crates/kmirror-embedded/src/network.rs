@@ -89,7 +89,7 @@ async fn requests(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) -> io::Result<()> {
     let mut connection = Connection::new(broker, !shared.lock().users.0.is_empty());
-    let bytes_max = shared.lock().request_bytes_max;
+    let bytes_max = shared.lock().limits.request_bytes_max;
     while let Some(frame) = read_frame(stream, bytes_max).await? {
         let Some(request) = api::Request::parse(frame) else { return Ok(()) };
         shared.resumed(broker).await;

@@ -51,9 +51,7 @@ pub(crate) struct State {
     /// The broker to which leaders send readers, if they do (`replica.selector.class`, KIP-392). It has what they have.
     pub(crate) readers_replica: Option<i32>,
     /// The most bytes that a partition may hold: older batches go.
-    pub(crate) partition_bytes_max: Option<usize>,
-    /// What a connection may take for a request before the broker hangs up.
-    pub(crate) request_bytes_max: usize,
+    pub(crate) limits: crate::limits::Limits,
     /// The logs that partitions of some topics begin with: those that store nothing.
     pub(crate) canned: BTreeMap<String, PartitionLog>,
     /// Who may connect; everybody, if there is nobody here.
@@ -130,8 +128,7 @@ impl State {
             topic_defaults: BTreeMap::new(),
             machine: Machine::default(),
             advanced: Duration::ZERO,
-            partition_bytes_max: None,
-            request_bytes_max: REQUEST_BYTES_MAX,
+            limits: crate::limits::Limits::default(),
             readers_replica: None,
             canned: BTreeMap::new(),
             users: Users::default(),
@@ -574,6 +571,3 @@ pub(crate) type PartitionName = (String, i32);
 pub(crate) fn names_by_id(topics: &BTreeMap<String, Topic>) -> HashMap<Uuid, String> {
     topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect()
 }
-
-/// The default of `socket.request.max.bytes`.
-pub(crate) const REQUEST_BYTES_MAX: usize = 100 << 20;

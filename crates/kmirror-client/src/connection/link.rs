@@ -28,8 +28,7 @@ use crate::error::ClientError;
 use crate::ids::to_wire;
 use crate::wire::{Api, decode_response};
 
-/// A socket on which requests are pipelined. Clones share it; the socket closes with the last clone and the last [`Pending`], with what is
-/// queued.
+/// A socket on which requests are pipelined. Clones share it; it closes with the last clone and [`Pending`], whatever is queued.
 #[derive(Clone)]
 pub(crate) struct Link(Arc<Shared>);
 
@@ -67,8 +66,7 @@ pub(crate) struct Reply {
     pub(crate) owner: Option<Box<dyn FrameOwner>>,
 }
 
-/// The answer to a submitted request, once it is there. Dropping it discards the answer and harms nobody else; the last one of a link that
-/// nobody holds any more closes it.
+/// The answer to a submitted request, once it is there. Dropping it discards the answer and harms nobody else.
 pub(crate) struct Pending<T> {
     answer: oneshot::Receiver<Result<T, ClientError>>,
     /// Keeps the socket open until the answer is there.

@@ -104,7 +104,7 @@ fn append(
 ) -> Result<AppendedAt, Refused> {
     verify(state, broker, version, transactional_id, &to, records)?;
     let now_ms = state.now_ms();
-    let bytes_max = state.partition_bytes_max;
+    let bytes_max = state.limits.partition_bytes_max;
     let (partition, rules) = state.led_by(broker, &to.0, to.1).map_err(|error| Refused::new(error, ""))?;
     let origin = Origin { version, leader_epoch: partition.leader_epoch, now_ms };
     let appended = partition.log.append(records, &rules, origin)?;

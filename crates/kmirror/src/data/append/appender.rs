@@ -16,6 +16,7 @@ use kmirror_client::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::cause::TakeOverCause;
 use super::event::{AppendEnd, AppendEvent};
 use super::filler::{self, FillBy, Filled, TransactionFiller};
 use super::now::Now;
@@ -23,7 +24,7 @@ use super::ready::ReadyQueue;
 use super::refusal;
 use super::repeat::{Appended, ReadBack, Reader};
 use super::request_size::RequestSize;
-use super::state::{AppendState, Control, Outcome, Refusal, TakeOverCause};
+use super::state::{AppendState, Control, Outcome, Refusal};
 use crate::data::queue::QueueGauge;
 use crate::ground::item::Item;
 use crate::ground::outbox::Outbox;
@@ -351,14 +352,6 @@ impl Appender {
             self.after(sent.key, outcome).await;
         }
         self.leave_late(&late).await;
-    }
-
-    /// Markers travel on another connection: what is on its way there must not arrive after the next take-over has read where the log
-    /// ends. What they did the take-over will see.
-    async fn await_markers(&mut self) {
-        if let Some(markers) = self.markers.take() {
-            let _ = tokio::time::timeout(MARKERS_PATIENCE, markers).await;
-        }
     }
 
     async fn on_connected(&mut self, connected: Result<Connection, ClientError>) {
@@ -771,8 +764,6 @@ async fn sleep_until(wake: Option<Instant>) {
 /// A broker serves one request of a connection at a time (`SocketServer`, mute); the others wait in its socket, so that it
 /// is never idle for a round trip.
 const REQUESTS_IN_FLIGHT_MAX: usize = 5;
-/// How long markers that are on their way are waited for when the other connection is lost.
-const MARKERS_PATIENCE: Duration = Duration::from_secs(5);
 const UNPIN_INTERVAL: Duration = Duration::from_millis(500);
 /// No request is made while the socket has not taken this much of those before: it would be too old when its turn comes.
 const UNWRITTEN_BYTES_MAX: usize = 64 << 10;

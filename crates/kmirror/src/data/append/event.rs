@@ -1,6 +1,6 @@
 //! What an appender tells its owner: how appending to a partition ends.
 
-use super::state::TakeOverCause;
+use super::cause::TakeOverCause;
 use crate::ground::park::Parked;
 use crate::ground::partition::{Generation, PartitionKey};
 

@@ -14,8 +14,9 @@ use kmirror_client::{
 };
 use tokio::task::JoinSet;
 
+use super::cause::TakeOverCause;
 use super::refusal::{self, ID_PREFIX};
-use super::state::{Refusal, TakeOverCause};
+use super::state::Refusal;
 use crate::ground::partition::{Generation, KeyMap, PartitionKey};
 
 /// How the holes of a target's logs are filled.

@@ -1,6 +1,7 @@
 //! Appending to the target: one [`appender`] per broker, one [`state`] per partition.
 
 pub(crate) mod appender;
+pub(crate) mod cause;
 pub(crate) mod event;
 pub(crate) mod filler;
 pub(crate) mod freshness;

@@ -13,11 +13,12 @@ use kmirror_codec::{
     Batch, BatchBuilder, Compression, GapReason, Limits, NewRecord, Records, Workspace, decompress,
 };
 
+use super::cause::TakeOverCause;
 use super::exhaustive::broker::{Entry, Source, records};
 use super::exhaustive::owner::{Found, compare};
 use super::now::Now;
 use super::repeat::Appended;
-use super::state::{AppendStart, AppendState, Control, Outcome, Outgoing, Refusal, TakeOverCause};
+use super::state::{AppendStart, AppendState, Control, Outcome, Outgoing, Refusal};
 use crate::ground::budget::Budget;
 use crate::ground::item::Item;
 use crate::ground::lineage::Lineage;

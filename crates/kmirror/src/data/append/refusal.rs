@@ -2,7 +2,8 @@
 
 use kmirror_client::{ClientError, KafkaError, Retry};
 
-use super::state::{Refusal, TakeOverCause};
+use super::cause::TakeOverCause;
+use super::state::Refusal;
 use crate::ground::park::{ParkReason, Parked};
 
 /// Judges the refusal of a data batch.

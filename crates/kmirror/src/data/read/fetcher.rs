@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use super::event::FetchEvent;
 use super::failing::Failing;
 use super::reader::PartitionReader;
-use super::share::Share;
+use super::share::{Share, share_of_answer};
 use crate::data::append::appender::AppenderEvent;
 use crate::data::queue::QueueGauge;
 use crate::data::read::planner::Planner;
@@ -629,8 +629,7 @@ impl Fetcher {
     }
 
     fn partition_bytes_max(&self) -> usize {
-        let FetcherContext { share, partition_fetch_bytes_max, .. } = &self.context;
-        share_of_answer(self.slots.len(), share.bytes(), *partition_fetch_bytes_max)
+        share_of_answer(self.slots.len(), self.context.share.bytes(), self.context.partition_fetch_bytes_max)
     }
 
     fn slots_resume_at(&self) -> Option<Instant> {
@@ -668,12 +667,6 @@ impl Slot {
         // An appender that is gone has told the supervisor why.
         let _ = self.appender.send(AppenderEvent::Items { key, generation, items }).await;
     }
-}
-
-/// What each of so many partitions may take of an answer. One that has a connection for itself takes all of it: over a long link each
-/// answer costs a round trip more, in which nothing of the partition is on its way.
-fn share_of_answer(partitions: usize, fetch_bytes_max: usize, partition_fetch_bytes_max: usize) -> usize {
-    partition_fetch_bytes_max.max(fetch_bytes_max / partitions.max(1))
 }
 
 /// The first of these times that is still to come. One that has passed is for the next step to see: it is no time to wake at, for

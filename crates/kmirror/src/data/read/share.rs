@@ -27,3 +27,13 @@ impl Share {
         self.fetch_bytes_max.min(self.buffer_bytes_max / (2 * fetchers)).max(1)
     }
 }
+
+/// What each of so many partitions may take of an answer. One that has a connection for itself takes all of it: over a long link each
+/// answer costs a round trip more, in which nothing of the partition is on its way.
+pub(crate) fn share_of_answer(
+    partitions: usize,
+    fetch_bytes_max: usize,
+    partition_fetch_bytes_max: usize,
+) -> usize {
+    partition_fetch_bytes_max.max(fetch_bytes_max / partitions.max(1))
+}

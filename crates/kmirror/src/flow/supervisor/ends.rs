@@ -7,8 +7,8 @@ use kmirror_client::{Client, TopicPartition, Topics, clock};
 use tracing::{debug, info, warn};
 
 use super::Supervisor;
+use crate::data::append::cause::TakeOverCause;
 use crate::data::append::event::AppendEnd;
-use crate::data::append::state::TakeOverCause;
 use crate::data::read::fetcher::FetcherEvent;
 use crate::data::read::reader::PartitionReader;
 use crate::flow::event::FlowEvent;

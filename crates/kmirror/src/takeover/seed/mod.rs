@@ -27,9 +27,10 @@ use kmirror_codec::{BatchError, Stamp, stamp};
 
 use self::batches::Batches;
 use self::state::{Outcome, Placeholders, Refused, SeedState};
+use crate::data::append::cause::TakeOverCause;
 use crate::data::append::freshness::FORGOTTEN_AGE_MAX;
 use crate::data::append::refusal;
-use crate::data::append::state::{Refusal, TakeOverCause};
+use crate::data::append::state::Refusal;
 use crate::ground::failure::TakeOverFailure;
 use crate::ground::park::{ParkReason, Parked};
 

@@ -2,13 +2,15 @@
 //! of them when its last partition is replicated or its time is over (`DelayedProduce`): whoever shares a connection waits as long. So a
 //! partition that was late once travels on another connection ([`Pipe::apart`](crate::ground::pipe::Pipe::apart)) until it is acknowledged again.
 
+use std::time::Duration;
+
 use kmirror_client::ClientError;
 use tracing::{debug, warn};
 
 use super::{Appender, Asked, Link};
+use crate::data::append::cause::TakeOverCause;
 use crate::data::append::event::AppendEnd;
 use crate::data::append::request_size::HungUp;
-use crate::data::append::state::TakeOverCause;
 use crate::ground::partition::PartitionKey;
 
 impl Appender {
@@ -71,4 +73,14 @@ impl Appender {
             self.end(key, AppendEnd::TakeOver(cause)).await;
         }
     }
+    /// Markers travel on another connection: what is on its way there must not arrive after the next take-over has read where the log
+    /// ends. What they did the take-over will see.
+    async fn await_markers(&mut self) {
+        if let Some(markers) = self.markers.take() {
+            let _ = tokio::time::timeout(MARKERS_PATIENCE, markers).await;
+        }
+    }
 }
+
+/// How long markers that are on their way are waited for when the other connection is lost.
+const MARKERS_PATIENCE: Duration = Duration::from_secs(5);

@@ -10,8 +10,9 @@ use super::owner::{
     long_ago,
 };
 use super::{Omit, Rules};
+use crate::data::append::cause::TakeOverCause;
 use crate::data::append::repeat::Appended;
-use crate::data::append::state::{AppendStart, AppendState, Outcome, Refusal, TakeOverCause};
+use crate::data::append::state::{AppendStart, AppendState, Outcome, Refusal};
 use crate::ground::sequence::Sequence;
 
 #[derive(Clone, Debug)]
