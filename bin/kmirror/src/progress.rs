@@ -1,6 +1,6 @@
 //! What is shown while something runs: bars on a terminal, else a line now and then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ impl Screen {
 /// Shows the flows of a running mirror.
 pub(crate) struct FlowsProgress {
     screen: Screen,
-    flows: HashMap<String, FlowProgress>,
+    flows: BTreeMap<String, FlowProgress>,
     /// When the flows were started that are shown first.
     begun: Instant,
 }
@@ -58,7 +58,7 @@ struct FlowProgress {
 
 impl FlowsProgress {
     pub(crate) fn new(screen: &Screen) -> FlowsProgress {
-        FlowsProgress { screen: screen.clone(), flows: HashMap::new(), begun: Instant::now() }
+        FlowsProgress { screen: screen.clone(), flows: BTreeMap::new(), begun: Instant::now() }
     }
 
     /// How often to show something. To look at every partition is work, so nobody should without a need.

@@ -1,6 +1,6 @@
 //! The task of a running mirror. It owns the flows that run and the clients that they share, and changes them when it is told.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -205,7 +205,7 @@ impl Runner {
             steps.iter().any(|step| matches!(step, Step::Keep(old) | Step::Filter(old) if *old == place))
         };
         let others = self.flows.iter().enumerate().filter(|(place, _)| !goes_on(*place));
-        let mut awaited = HashSet::new();
+        let mut awaited = BTreeSet::new();
         for (_, running) in others {
             running.stop.cancel();
             awaited.insert(running.task);

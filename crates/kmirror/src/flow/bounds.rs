@@ -1,6 +1,6 @@
 //! Where the source's logs begin and end when a topic is found.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kmirror_client::{Client, ClientError, Isolation, OffsetSpec, TopicPartition};
@@ -14,7 +14,7 @@ pub(crate) struct Bounds {
     /// The topics of which some partition does not begin at 0.
     pub(crate) headless: BTreeSet<Arc<str>>,
     /// Where the partitions end.
-    pub(crate) ends: BTreeMap<Arc<str>, HashMap<i32, i64>>,
+    pub(crate) ends: BTreeMap<Arc<str>, BTreeMap<i32, i64>>,
     /// The topics of which that is not known, and why.
     pub(crate) unknown: BTreeMap<Arc<str>, Parked>,
 }

@@ -1,6 +1,6 @@
 //! Looking at both clusters: which topics and partitions are there, and creating what the target lacks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -233,7 +233,7 @@ impl Discovery {
         &self,
         pairs: &[TopicPair],
         owned: &BTreeSet<Arc<str>>,
-    ) -> Result<HashMap<Arc<str>, Unkept>, Error> {
+    ) -> Result<BTreeMap<Arc<str>, Unkept>, Error> {
         let names = |pair: &TopicPair| (Arc::clone(&pair.source), Arc::clone(&pair.target));
         let names: Vec<_> = pairs.iter().filter(|pair| owned.contains(&pair.target)).map(names).collect();
         topics::preserve::preserve(&self.flow, &self.source, &self.target, &names).await

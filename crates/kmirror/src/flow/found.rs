@@ -1,6 +1,6 @@
 //! What a look at both clusters finds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kmirror_client::{ClusterMetadata, TopicId};
@@ -64,7 +64,7 @@ pub(crate) struct FoundTopic {
     /// Whether heads may have to be filled while the topic is not compacted as it should be.
     pub(crate) may_need_heads: bool,
     /// Where the source's partitions end, for a flow that runs once.
-    pub(crate) goals: HashMap<i32, i64>,
+    pub(crate) goals: BTreeMap<i32, i64>,
     /// Why nothing may be copied to it.
     pub(crate) parked: Option<Parked>,
     pub(crate) ownership: Ownership,

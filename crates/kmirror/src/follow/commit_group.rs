@@ -1,6 +1,6 @@
 //! Commits a flow's positions to a consumer group of the source, where lag tools look. The flow itself never reads them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) struct CommitGroup {
 
 /// What was committed, by partition of the source: the offset that is read next.
 #[derive(Debug, Default)]
-struct Committed(HashMap<TopicPartition, i64>);
+struct Committed(BTreeMap<TopicPartition, i64>);
 
 impl CommitGroup {
     pub(crate) fn new(group: String, source: Client, shared: Arc<FlowShared>) -> CommitGroup {

@@ -1,6 +1,6 @@
 //! The task that lets configurations of topics follow, beside a flow.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kmirror_client::{Client, ClientError, ConfigEntry, Moment, Topics};
@@ -24,7 +24,7 @@ pub(crate) struct ConfigFollower {
     rules: TopicConfigs,
     patience: Patience<Setting>,
     /// To what each configuration was to be changed last, by topic and key.
-    wanted: HashMap<(Arc<str>, String), Setting>,
+    wanted: BTreeMap<(Arc<str>, String), Setting>,
     /// Whether the last look failed: a failure that lasts is told once.
     is_failing: bool,
 }
@@ -43,7 +43,7 @@ impl ConfigFollower {
             shared,
             rules,
             patience: Patience::default(),
-            wanted: HashMap::new(),
+            wanted: BTreeMap::new(),
             is_failing: false,
         }
     }
@@ -143,7 +143,7 @@ impl ConfigFollower {
 }
 
 /// A configuration of a topic, and what it is to be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Setting {
     topic: Arc<str>,
     key: String,
@@ -165,7 +165,7 @@ pub(crate) async fn plan(
 ) -> Result<BTreeMap<Arc<str>, Vec<ConfigStep>>, ClientError> {
     let described = async |client: &Client,
                            names: Vec<Arc<str>>|
-           -> Result<HashMap<Arc<str>, Vec<ConfigEntry>>, ClientError> {
+           -> Result<BTreeMap<Arc<str>, Vec<ConfigEntry>>, ClientError> {
         let described = client.describe_topic_configs(&names).await?;
         Ok(described.into_iter().filter_map(|(name, entries)| Some((name, entries.ok()?))).collect())
     };

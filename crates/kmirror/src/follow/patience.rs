@@ -1,8 +1,7 @@
 //! When a change is tried again that the target did not take, or that somebody takes back: an access control entry, a setting. Pure: whoever
 //! asks says what time it is.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use kmirror_client::Moment;
@@ -11,10 +10,10 @@ use kmirror_client::Moment;
 /// round.
 #[derive(Debug)]
 pub(crate) struct Patience<C> {
-    refusals: HashMap<C, Refusal>,
+    refusals: BTreeMap<C, Refusal>,
     /// What was made by this process, and when, and whether it was seen since: brokers learn of it a moment later.
-    made: HashMap<C, (Moment, bool)>,
-    returns: HashMap<C, Returns>,
+    made: BTreeMap<C, (Moment, bool)>,
+    returns: BTreeMap<C, Returns>,
 }
 
 #[derive(Debug)]
@@ -40,11 +39,11 @@ struct Pause {
 
 impl<C> Default for Patience<C> {
     fn default() -> Patience<C> {
-        Patience { refusals: HashMap::new(), made: HashMap::new(), returns: HashMap::new() }
+        Patience { refusals: BTreeMap::new(), made: BTreeMap::new(), returns: BTreeMap::new() }
     }
 }
 
-impl<C: Clone + Eq + Hash> Patience<C> {
+impl<C: Clone + Ord> Patience<C> {
     /// Whether the target has said for good that it does not take a change.
     pub(crate) fn is_refused(&self, change: &C) -> bool {
         matches!(self.refusals.get(change), Some(Refusal::Final))

@@ -1,6 +1,6 @@
 //! Moves the log start of target partitions along with the source's (`retention: follow`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ pub(crate) struct LogStartFollower {
     /// Partitions whose source lost too much, as it is recorded; unknown before that was read.
     guards: Option<GuardRecords>,
     /// Where each partition began and ended when both starts agreed last.
-    agreed: HashMap<TopicPartition, Agreed>,
+    agreed: BTreeMap<TopicPartition, Agreed>,
     /// Partitions where deleting failed, which was told.
-    failing: HashSet<TopicPartition>,
+    failing: BTreeSet<TopicPartition>,
 }
 
 /// The ends of one partition, as offsets of the target.
@@ -87,8 +87,8 @@ impl LogStartFollower {
             state: state.clone(),
             writer: RecordTopic::new(&context.target, topic, factor),
             guards: None,
-            agreed: HashMap::new(),
-            failing: HashSet::new(),
+            agreed: BTreeMap::new(),
+            failing: BTreeSet::new(),
         }
     }
 
@@ -141,7 +141,7 @@ impl LogStartFollower {
                 return;
             }
         }
-        let still: HashSet<_> = self.copied().into_iter().map(|copied| copied.target).collect();
+        let still: BTreeSet<_> = self.copied().into_iter().map(|copied| copied.target).collect();
         moves.retain(|(target, _)| still.contains(target));
         self.delete(&moves).await;
     }
@@ -255,7 +255,7 @@ fn decide(bounds: Bounds, agreed: Option<Agreed>, guarded: Option<i64>) -> Decis
     }
 }
 
-async fn log_starts(client: &Client, partitions: Vec<TopicPartition>) -> HashMap<TopicPartition, i64> {
+async fn log_starts(client: &Client, partitions: Vec<TopicPartition>) -> BTreeMap<TopicPartition, i64> {
     let wanted: Vec<_> = partitions.into_iter().map(|partition| (partition, OffsetSpec::Earliest)).collect();
     let listed = client.list_offsets(&wanted, Isolation::ReadUncommitted).await;
     let known = listed.into_iter().filter_map(|(partition, listed)| match listed {

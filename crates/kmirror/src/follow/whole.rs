@@ -1,6 +1,6 @@
 //! Writes down when copies of compacted topics were whole, so that a later start knows whether the source may have forgotten deletions.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) struct WholeRecorder {
     isolation: Isolation,
     writer: RecordTopic,
     /// When each partition of the target was written down last.
-    written: HashMap<TopicPartition, i64>,
+    written: BTreeMap<TopicPartition, i64>,
     has_failed: bool,
 }
 
@@ -38,7 +38,7 @@ impl WholeRecorder {
             shared: Arc::clone(&context.shared),
             isolation: flow.isolation,
             writer: RecordTopic::new(&context.target, topic, flow.state_replication_factor),
-            written: HashMap::new(),
+            written: BTreeMap::new(),
             has_failed: false,
         }
     }
@@ -72,7 +72,7 @@ impl WholeRecorder {
         }
         let listed = self.source.list_offsets(&asked, self.isolation.for_client()).await;
         let ends = listed.into_iter().filter_map(|(partition, end)| Some((partition, end.ok()?.offset?)));
-        let ends: HashMap<_, _> = ends.collect();
+        let ends: BTreeMap<_, _> = ends.collect();
         let mut found = Vec::new();
         for published in due {
             let place = published.on_target();

@@ -63,7 +63,7 @@ mod tests {
         assert_ne!(east, west);
         assert_eq!(ProducerIds::of_flow("").fillers, 0x4B4D_F3BE_33B6_ECF2);
         let ids = [east.data, east.markers, east.fillers, west.data, west.markers, west.fillers];
-        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), ids.len());
         for id in ids {
             assert!(id > 1 << 62, "{id:x}");
             assert!(is_kmirror(id));

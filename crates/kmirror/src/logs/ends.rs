@@ -1,6 +1,6 @@
 //! Where logs begin and end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kmirror_client::{Client, ClientError, Isolation, ListedOffset, OffsetSpec, TopicPartition};
 
@@ -18,10 +18,10 @@ pub(crate) struct LogEnds {
 pub(crate) async fn read(
     client: &Client,
     partitions: &[TopicPartition],
-) -> HashMap<TopicPartition, Result<LogEnds, String>> {
+) -> BTreeMap<TopicPartition, Result<LogEnds, String>> {
     let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest)).collect();
     let watermarks = client.list_offsets(&wanted, Isolation::ReadUncommitted).await;
-    let mut log_ends: HashMap<_, _> = client.log_end_offsets(partitions).await.into_iter().collect();
+    let mut log_ends: BTreeMap<_, _> = client.log_end_offsets(partitions).await.into_iter().collect();
     watermarks
         .into_iter()
         .map(|(partition, watermark)| {
@@ -45,9 +45,9 @@ pub(crate) async fn offsets(
     partitions: &[TopicPartition],
     spec: OffsetSpec,
     isolation: Isolation,
-) -> Result<HashMap<TopicPartition, i64>, ClientError> {
+) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
     let asked: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let mut offsets = HashMap::new();
+    let mut offsets = BTreeMap::new();
     for (partition, listed) in client.list_offsets(&asked, isolation).await {
         offsets.extend(listed?.offset.map(|offset| (partition, offset)));
     }

@@ -1,6 +1,6 @@
 //! What each group would read again, or miss, if it moved to the target now.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kmirror_client::{Client, ListedGroup, TopicPartition};
@@ -74,7 +74,7 @@ pub(crate) async fn of_flow(
     target: &Client,
 ) -> Result<Vec<GroupReport>, Error> {
     let lineages = lineages::of_flow(flow, &selected.topics, source, target).await?;
-    let lineages: HashMap<_, _> =
+    let lineages: BTreeMap<_, _> =
         lineages.iter().map(|found| ((found.source_topic.as_str(), found.partition), found)).collect();
     let on_target = by_id(target).await?;
     let mut reports = Vec::new();
@@ -87,7 +87,7 @@ pub(crate) async fn of_flow(
             source.all_committed_offsets(&id, TIMEOUT).await.map_err(|error| failed(source, error))?;
         let there =
             target.all_committed_offsets(&id, TIMEOUT).await.map_err(|error| failed(target, error))?;
-        let there: HashMap<_, _> = there.into_iter().collect();
+        let there: BTreeMap<_, _> = there.into_iter().collect();
         let partitions =
             committed.into_iter().filter(|(partition, _)| selected.topics.matches(&partition.topic));
         let mut found = Vec::new();

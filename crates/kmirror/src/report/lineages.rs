@@ -1,6 +1,6 @@
 //! The lineages of a flow's partitions, for those who only look: nothing is created and nothing is changed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kmirror_client::{Client, ClusterMetadata, Isolation, OffsetSpec, TopicPartition, Topics};
@@ -49,7 +49,7 @@ impl PartitionLineage {
 
 /// What the state topic holds of a flow's partitions.
 pub(crate) struct Lineages {
-    recorded: HashMap<TopicPartition, Recorded>,
+    recorded: BTreeMap<TopicPartition, Recorded>,
     source: Arc<ClusterMetadata>,
     target: Arc<ClusterMetadata>,
 }
@@ -85,7 +85,7 @@ impl Lineages {
 }
 
 /// Where the logs of the target end, as far as it says.
-async fn target_ends(target: &Client, pairs: &[TopicPair]) -> HashMap<TopicPartition, i64> {
+async fn target_ends(target: &Client, pairs: &[TopicPair]) -> BTreeMap<TopicPartition, i64> {
     let partitions = pairs.iter().flat_map(|pair| {
         let partition = |number| TopicPartition::new(Arc::clone(&pair.target), number);
         (0..pair.target_partitions.unwrap_or(0)).map(move |number| (partition(number), OffsetSpec::Latest))

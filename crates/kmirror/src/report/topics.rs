@@ -1,6 +1,6 @@
 //! Every topic of the source beside its copy: whether it is copied, by which rule, and what differs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kmirror_client::{Client, ClusterMetadata, Topics};
@@ -77,7 +77,7 @@ pub(crate) async fn of_flow(
             Some((report.source_topic.as_str().into(), report.target_topic.as_deref()?.into()))
         })
         .collect();
-    let mut differences: HashMap<Arc<str>, usize> = HashMap::new();
+    let mut differences: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     for pairs in on_both.chunks(alter::TOPICS_PER_REQUEST) {
         // Whoever may not read configurations may look at the rest.
         let Ok(steps) = follower::plan(source, target, pairs, &flow.topic_configs).await else { continue };
@@ -100,7 +100,7 @@ pub(super) fn reports(
 ) -> Vec<TopicReport> {
     let mut topics: Vec<_> = source.topics.iter().collect();
     topics.sort_by_key(|(name, _)| *name);
-    let mut first_by_target: HashMap<String, &str> = HashMap::new();
+    let mut first_by_target: BTreeMap<String, &str> = BTreeMap::new();
     let mut reports = Vec::new();
     for (name, topic) in topics {
         let mut rule = rule::of_topic(flow, &selected.topics, name, topic);

@@ -1,7 +1,7 @@
 //! The one owner of what is known of the state topic: a task that reads it at the start and when somebody wants it fresh, and
 //! writes what changed, many records in one batch, each in place of what its writer has read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ pub(crate) struct Known {
     pub(crate) flows: FlowRecords,
     pub(crate) guards: GuardRecords,
     pub(crate) topics: TopicRecords,
-    pub(crate) partitions: HashMap<TopicPartition, Recorded>,
+    pub(crate) partitions: BTreeMap<TopicPartition, Recorded>,
 }
 
 #[derive(Debug)]
@@ -306,7 +306,7 @@ impl Store {
     /// Writes a batch of records, at most one of each partition. The ones that are left.
     async fn write_some(&mut self, puts: Vec<Put>) -> Vec<Put> {
         let (mut some, mut left) = (Vec::<Put>::new(), Vec::new());
-        let mut partitions = HashSet::new();
+        let mut partitions = BTreeSet::new();
         for put in puts {
             let is_first = some.len() < RECORDS_PER_BATCH_MAX && partitions.insert(put.partition.clone());
             if is_first { some.push(put) } else { left.push(put) }

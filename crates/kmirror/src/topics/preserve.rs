@@ -1,6 +1,6 @@
 //! Sees to it that target topics keep what is copied to them, before anything is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kmirror_client::{Client, ClientError, ConfigEntry};
@@ -40,8 +40,8 @@ pub(crate) async fn preserve(
     source: &Client,
     target: &Client,
     pairs: &[(Arc<str>, Arc<str>)],
-) -> Result<HashMap<Arc<str>, Unkept>, Error> {
-    let mut unkept = HashMap::new();
+) -> Result<BTreeMap<Arc<str>, Unkept>, Error> {
+    let mut unkept = BTreeMap::new();
     for pairs in pairs.chunks(TOPICS_PER_REQUEST) {
         for (topic, of_source, of_target) in on_both(flow, source, target, pairs).await? {
             let (refused, may_pass) = set(flow, target, &topic, &of_source, &of_target).await;
@@ -183,7 +183,7 @@ async fn described(
     client: &Client,
     alias: &str,
     names: Vec<Arc<str>>,
-) -> Result<HashMap<Arc<str>, Vec<ConfigEntry>>, Error> {
+) -> Result<BTreeMap<Arc<str>, Vec<ConfigEntry>>, Error> {
     let described = client.describe_topic_configs(&names).await;
     let described = described.map_err(|error| Error::cluster(alias, error))?;
     Ok(described.into_iter().filter_map(|(name, entries)| Some((name, entries.ok()?))).collect())

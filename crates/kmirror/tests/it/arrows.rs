@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
+use crate::sources::modules;
+
 /// Which of our crates, and of those that only one may know, a crate may depend on.
 const ARROWS: [(&str, &[&str]); 7] = [
     ("kmirror-codec", &[]),
@@ -133,6 +135,30 @@ fn no_branch_is_a_matter_of_chance() {
     }
     for of in SIMULATED {
         forbid(&root().join(of).join("src"), &pattern, "biased; and an order in which nothing starves (I11)");
+    }
+}
+
+/// A map of std is iterated in an order of chance, be it by a loop or by an iterator: then a seed is not the same world each time.
+#[test]
+fn maps_of_the_engine_have_an_order() {
+    // Where only single entries are looked up, on the route of batches and among millions of keys.
+    let looked_up = [
+        "ground/partition.rs",
+        "data/read/fetcher.rs",
+        "data/append/appender.rs",
+        "data/append/ready.rs",
+        "logs/aborted.rs",
+        "report/verify/lone.rs",
+    ];
+    let pattern = Regex::new(r"\bHash(Map|Set)\b").unwrap();
+    let src = root().join("crates/kmirror/src");
+    for module in modules(&src).values() {
+        let name = module.file.strip_prefix(&src).unwrap().to_str().unwrap();
+        assert_eq!(
+            pattern.is_match(&module.code),
+            looked_up.contains(&name),
+            "{name}: BTreeMap, or say why not (I11)"
+        );
     }
 }
 

@@ -633,6 +633,7 @@ impl Appender {
     fn unpin(&mut self) {
         let now = Moment::now();
         let mut is_any_queued = false;
+        #[expect(clippy::iter_over_hash_type, reason = "a KeyMap has the same order each time")]
         for partition in self.partitions.values_mut() {
             is_any_queued |= !partition.state.is_empty();
             if partition.state.is_stuck(now) {

@@ -1,6 +1,6 @@
 //! Source topics that were deleted: their partitions leave the flow, and the policy says what becomes of the target's.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::state_topic::topic_record::TopicRecord;
 /// In how many looks in a row topics were not there: a broker that has just started may not know of one yet.
 #[derive(Debug, Default)]
 pub(super) struct GoneTopics {
-    missed: HashMap<Arc<str>, u32>,
+    missed: BTreeMap<Arc<str>, u32>,
 }
 
 impl GoneTopics {

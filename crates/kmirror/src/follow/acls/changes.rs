@@ -1,6 +1,6 @@
 //! In which order the target's lists are changed, so that nothing is allowed on the way that the source does not allow. Pure.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use kmirror_client::AclEntry;
 
@@ -58,7 +58,7 @@ impl Changes {
 }
 
 /// What may be added to a target that holds these entries, and what has to wait.
-pub(super) fn ready(allows: Vec<Addition>, there: &HashSet<AclEntry>) -> (Vec<Addition>, Vec<Addition>) {
+pub(super) fn ready(allows: Vec<Addition>, there: &BTreeSet<AclEntry>) -> (Vec<Addition>, Vec<Addition>) {
     allows.into_iter().partition(|allow| allow.limits.iter().all(|limit| there.contains(limit)))
 }
 

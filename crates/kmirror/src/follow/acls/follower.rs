@@ -1,6 +1,6 @@
 //! The task that lets access control lists follow, beside a flow.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ pub(crate) struct AclFollower {
     added: Added,
     patience: Patience<AclEntry>,
     /// What the target was asked for without an answer.
-    unanswered: HashSet<AclEntry>,
+    unanswered: BTreeSet<AclEntry>,
     /// What is kept back, which was told.
-    kept_back: HashSet<KeptBack>,
+    kept_back: BTreeSet<KeptBack>,
     /// What may be somebody else's, which was told.
-    doubtful: HashSet<AclEntry>,
+    doubtful: BTreeSet<AclEntry>,
     /// Why nothing is removed, which was told.
     held: Option<Held>,
     /// Why nothing follows, which was told.
@@ -64,9 +64,9 @@ impl AclFollower {
             target,
             shared: Arc::clone(&context.shared),
             patience: Patience::default(),
-            unanswered: HashSet::new(),
-            kept_back: HashSet::new(),
-            doubtful: HashSet::new(),
+            unanswered: BTreeSet::new(),
+            kept_back: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             held: None,
             told: None,
         }
@@ -98,7 +98,7 @@ impl AclFollower {
         self.rules.select(&self.terms.borrow().selected.groups);
         let views = views::read(&self.source, &self.target).await?;
         let records = known(&self.rules, &mut self.added, &self.source).await?;
-        let mut there: HashSet<AclEntry> = views.target.iter().cloned().collect();
+        let mut there: BTreeSet<AclEntry> = views.target.iter().cloned().collect();
         self.patience.seen(|entry| there.contains(entry));
         let records = self.confirmed(records, &there).await?;
         let (source, target) = (&views.source, &views.target);
@@ -127,7 +127,7 @@ impl AclFollower {
     async fn confirmed(
         &mut self,
         mut records: Records,
-        there: &HashSet<AclEntry>,
+        there: &BTreeSet<AclEntry>,
     ) -> Result<Records, NotCopied> {
         let unanswered = std::mem::take(&mut self.unanswered);
         let mut confirmed = Vec::new();

@@ -74,7 +74,7 @@ pub(crate) enum AclStep {
 }
 
 /// An entry of the source that allows something, and one that denies some of it and cannot follow.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{allow} is kept back: the source limits it by {deny}, which the target cannot be told")]
 pub(crate) struct KeptBack {
     pub(crate) allow: AclEntry,

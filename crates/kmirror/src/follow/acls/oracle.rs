@@ -1,7 +1,7 @@
 //! Random lists against an authorizer that is written from Kafka's alone: whoever may not do something on the source may not do it on
 //! the target by what is added there, at no moment.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kmirror_client::{AclEntry, AclOperation, AclPatternType, AclPermission, AclResourceType};
@@ -194,7 +194,7 @@ impl World {
         for addition in changes.denies {
             seen.denied += u32::from(self.add(addition, fails));
         }
-        let there = self.target().into_iter().collect::<HashSet<_>>();
+        let there = self.target().into_iter().collect::<BTreeSet<_>>();
         let (ready, waiting) = changes::ready(changes.allows, &there);
         seen.waited += waiting.len() as u32;
         for addition in ready {

@@ -1,6 +1,6 @@
 //! The task that raises `producer.id.expiration.ms` of the target for a flow, and puts it back, beside the flow.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(crate) struct ExpirationKeeper {
     has_held: bool,
     has_paused: bool,
     /// Partitions that had been copied whole once.
-    caught_up: HashSet<TopicPartition>,
+    caught_up: BTreeSet<TopicPartition>,
     has_failed: bool,
     /// Whether there is nothing left to do.
     is_over: bool,
@@ -98,7 +98,7 @@ impl ExpirationKeeper {
             wants: flow.raises_producer_expiry,
             has_held: false,
             has_paused: false,
-            caught_up: HashSet::new(),
+            caught_up: BTreeSet::new(),
             has_failed: false,
             is_over: false,
         }

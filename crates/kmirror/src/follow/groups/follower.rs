@@ -1,6 +1,6 @@
 //! The task that lets groups follow, and return, beside a flow.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -33,15 +33,15 @@ pub(crate) struct GroupFollower {
     /// By group and partition of the source: where it stood when both sides were last right.
     settled: SettledGroups,
     /// Groups that may return and were judged before.
-    looked_at: HashSet<String>,
+    looked_at: BTreeSet<String>,
     /// What is settled as the state topic holds it, for the next start.
     recorded: Recorded,
     /// What failed and was told: groups by their id, lists by the cluster's alias.
-    failing: HashSet<String>,
+    failing: BTreeSet<String>,
     /// Where MirrorMaker's readers look, if they are to find something.
     checkpoints: Option<Checkpoints>,
     /// Groups that consumers read one of the clusters with, which was told.
-    active: HashSet<(End, String)>,
+    active: BTreeSet<(End, String)>,
 }
 
 /// A partition that is copied.
@@ -78,10 +78,10 @@ impl GroupFollower {
             on_reset: flow.policies.on_group_reset,
             interval: flow.groups_interval,
             settled: SettledGroups::new(),
-            looked_at: HashSet::new(),
+            looked_at: BTreeSet::new(),
             recorded: Recorded::new(flow, &context.source, &context.target),
-            failing: HashSet::new(),
-            active: HashSet::new(),
+            failing: BTreeSet::new(),
+            active: BTreeSet::new(),
         }
     }
 
@@ -261,7 +261,7 @@ impl GroupFollower {
         copied: &BTreeMap<TopicPartition, Copied>,
         on_source: &BTreeMap<TopicPartition, CommittedOffset>,
         rules: GroupRules,
-    ) -> Result<HashMap<TopicPartition, CommittedOffset>, ClientError> {
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
         if rules.may_return {
             return Ok(self.target.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect());
         }
@@ -274,7 +274,7 @@ impl GroupFollower {
         let moved = on_source.iter().filter(|(partition, committed)| !is_settled(partition, committed));
         let targets: Vec<_> =
             moved.filter_map(|(partition, _)| Some(copied.get(partition)?.target.clone())).collect();
-        let mut found = HashMap::new();
+        let mut found = BTreeMap::new();
         if !targets.is_empty() {
             for (partition, committed) in self.target.committed_offsets(group, &targets, TIMEOUT).await? {
                 found.extend(committed?.map(|committed| (partition, committed)));
@@ -433,7 +433,7 @@ fn tell_decision(
 }
 
 /// One of the two clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Source,
     Target,
@@ -450,7 +450,7 @@ struct Commit {
 impl Commit {
     /// It was not done, since the group has members on the target. Where these have not moved it yet, what it has committed on the source
     /// was committed before they began.
-    fn has_missed(&self, settled: &mut HashMap<TopicPartition, Settled>) {
+    fn has_missed(&self, settled: &mut BTreeMap<TopicPartition, Settled>) {
         let (partition, now) = &self.settles;
         if let Some(before) = settled.get_mut(partition)
             && before.side == Side::Follows

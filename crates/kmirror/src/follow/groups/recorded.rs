@@ -2,7 +2,7 @@
 //! has set back or deleted meanwhile, what kmirror itself has put on the source, and on which side a group has begun to move. Instances
 //! share it: each reads what the others have written before it judges, and writes only behind what it has read.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::logs::records::KeyValue;
 use crate::state_topic::topic::{KeyChange, RECORDS_PER_BATCH_MAX, Reading, StateError, StateTopic};
 
 /// By group and partition of the source.
-pub(crate) type SettledGroups = HashMap<String, HashMap<TopicPartition, Settled>>;
+pub(crate) type SettledGroups = BTreeMap<String, BTreeMap<TopicPartition, Settled>>;
 /// A group in a partition of the source.
 pub(crate) type Place = (String, TopicPartition);
 
@@ -36,7 +36,7 @@ pub(crate) struct Recorded {
 /// What was read of the topic. Pure.
 struct Memory {
     scope: Scope,
-    known: HashMap<Place, Known>,
+    known: BTreeMap<Place, Known>,
     /// What others have recorded, and nobody has asked for yet.
     news: Vec<(Place, Settled)>,
 }
@@ -191,7 +191,7 @@ impl Recorded {
 
 impl Memory {
     fn of(scope: Scope) -> Memory {
-        Memory { scope, known: HashMap::new(), news: Vec::new() }
+        Memory { scope, known: BTreeMap::new(), news: Vec::new() }
     }
 
     /// `own`: what this process has just written.
@@ -227,7 +227,7 @@ enum Takes {
 fn due(
     settled: &SettledGroups,
     seen: &SettledGroups,
-    known: &HashMap<Place, Known>,
+    known: &BTreeMap<Place, Known>,
     takes: Takes,
     is_eager: impl Fn(&str) -> bool,
 ) -> Vec<(Place, Settled)> {
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn what_rests_is_recorded_and_what_moves_now_and_then() {
         let (recorded, seen) = (settled(&[(0, 10), (1, 20), (2, 30)]), settled(&[(0, 10), (1, 25), (2, 33)]));
-        let known: HashMap<_, _> = recorded["readers"]
+        let known: BTreeMap<_, _> = recorded["readers"]
             .iter()
             .map(|(partition, settled)| {
                 let known = Known { settled: *settled, target_topic_id: TopicId::NONE };

@@ -1,6 +1,6 @@
 //! Checkpoints (`MirrorCheckpointTask`): where each group stands on both sides.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kmirror_client::{Client, TopicPartition};
 use tracing::{debug, warn};
@@ -13,7 +13,7 @@ use crate::logs::records::RecordTopic;
 pub(crate) struct Checkpoints {
     topic: RecordTopic,
     /// Upstream and downstream offset as they were written last, by group and partition of the target.
-    written: HashMap<(String, TopicPartition), (i64, i64)>,
+    written: BTreeMap<(String, TopicPartition), (i64, i64)>,
     is_failing: bool,
 }
 
@@ -37,7 +37,7 @@ impl Checkpoints {
     pub(crate) fn new(flow: &Flow, target: &Client) -> Checkpoints {
         Checkpoints {
             topic: record_topic(flow, target, topic(flow)),
-            written: HashMap::new(),
+            written: BTreeMap::new(),
             is_failing: false,
         }
     }

@@ -1,7 +1,7 @@
 //! Offset syncs (`OffsetSyncWriter`): which offset of the source is which one of the target. MirrorMaker's own checkpoint connector
 //! reads them, should somebody go back to it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) struct OffsetSyncs {
     topic: RecordTopic,
     shared: Arc<FlowShared>,
     /// By partition of the source, the pair that was written last.
-    written: HashMap<TopicPartition, Run>,
+    written: BTreeMap<TopicPartition, Run>,
     is_failing: bool,
 }
 
@@ -46,7 +46,7 @@ impl OffsetSyncs {
     ) -> Option<OffsetSyncs> {
         let (client, name) = topic(flow, source, target)?;
         let topic = record_topic(flow, client, name);
-        Some(OffsetSyncs { topic, shared, written: HashMap::new(), is_failing: false })
+        Some(OffsetSyncs { topic, shared, written: BTreeMap::new(), is_failing: false })
     }
 
     /// Writes until it is stopped, and once more then.

@@ -1,7 +1,7 @@
 //! Whether the group to which a flow commits its positions is its own. It is moved whenever it has no members, and who reads with it, or
 //! commits to it as well, finds it elsewhere.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kmirror_client::{ClientError, TopicPartition};
 
@@ -26,7 +26,7 @@ impl Look<'_> {
     /// Whether somebody has committed more than was copied. `positions`: by partition of the source, how far that is.
     pub(super) async fn commit_group_beyond(
         &mut self,
-        positions: &HashMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, i64>,
     ) -> Result<(), ClientError> {
         let Some(group) = &self.flow.commit_group else { return Ok(()) };
         let committed = self.source.all_committed_offsets(group, super::permissions::TIMEOUT).await?;

@@ -1,6 +1,6 @@
 //! Looks at both ends of a flow for what may be done there, and what would be in its way. Changes nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kmirror_client::{Client, TopicPartition};
 
@@ -21,7 +21,7 @@ pub(super) struct Look<'a> {
     /// To whom rights are to be given.
     pub(super) principal: &'a str,
     /// What the state topic holds.
-    pub(super) recorded: &'a HashMap<TopicPartition, Recorded>,
+    pub(super) recorded: &'a BTreeMap<TopicPartition, Recorded>,
     pub(super) on_source: Missing,
     pub(super) on_target: Missing,
     pub(super) findings: Vec<Finding>,

@@ -12,7 +12,7 @@ mod rights;
 pub(crate) use self::commit_group::shared as shared_commit_groups;
 pub use self::finding::{Finding, FindingKind, Severity};
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kmirror_client::{Client, Topics};
 
@@ -90,7 +90,7 @@ pub(crate) async fn of_flow(
     };
     let recorded = match store::read(target, &flow.state_topic).await {
         // Which rights are missing is among the findings.
-        Err(error) if error.is_unauthorized() => HashMap::new(),
+        Err(error) if error.is_unauthorized() => BTreeMap::new(),
         recorded => recorded?.partitions,
     };
     let is_same_cluster = !source_end.cluster_id.is_empty() && source_end.cluster_id == target_end.cluster_id;

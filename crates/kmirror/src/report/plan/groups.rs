@@ -1,6 +1,6 @@
 //! What a flow would do with consumer groups.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, TopicPartition};
@@ -68,7 +68,7 @@ pub(super) async fn of_flow(
     selected: &Selected,
     source: &Client,
     target: &Client,
-    copied: &HashMap<TopicPartition, Copied>,
+    copied: &BTreeMap<TopicPartition, Copied>,
 ) -> Result<Groups, NotPlanned> {
     let mut plan = Groups::default();
     if selected.groups.is_empty() || copied.is_empty() {
@@ -83,8 +83,8 @@ pub(super) async fn of_flow(
         if flow.commit_group.as_ref() == Some(group) || !selected.groups.matches(group) {
             continue;
         }
-        let here: HashMap<_, _> = source.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
-        let there: HashMap<_, _> = target.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
+        let here: BTreeMap<_, _> = source.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
+        let there: BTreeMap<_, _> = target.all_committed_offsets(group, TIMEOUT).await?.into_iter().collect();
         plan.has_groups |= here.keys().any(|partition| copied.contains_key(partition));
         let rules = GroupRules { on_reset: flow.policies.on_group_reset, may_return: may_return(group) };
         let mut commits: Vec<GroupPlan> = copied

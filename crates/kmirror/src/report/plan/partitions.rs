@@ -1,6 +1,6 @@
 //! What a flow would do with each partition.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ pub(crate) struct Partitions {
     pub(crate) plans: Vec<PartitionPlan>,
     /// By partition of the source: where everything that is there now will be on the target, once it is copied. Where that is known
     /// already: not behind what a predecessor has copied.
-    pub(crate) copied: HashMap<TopicPartition, Copied>,
+    pub(crate) copied: BTreeMap<TopicPartition, Copied>,
     /// Target topics of which nothing would be changed, and why: they are not known to be this flow's.
     pub(crate) untouched: BTreeMap<Arc<str>, String>,
     /// Target topics that are to be deleted, as it is recorded.
@@ -230,7 +230,7 @@ pub(crate) async fn of_flow(
 
 impl View<'_> {
     fn partitions(&self, pairs: Vec<TopicPair>, refused: Vec<RefusedTopic>) -> Partitions {
-        let (mut plans, mut copied, mut untouched) = (Vec::new(), HashMap::new(), BTreeMap::new());
+        let (mut plans, mut copied, mut untouched) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for pair in pairs.iter().filter(|pair| self.may_be_anybodys(pair)) {
             let why = "the target has it, and nothing says that it is this flow's: nothing of it is changed before what it holds was compared";
             untouched.insert(Arc::clone(&pair.target), why.to_owned());
@@ -351,10 +351,10 @@ impl PlanStep {
 /// Where the logs of one cluster begin and end.
 #[derive(Debug, Default)]
 struct Ends {
-    start: HashMap<TopicPartition, i64>,
-    readable_end: HashMap<TopicPartition, i64>,
-    high_watermark: HashMap<TopicPartition, i64>,
-    at_timestamp: HashMap<TopicPartition, i64>,
+    start: BTreeMap<TopicPartition, i64>,
+    readable_end: BTreeMap<TopicPartition, i64>,
+    high_watermark: BTreeMap<TopicPartition, i64>,
+    at_timestamp: BTreeMap<TopicPartition, i64>,
 }
 
 impl Ends {
@@ -365,7 +365,7 @@ impl Ends {
             Start::Timestamp(timestamp) => {
                 list(client, &partitions, OffsetSpec::Timestamp(timestamp), isolation).await?
             }
-            Start::Earliest | Start::Latest => HashMap::new(),
+            Start::Earliest | Start::Latest => BTreeMap::new(),
         };
         Ok(Ends {
             start: list(client, &partitions, OffsetSpec::Earliest, Isolation::ReadUncommitted).await?,
@@ -405,7 +405,7 @@ impl Ends {
 
     /// A partition that does not exist yet is empty.
     fn range(&self, partition: &TopicPartition) -> (i64, i64) {
-        let of = |offsets: &HashMap<TopicPartition, i64>| offsets.get(partition).copied().unwrap_or(0);
+        let of = |offsets: &BTreeMap<TopicPartition, i64>| offsets.get(partition).copied().unwrap_or(0);
         (of(&self.start), of(&self.high_watermark))
     }
 }
@@ -426,7 +426,7 @@ async fn list(
     partitions: &[TopicPartition],
     spec: OffsetSpec,
     isolation: Isolation,
-) -> Result<HashMap<TopicPartition, i64>, Error> {
+) -> Result<BTreeMap<TopicPartition, i64>, Error> {
     let listed = ends::offsets(client, partitions, spec, isolation).await;
     listed.map_err(|error| Error::cluster(client.alias(), error))
 }

@@ -1,6 +1,6 @@
 //! What a flow would do with topics and their configurations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -294,9 +294,9 @@ pub(super) async fn destroyed(
 async fn described(
     client: &Client,
     topics: impl Iterator<Item = &Arc<str>>,
-) -> Result<HashMap<Arc<str>, Vec<ConfigEntry>>, ClientError> {
+) -> Result<BTreeMap<Arc<str>, Vec<ConfigEntry>>, ClientError> {
     let topics: Vec<_> = topics.cloned().collect();
-    let mut entries = HashMap::new();
+    let mut entries = BTreeMap::new();
     for topics in topics.chunks(alter::TOPICS_PER_REQUEST) {
         let described = client.describe_topic_configs(topics).await?.into_iter();
         entries.extend(described.filter_map(|(topic, entries)| Some((topic, entries.ok()?))));

@@ -10,7 +10,7 @@ mod report;
 mod settings;
 mod windows;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -90,8 +90,8 @@ struct FlowVerify<'a> {
     flow: &'a Flow,
     source: Client,
     target: Client,
-    source_settings: HashMap<Arc<str>, TopicSettings>,
-    target_settings: HashMap<Arc<str>, TopicSettings>,
+    source_settings: BTreeMap<Arc<str>, TopicSettings>,
+    target_settings: BTreeMap<Arc<str>, TopicSettings>,
     lineages: Lineages,
     fillers: Option<i64>,
     options: &'a VerifyOptions,
@@ -131,7 +131,7 @@ impl<'a> FlowVerify<'a> {
     /// The comparison of one partition, and the report that it fills.
     fn partition(&self, pair: &TopicPair, number: i32) -> (PartitionVerify, PartitionReport) {
         let settings =
-            |of: &HashMap<Arc<str>, TopicSettings>, name| of.get(name).cloned().unwrap_or_default();
+            |of: &BTreeMap<Arc<str>, TopicSettings>, name| of.get(name).cloned().unwrap_or_default();
         let place = self.place(pair, number);
         let report = PartitionReport {
             flow: self.flow.name(),

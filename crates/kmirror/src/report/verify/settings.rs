@@ -1,6 +1,6 @@
 //! The configurations of a topic by which a verification judges.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kmirror_client::{Client, ConfigEntry};
@@ -64,7 +64,7 @@ impl TopicSettings {
 pub(crate) async fn read(
     client: &Client,
     names: &[Arc<str>],
-) -> Result<HashMap<Arc<str>, TopicSettings>, Error> {
+) -> Result<BTreeMap<Arc<str>, TopicSettings>, Error> {
     let described = client.describe_topic_configs(names).await;
     let described = described.map_err(|error| Error::cluster(client.alias(), error))?;
     let settings = described.into_iter().map(|(name, entries)| {

@@ -1,6 +1,6 @@
 //! What a compacted target lacks though no cleaner can have removed it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::Tails;
 use crate::ground::rules::CompareRules;
@@ -13,7 +13,7 @@ pub(super) struct Lacking<'a> {
     /// Whether the source's cleaner may have removed what the target has: else nothing is where another one belongs.
     is_asked: bool,
     /// Where the last record of each key is on the target.
-    newest: HashMap<&'a [u8], i64>,
+    newest: BTreeMap<&'a [u8], i64>,
     /// How many of the source's records were looked at: what explains why one is gone stays true.
     looked_at: usize,
 }

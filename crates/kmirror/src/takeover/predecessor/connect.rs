@@ -1,7 +1,7 @@
 //! The positions that Kafka Connect keeps of MirrorMaker 2's sources (`OffsetStorageWriter`, `MirrorUtils.wrapPartition`): JSON in keys
 //! and values. Pure.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kmirror_client::TopicPartition;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use serde_json::Value;
 pub(super) struct SourceOffsets {
     /// What MirrorMaker 2 calls the source.
     alias: String,
-    positions: HashMap<TopicPartition, i64>,
+    positions: BTreeMap<TopicPartition, i64>,
 }
 
 /// The second item of a key, behind the name of the connector, which is whatever somebody chose in Connect mode. The other connectors
@@ -27,7 +27,7 @@ struct SourcePartition {
 
 impl SourceOffsets {
     pub(super) fn of(alias: &str) -> SourceOffsets {
-        SourceOffsets { alias: alias.to_owned(), positions: HashMap::new() }
+        SourceOffsets { alias: alias.to_owned(), positions: BTreeMap::new() }
     }
 
     /// Takes in the next record. What is none of this source's, or cannot be understood, says nothing.
@@ -41,7 +41,7 @@ impl SourceOffsets {
         }
     }
 
-    pub(super) fn into_positions(self) -> HashMap<TopicPartition, i64> {
+    pub(super) fn into_positions(self) -> BTreeMap<TopicPartition, i64> {
         self.positions
     }
 

@@ -4,7 +4,7 @@
 mod connect;
 pub(crate) mod place;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kmirror_client::{Client, ClientError, KafkaError, OffsetSpec, TopicPartition, Topics};
@@ -25,9 +25,9 @@ pub(crate) enum Positions {
     #[default]
     Nothing,
     /// MirrorMaker 2: the last source offset that it knew to be copied.
-    MirrorMaker2(HashMap<TopicPartition, i64>),
+    MirrorMaker2(BTreeMap<TopicPartition, i64>),
     /// A consumer group: the next source offset to be copied.
-    Group(HashMap<TopicPartition, i64>),
+    Group(BTreeMap<TopicPartition, i64>),
 }
 
 /// Where the predecessor stood in one partition.
@@ -89,7 +89,7 @@ async fn patiently(
     target: &Client,
     topic: &str,
     alias: &str,
-) -> Result<HashMap<TopicPartition, i64>, Unread> {
+) -> Result<BTreeMap<TopicPartition, i64>, Unread> {
     for _ in 0..RETRIES_MAX {
         match connect_offsets(target, topic, alias).await {
             Err(Unread::Log(TakeOverFailure::Again(cause))) => debug!(topic, cause, "positions not read"),
@@ -105,12 +105,12 @@ async fn connect_offsets(
     target: &Client,
     topic: &str,
     alias: &str,
-) -> Result<HashMap<TopicPartition, i64>, Unread> {
+) -> Result<BTreeMap<TopicPartition, i64>, Unread> {
     let metadata = target.refresh_metadata(Topics::Named(vec![topic.into()])).await?;
-    let Some(found) = metadata.topic(topic) else { return Ok(HashMap::new()) };
+    let Some(found) = metadata.topic(topic) else { return Ok(BTreeMap::new()) };
     match found.error {
         None => {}
-        Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION) => return Ok(HashMap::new()),
+        Some(KafkaError::UNKNOWN_TOPIC_OR_PARTITION) => return Ok(BTreeMap::new()),
         Some(error) if error.is_authorization() => {
             let message = format!("{error}; kmirror needs READ and DESCRIBE on the topic");
             return Err(TakeOverFailure::Park(Parked::new(ParkReason::Unauthorized, message)).into());
@@ -125,7 +125,7 @@ async fn connect_offsets(
     let ends = ends::offsets(target, &partitions, OffsetSpec::Latest, committed.for_client()).await?;
     let mut offsets = SourceOffsets::of(alias);
     for partition in &partitions {
-        let of = |offsets: &HashMap<_, i64>| offsets.get(partition).copied();
+        let of = |offsets: &BTreeMap<_, i64>| offsets.get(partition).copied();
         let (Some(start), Some(end)) = (of(&starts), of(&ends)) else {
             return Err(TakeOverFailure::Again(format!("no offset for {partition}")).into());
         };

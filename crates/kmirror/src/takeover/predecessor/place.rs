@@ -2,7 +2,7 @@
 //! older than its last record, unless it was stopped in peace. Pure: it is fed records.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use crate::ground::rules::CompareRules;
@@ -39,7 +39,7 @@ struct Found {
 #[derive(Debug)]
 struct Covered {
     /// The places of the window by content.
-    places: HashMap<u64, Vec<usize>>,
+    places: BTreeMap<u64, Vec<usize>>,
     /// How many records of the source have the content of each place.
     counts: Vec<usize>,
     /// The last one behind the position that is there.
@@ -135,7 +135,7 @@ impl Search {
 
 impl Covered {
     fn new(window: &[OwnedRecord], rules: CompareRules) -> Covered {
-        let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
+        let mut places: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (index, record) in window.iter().enumerate() {
             places.entry(digest(record, rules)).or_default().push(index);
         }

@@ -1,6 +1,6 @@
 //! Batches of placeholders: records without key, value and headers, which compress to less than a byte each.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kmirror_codec::{Batch, BatchBuilder, BatchError, Compression, NewRecord, Workspace};
 
@@ -9,7 +9,7 @@ use crate::ground::work;
 /// Batches by their number of records. Each is built once and stamped anew for every append.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    built: HashMap<i32, Batch>,
+    built: BTreeMap<i32, Batch>,
 }
 
 impl Batches {
