@@ -112,10 +112,18 @@ impl FlowsProgress {
                 HumanBytes(status.bytes),
                 HumanCount(status.marker_offsets),
                 status.partitions.len(),
-                HumanCount(status.lag()),
+                lag(status),
                 since.elapsed().as_secs_f64(),
             );
         }
+    }
+}
+
+/// The lag, and of how many partitions it is not known.
+fn lag(status: &FlowStatus) -> String {
+    match status.partitions_of_unknown_lag() {
+        0 => HumanCount(status.lag()).to_string(),
+        unknown => format!("{} and unknown of {unknown} partitions", HumanCount(status.lag())),
     }
 }
 
@@ -152,7 +160,7 @@ impl FlowProgress {
             "{}: {}, lag {}, {} partitions, {parked} parked{missing}",
             status.name,
             self.figures(status),
-            HumanCount(status.lag()),
+            lag(status),
             status.partitions.len()
         )
     }
@@ -179,7 +187,7 @@ impl FlowProgress {
             let start = *self.starts.entry(place).or_insert(partition.position);
             let copied = partition.position.saturating_sub(start).max(0).unsigned_abs();
             done += copied;
-            total += copied + partition.lag();
+            total += copied + partition.lag().unwrap_or_default();
         }
         (done, total)
     }

@@ -36,7 +36,10 @@ pub(crate) struct FlowRow {
     forgotten_offsets: u64,
     partitions: usize,
     parked: usize,
+    /// Of the partitions of which it is known.
     lag: u64,
+    #[serde(default)]
+    partitions_of_unknown_lag: usize,
     #[serde(default)]
     deletions: Vec<DeletionRow>,
 }
@@ -100,6 +103,7 @@ fn flow_row(flow: &FlowStatus) -> FlowRow {
         partitions: flow.partitions.len(),
         parked: flow.parked().count(),
         lag: flow.lag(),
+        partitions_of_unknown_lag: flow.partitions_of_unknown_lag(),
         deletions: flow.deletions.iter().map(deletion_row).collect(),
     }
 }
@@ -135,7 +139,7 @@ fn of_process(flow: &FlowStatus, partition: &PartitionStatus) -> PartitionRow {
         reason,
         source_end: known(partition.source_end),
         position: known(partition.position),
-        lag: Some(partition.lag()),
+        lag: partition.lag(),
         age_seconds: None,
         message,
     }

@@ -197,6 +197,7 @@ impl Published {
             state: self.gauge.state(),
             position: self.gauge.position(),
             source_end: self.gauge.source_end.load(Ordering::Relaxed),
+            is_source_seen: !self.gauge.is_source_hidden(),
             lineage: self.gauge.lineage(),
             goal: self.goal,
         }
@@ -204,7 +205,8 @@ impl Published {
 
     /// Whether it has reached its goal, or the source's end where it has none.
     pub(crate) fn is_caught_up(&self) -> bool {
+        let is_seen = self.goal.is_some() || !self.gauge.is_source_hidden();
         let end = self.goal.unwrap_or_else(|| self.gauge.source_end.load(Ordering::Relaxed));
-        end >= 0 && self.gauge.position() >= end && !self.gauge.has_open_head()
+        is_seen && end >= 0 && self.gauge.position() >= end && !self.gauge.has_open_head()
     }
 }

@@ -62,6 +62,9 @@ pub struct PartitionStatus {
     pub position: i64,
     /// The source's end as last seen: the last stable offset or the high watermark. Below zero while not known.
     pub source_end: i64,
+    /// Whether the source shows its end now. Else it may be anywhere behind what was seen last: it cannot be read, or shows no records though
+    /// it has some.
+    pub is_source_seen: bool,
     /// Where the source's records are on the target, once it was taken over.
     pub lineage: Option<Lineage>,
     /// Where a mirror that runs once stops.
@@ -152,9 +155,14 @@ pub struct DueDeletion {
 }
 
 impl FlowStatus {
-    /// Offsets that are still to be copied, as far as they are known.
+    /// Offsets that are still to be copied, in the partitions of which that is known.
     pub fn lag(&self) -> u64 {
-        self.partitions.iter().map(PartitionStatus::lag).sum()
+        self.partitions.iter().filter_map(PartitionStatus::lag).sum()
+    }
+
+    /// The partitions of which it is not known.
+    pub fn partitions_of_unknown_lag(&self) -> usize {
+        self.partitions.iter().filter(|partition| partition.lag().is_none()).count()
     }
 
     /// Whether it has come to its work: its partitions are known, and each was taken over once or is parked.
@@ -175,10 +183,15 @@ impl FlowStatus {
 }
 
 impl PartitionStatus {
-    /// Offsets between the position and the goal, or the source's end where there is no goal.
-    pub fn lag(&self) -> u64 {
-        let end = self.goal.unwrap_or(self.source_end);
-        u64::try_from(end.saturating_sub(self.position.max(0))).unwrap_or(0)
+    /// Offsets between the position and the goal, or the source's end where there is no goal; `None` where one of them is not known: the
+    /// partition was not looked at yet, or the source cannot be read.
+    pub fn lag(&self) -> Option<u64> {
+        let end = match self.goal {
+            Some(goal) => goal,
+            None if self.is_source_seen && self.source_end >= 0 => self.source_end,
+            None => return None,
+        };
+        (self.position >= 0).then(|| u64::try_from(end.saturating_sub(self.position)).unwrap_or(0))
     }
 }
 
@@ -254,6 +267,8 @@ pub(crate) struct PartitionGauge {
     has_open_head: AtomicBool,
     /// When its copy began, if that was in the life of this process; below zero else.
     begun_at_ms: AtomicI64,
+    /// Whether the source does not show where it ends.
+    is_source_hidden: AtomicBool,
 }
 
 impl PartitionGauge {
@@ -269,6 +284,14 @@ impl PartitionGauge {
         Some(self.begun_at_ms.load(Ordering::Relaxed)).filter(|at| *at >= 0)
     }
 
+    pub(crate) fn set_source_hidden(&self, is_hidden: bool) {
+        self.is_source_hidden.store(is_hidden, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_source_hidden(&self) -> bool {
+        self.is_source_hidden.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn has_open_head(&self) -> bool {
         self.has_open_head.load(Ordering::Relaxed)
     }
@@ -281,6 +304,7 @@ impl PartitionGauge {
             state: Mutex::new(PartitionState::Starting),
             has_open_head: AtomicBool::new(false),
             begun_at_ms: AtomicI64::new(-1),
+            is_source_hidden: AtomicBool::new(false),
         })
     }
 

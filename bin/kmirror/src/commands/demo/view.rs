@@ -121,7 +121,7 @@ impl Figures {
             topic.partitions += 1;
             topic.source_end += partition.source_end.max(0);
             topic.target_end += partition.position.max(0);
-            topic.lag += partition.lag();
+            topic.lag += partition.lag().unwrap_or_default();
         }
         let seconds = (elapsed - self.rates_since).as_secs_f64();
         if seconds >= RATE_SECONDS {

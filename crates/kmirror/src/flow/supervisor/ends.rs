@@ -52,6 +52,7 @@ impl Supervisor {
             FetchFault::LeaderUnknown(cause) | FetchFault::Passing(cause) => {
                 debug!(partition = %entry.source, cause, "looking for the source's leader");
                 if entry.returned.as_ref().is_some_and(|returned| returned.failing.is_told()) {
+                    entry.gauge.set_source_hidden(true);
                     entry
                         .gauge
                         .set_state(PartitionState::Waiting(format!("the source cannot be read: {cause}")));
@@ -112,6 +113,7 @@ impl Supervisor {
     /// A partition is fetched, and says whether the source shows its records.
     pub(super) fn on_hidden(&mut self, key: PartitionKey, generation: Generation, cause: Option<String>) {
         let Some(entry) = self.table.current(key, generation) else { return };
+        entry.gauge.set_source_hidden(cause.is_some());
         if entry.fetched_from.is_some() && !entry.gauge.is_parked() {
             let state = cause.map_or_else(|| entry.state_of_copying(), PartitionState::Waiting);
             entry.gauge.set_state(state);

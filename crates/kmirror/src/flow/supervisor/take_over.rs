@@ -131,6 +131,8 @@ impl Supervisor {
         }
         let Some(entry) = self.table.current(key, generation) else { return };
         self.context.shared.own_anew(&topic, entry.source_topic_id);
+        // It has just shown where it ends.
+        entry.gauge.set_source_hidden(false);
         entry.gauge.set_lineage(taken.record.lineage.clone());
         if taken.begins {
             entry.gauge.set_begun_at(now_ms());

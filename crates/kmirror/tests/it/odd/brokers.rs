@@ -336,12 +336,17 @@ async fn a_source_that_cannot_be_read_for_long_is_not_being_copied() {
             None => world.source.stop_broker(1).unwrap(),
         }
         world.waits(&handle, &format!("the source cannot be read: {cause}")).await;
+        // Nobody knows how far it is behind, whatever was seen last.
+        assert_eq!(World::partition(&handle).unwrap().lag(), None);
+        let caught_up = handle.caught_up(Duration::from_millis(1)).await;
+        assert!(matches!(caught_up, Err(kmirror::Error::TimedOut(_))), "{caught_up:?}");
         world.source.clear_faults();
         world.source.start_broker(1).unwrap();
         world.write_numbered(3..5);
         world.caught_up(&handle).await;
         let is_copying = |partition: &PartitionStatus| partition.state == PartitionState::Copying;
         world.until(&handle, "copying", is_copying).await;
+        world.until(&handle, "seen again", |partition| partition.lag() == Some(0)).await;
         stop(handle).await;
         world.is_exact();
     };
