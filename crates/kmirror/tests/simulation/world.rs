@@ -27,7 +27,7 @@ pub(crate) struct Ended {
     /// Stands for everything that happened.
     pub(crate) trace: u64,
     pub(crate) lasted: Duration,
-    /// Whether a hole became too long, by the one imperfection that ARCHITECTURE.md describes.
+    /// Whether a hole became too long, by the one imperfection that docs/internals/append.md describes.
     pub(crate) is_displaced: bool,
     /// How many partitions were parked, and rightly.
     pub(crate) parked: usize,

@@ -1,8 +1,8 @@
 //! What an appender knows of one target partition, and what it does next. Pure: no async; time is an argument.
 //!
 //! The broker refuses every data batch that is not exactly the next one of its producer, so a data append is a
-//! compare-and-append. A marker is not: it is fenced by the owner's token. ARCHITECTURE.md ("How a partition is appended
-//! to") has the reasoning, rule by rule.
+//! compare-and-append. A marker is not: it is fenced by the owner's token. docs/internals/append.md has
+//! the reasoning, rule by rule.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -43,7 +43,7 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// Whether offsets were displaced, by the one imperfection that ARCHITECTURE.md describes.
+    /// Whether offsets were displaced, by the one imperfection that docs/internals/append.md describes.
     async fn run(seed: u64) -> bool {
         let _named = Named(seed);
         let mut random = Random::new(seed);
