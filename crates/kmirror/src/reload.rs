@@ -64,8 +64,12 @@ pub(crate) enum Step {
 pub(crate) fn steps(running: &[Flow], new: &[Flow], changed_clusters: &BTreeSet<String>) -> Vec<Step> {
     let is_touched =
         |flow: &Flow| [&flow.source, &flow.target].iter().any(|alias| changed_clusters.contains(*alias));
-    let is_same =
-        |old: &Flow, new: &Flow| with_name_of(old, new) == *new && old.name == new.name && !is_touched(new);
+    let written: BTreeSet<String> = written_names(new).collect();
+    // A running flow cannot be called otherwise: where its name is somebody else's now, it begins anew.
+    let may_keep_name = |old: &Flow| old.name.is_some() || !written.contains(&old.name());
+    let is_same = |old: &Flow, new: &Flow| {
+        with_name_of(old, new) == *new && old.name == new.name && may_keep_name(old) && !is_touched(new)
+    };
     let is_filtered = |old: &Flow, new: &Flow| is_same(&with_filters_of(old, new), new);
     let has_same_name = |old: &Flow, new: &Flow| new.name.is_some() && old.name == new.name;
     let is_of_same_pair = |old: &Flow, new: &Flow| (&old.source, &old.target) == (&new.source, &new.target);
@@ -94,13 +98,17 @@ pub(crate) fn keep_names(running: &[Flow], new: &mut [Flow], steps: &[Step]) {
         Step::Keep(index) | Step::Filter(index) => running.get(*index).map(Flow::name),
         Step::Restart(_) | Step::Start => None,
     };
-    let mut taken: BTreeSet<String> = steps.iter().filter_map(kept).collect();
+    let mut taken: BTreeSet<String> = steps.iter().filter_map(kept).chain(written_names(new)).collect();
     for (flow, step) in new.iter_mut().zip(steps) {
         let name = kept(step).or_else(|| flow.name.clone());
         let name = name.unwrap_or_else(|| names::free(&flow.default_name(), &taken));
         taken.insert(name.clone());
         flow.given_name = Some(name);
     }
+}
+
+fn written_names(flows: &[Flow]) -> impl Iterator<Item = String> {
+    flows.iter().filter_map(|flow| flow.name.clone())
 }
 
 fn with_name_of(flow: &Flow, other: &Flow) -> Flow {
@@ -145,6 +153,37 @@ mod tests {
         assert_eq!(steps, [Step::Keep(0), Step::Start]);
         keep_names(&running, &mut new, &steps);
         assert_eq!([new[0].name(), new[1].name()], ["a-to-b-2", "a-to-b"]);
+    }
+
+    /// The running flow with the number goes on only where nobody else is called so now.
+    #[test]
+    fn a_name_that_is_written_down_is_nobody_elses() {
+        let named = |name: &str, topic: &str| Flow { name: Some(name.to_owned()), ..flow("a", "b", topic) };
+        let given = |mut flows: Vec<Flow>| {
+            names::give(&mut flows).expect("names");
+            flows
+        };
+        let (x, y) = (flow("a", "b", "x"), flow("a", "b", "y"));
+        let elsewhere = Flow { source: "c".to_owned(), ..named("a-to-b", "z") };
+        let table = [
+            ("a new one before it", vec![named("old", "x")], vec![y.clone(), elsewhere.clone()]),
+            ("one that goes on", vec![x.clone(), y.clone()], vec![y, named("a-to-b-2", "z")]),
+            ("one that is filtered", vec![x], vec![flow("a", "b", "w"), elsewhere]),
+        ];
+        for (what, running, new) in table {
+            let (running, mut new) = (given(running), given(new));
+            let steps = steps(&running, &new, &BTreeSet::new());
+            keep_names(&running, &mut new, &steps);
+            let names: BTreeSet<_> = new.iter().map(Flow::name).collect();
+            assert_eq!(names.len(), new.len(), "{what}: {names:?}");
+            let written = new.iter().filter(|flow| flow.name.is_some());
+            assert!(written.clone().all(|flow| flow.name == flow.given_name), "{what}: {names:?}");
+            for (flow, step) in new.iter().zip(&steps) {
+                if let Step::Keep(place) | Step::Filter(place) = step {
+                    assert_eq!(flow.name(), running[*place].name(), "{what}");
+                }
+            }
+        }
     }
 
     #[test]
