@@ -149,6 +149,7 @@ fn of_missing(missing: &MissingTopic) -> PartitionRow {
     let (reason, message) = match &missing.reason {
         MissingReason::NoSuchTopic => ("NoSuchTopic".to_owned(), None),
         MissingReason::Awaited => ("Awaited".to_owned(), None),
+        MissingReason::Waiting(cause) => ("Waiting".to_owned(), Some(cause.clone())),
         MissingReason::Refused(parked) => (parked.reason.to_string(), Some(parked.message.clone())),
         // A reason that this program does not know yet.
         _ => ("Unknown".to_owned(), None),

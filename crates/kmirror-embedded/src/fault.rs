@@ -11,8 +11,8 @@ use kafka_protocol::messages::ApiKey;
 pub enum FaultKind {
     /// Each partition of the request is answered with this error, and nothing is done. For Produce, Fetch, ListOffsets,
     /// OffsetForLeaderEpoch, Metadata (the whole answer, from version 13 on), WriteTxnMarkers, JoinGroup, SyncGroup, Heartbeat,
-    /// LeaveGroup, ListGroups, OffsetCommit, OffsetFetch and TxnOffsetCommit, and each entry of CreateAcls and DeleteAcls; other requests are hung
-    /// up on.
+    /// LeaveGroup, ListGroups, OffsetCommit, OffsetFetch and TxnOffsetCommit, each topic of CreateTopics, and each entry of CreateAcls and
+    /// DeleteAcls; other requests are hung up on.
     Error(ResponseError),
     /// It is answered so much later. Other requests of the connection wait.
     Delay(Duration),
@@ -111,6 +111,32 @@ impl Faults {
         kind
     }
 }
+
+/// What takes an injected error; of other requests the connection is hung up.
+pub(crate) const TAKE_ERRORS: [ApiKey; 22] = [
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::OffsetForLeaderEpoch,
+    ApiKey::Metadata,
+    ApiKey::WriteTxnMarkers,
+    ApiKey::JoinGroup,
+    ApiKey::SyncGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::ListGroups,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::InitProducerId,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::EndTxn,
+    ApiKey::DescribeTransactions,
+    ApiKey::CreateTopics,
+    ApiKey::CreateAcls,
+    ApiKey::DeleteAcls,
+];
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request as M
 
 use crate::cluster::Shared;
 use crate::coordinator::groups;
+use crate::fault::TAKE_ERRORS;
 use crate::log::validator::Rules;
 use crate::network::Connection;
 use crate::security::acl::{Operation, ResourceType};
@@ -172,31 +173,6 @@ pub(crate) enum EmptyName {
     Refused,
     Permitted,
 }
-
-/// What takes an injected error; of other requests the connection is hung up.
-const TAKE_ERRORS: [ApiKey; 21] = [
-    ApiKey::Produce,
-    ApiKey::Fetch,
-    ApiKey::ListOffsets,
-    ApiKey::OffsetForLeaderEpoch,
-    ApiKey::Metadata,
-    ApiKey::WriteTxnMarkers,
-    ApiKey::JoinGroup,
-    ApiKey::SyncGroup,
-    ApiKey::Heartbeat,
-    ApiKey::LeaveGroup,
-    ApiKey::ListGroups,
-    ApiKey::OffsetCommit,
-    ApiKey::OffsetFetch,
-    ApiKey::TxnOffsetCommit,
-    ApiKey::InitProducerId,
-    ApiKey::AddPartitionsToTxn,
-    ApiKey::AddOffsetsToTxn,
-    ApiKey::EndTxn,
-    ApiKey::DescribeTransactions,
-    ApiKey::CreateAcls,
-    ApiKey::DeleteAcls,
-];
 
 /// The APIs that are served.
 pub(crate) const SERVED: &[ApiKey] = &[

@@ -41,7 +41,9 @@ fn create_one(topic: CreatableTopic, validate_only: bool, context: &mut Context<
     };
     let may = context.may(Operation::Create, ResourceType::Cluster, CLUSTER_NAME)
         || context.may_topic(Operation::Create, &name);
-    let created = if may {
+    let created = if let Some(error) = context.injected {
+        Err((error, "injected".to_owned()))
+    } else if may {
         context.state.create_topic(&name, partitions, replication_factor, configs)
     } else {
         Err(unauthorized())

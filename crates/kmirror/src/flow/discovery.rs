@@ -112,14 +112,19 @@ impl Discovery {
         let awaited = pairs.iter().filter(|pair| target.topic(&pair.target).is_none());
         let awaited: Vec<_> = awaited.map(|pair| Arc::clone(&pair.source)).collect();
         pairs.retain(|pair| !awaited.contains(&pair.source));
-        if !self.flow.creates_topics {
-            missing.extend(awaited.into_iter().map(|topic| (topic, MissingReason::Awaited)));
-        }
+        let reason = match self.flow.creates_topics {
+            true => MissingReason::Waiting("the target does not show it yet".to_owned()),
+            false => MissingReason::Awaited,
+        };
+        missing.extend(awaited.into_iter().map(|topic| (topic, reason.clone())));
         let mut unkept = self.preserve(&pairs, &owned).await?;
-        // The next look finds it again, and a run has no other one.
-        let is_put_off =
-            |topic: &Arc<str>| !self.once && matches!(unkept.get(topic), Some(Unkept::Failed(_)));
-        pairs.retain(|pair| !is_put_off(&pair.target));
+        for pair in &pairs {
+            // The next look finds it again.
+            if let Some(Unkept::Failed(parked)) = unkept.get(&pair.target) {
+                missing.insert(Arc::clone(&pair.source), MissingReason::Waiting(parked.message.clone()));
+            }
+        }
+        pairs.retain(|pair| !missing.contains_key(&pair.source));
         let needing_settings = self.needing_settings(&pairs, &recorded).await?;
         let names: Vec<_> = pairs.iter().map(|pair| Arc::clone(&pair.target)).collect();
         let rules = topics::rules(&self.flow, &self.target, &names).await?;
@@ -174,9 +179,11 @@ impl Discovery {
         missing: &mut Missing,
     ) -> Result<Arc<ClusterMetadata>, Error> {
         self.record_intended(pairs, source).await?;
-        let Created { topics: mut created, mut there, refused } =
+        let Created { topics: mut created, mut there, refused, put_off } =
             topics::create::create_missing(&self.flow, &self.source, &self.target, pairs).await?;
         missing.extend(refused.into_iter().map(|refused| refused.missing()));
+        let waiting = |(pair, cause): (TopicPair, String)| (pair.source, MissingReason::Waiting(cause));
+        missing.extend(put_off.into_iter().map(waiting));
         pairs.retain(|pair| !missing.contains_key(&pair.source));
         let grown = pairs.iter().filter(|pair| owned.contains(&pair.target));
         let has_grown = topics::grow(&self.flow, &self.target, grown).await?;

@@ -15,7 +15,7 @@ pub(crate) type Missing = BTreeMap<Arc<str>, MissingReason>;
 ///   selected ──▶ found (its partitions have a life of their own)
 ///      │  ▲
 ///      ▼  └── tried again, at each look or, where the target has refused it, after a pause
-///   missing(reason)
+///   missing(reason); one that waits keeps its flow from being complete
 /// ```
 #[derive(Debug, Default)]
 pub(crate) struct MissingTopics {

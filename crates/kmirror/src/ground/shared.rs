@@ -7,7 +7,9 @@ use std::sync::{Arc, RwLock};
 use kmirror_client::{ClusterMetadata, TopicId, TopicPartition};
 
 use super::park::ParkReason;
-use super::status::{DueDeletion, FlowCounters, FlowStatus, MissingTopic, PartitionGauge, PartitionStatus};
+use super::status::{
+    DueDeletion, FlowCounters, FlowStatus, MissingReason, MissingTopic, PartitionGauge, PartitionStatus,
+};
 
 /// What a flow lets others see.
 #[derive(Debug)]
@@ -165,9 +167,14 @@ impl FlowShared {
         has_partitions || !self.missing.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
     }
 
-    /// Whether every partition has reached its goal (or the source's end, where it has none) or is parked.
+    /// Whether every partition has reached its goal (or the source's end, where it has none) or is parked, and no topic is missing that goes
+    /// on by itself.
     pub(crate) fn is_settled(&self) -> bool {
         if !self.has_looked.load(Ordering::Relaxed) {
+            return false;
+        }
+        let is_waiting = |topic: &MissingTopic| matches!(topic.reason, MissingReason::Waiting(_));
+        if self.missing.read().unwrap_or_else(std::sync::PoisonError::into_inner).iter().any(is_waiting) {
             return false;
         }
         let partitions = self.partitions.read().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -119,6 +119,8 @@ pub enum MissingReason {
     NoSuchTopic,
     /// Somebody else has to create it on the target: the flow may not (`create_topics: false`).
     Awaited,
+    /// A passing condition holds it up: it goes on by itself.
+    Waiting(String),
     /// It cannot be copied, for this reason; it is tried again.
     Refused(Parked),
 }
@@ -132,6 +134,9 @@ impl fmt::Display for MissingTopic {
             }
             MissingReason::Awaited => {
                 write!(formatter, "{flow}: somebody has to create the copy of {source_topic:?} on the target")
+            }
+            MissingReason::Waiting(cause) => {
+                write!(formatter, "{flow}: {source_topic:?} is not copied yet: {cause}")
             }
             MissingReason::Refused(parked) => {
                 write!(formatter, "{flow}: {source_topic:?} is not copied: {parked}")

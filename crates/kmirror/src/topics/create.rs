@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kmirror_client::{Client, ClientError, ConfigEntry, KafkaError, NewTopic, Retry, Topics};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{RefusedTopic, TopicPair, preserved};
 use crate::ground::config::Flow;
@@ -20,6 +20,8 @@ pub(crate) struct Created {
     pub(crate) there: Vec<TopicPair>,
     /// Those that cannot be.
     pub(crate) refused: Vec<RefusedTopic>,
+    /// Those that were not created now and may be at the next look, and why.
+    pub(crate) put_off: Vec<(TopicPair, String)>,
 }
 
 /// The target topics that do not exist.
@@ -48,9 +50,8 @@ pub(crate) async fn create_missing(
             Ok(true) => drop(created.topics.insert(Arc::clone(&pair.target))),
             Ok(false) => created.there.push(pair.clone()),
             Err(error) if error.kafka_error().is_none() => return Err(Error::cluster(&flow.target, error)),
-            // It is missing at the next look as well.
             Err(error) if error.retry() != Retry::Never => {
-                debug!(flow = flow.name(), topic = %pair.target, %error, "not created yet");
+                created.put_off.push((pair.clone(), format!("it is not created on the target yet: {error}")));
             }
             Err(error) => created.refused.push(pair.refused(not_created(&error))),
         }

@@ -264,6 +264,9 @@ impl Supervisor {
                 Told::Missing(topic, MissingReason::Awaited) => {
                     warn!(flow = name, %topic, "the flow waits for somebody to create the copy of this topic on the target: it may not do so itself");
                 }
+                Told::Missing(topic, MissingReason::Waiting(cause)) => {
+                    warn!(flow = name, %topic, cause, "the topic is not copied yet; it is tried again");
+                }
                 Told::Found(topic) => debug!(flow = name, %topic, "the topic is missing no more"),
             }
         }

@@ -4,6 +4,7 @@ mod accepted;
 mod answers;
 mod brokers;
 mod cleaners;
+mod complete;
 mod cut_off;
 mod defects;
 mod deletions;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror::{ClusterConfig, Flow, Mirror, MirrorHandle, PartitionState, PartitionStatus, VerifyOptions};
-use kmirror_embedded::{ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Isolation};
+use kmirror_embedded::{ApiKey, Codec, EmbeddedCluster, Fault, FaultKind, Isolation, ResponseError};
 
 /// Two clusters of one broker and a topic to copy.
 struct World {

@@ -1,0 +1,39 @@
+//! What is complete: a mirror that says so has copied all that its flows select.
+
+use super::*;
+
+/// The controller may be too slow, or its quota of changes be used up: the topic is not refused, and is created at a later look.
+#[tokio::test]
+async fn a_topic_that_is_not_created_yet_is_waited_for() {
+    for once in [true, false] {
+        let world = World::new(&[]).await;
+        world.write_numbered(0..3);
+        let slow = FaultKind::Error(ResponseError::RequestTimedOut);
+        world.target.inject(Fault::new(slow).of(ApiKey::CreateTopics).after(1).times(2));
+        let handle = world.mirror(once).spawn();
+        match once {
+            true => drop(tokio::time::timeout(PATIENCE, handle.wait()).await.expect("it ends").unwrap()),
+            false => {
+                world.until_looked(&handle).await;
+                handle.caught_up(PATIENCE).await.unwrap();
+            }
+        }
+        assert_eq!(
+            world.target.log(TOPIC, 0).map_or(0, |log| log.end),
+            3,
+            "once: {once}: {:?}",
+            handle.status()
+        );
+        let _ = handle.shutdown(Duration::from_secs(10)).await;
+    }
+}
+
+impl World {
+    async fn until_looked(&self, handle: &MirrorHandle) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !handle.status()[0].has_looked {
+            assert!(tokio::time::Instant::now() < deadline, "it does not look");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
