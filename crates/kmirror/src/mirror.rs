@@ -189,18 +189,20 @@ impl MirrorHandle {
     ///
     /// # Errors
     /// [`Error::Incomplete`] as soon as nothing else moves while partitions are parked or topics are not copied, [`Error::NoSuchTopic`] where
-    /// that is because the source lacks a topic that a flow names, [`Error::TimedOut`] after `timeout`, and the error with which the mirror
-    /// has ended.
+    /// that is because the source lacks a topic that a flow names, [`Error::TimedOut`] after `timeout`, [`Error::Stopped`] where the mirror was stopped before,
+    /// and the error with which it has ended.
     pub async fn caught_up(&self, timeout: Duration) -> Result<(), Error> {
         let deadline = clock::now() + timeout;
         loop {
+            // What ended is asked first: what it has done is complete then.
+            let ended = self.ended.borrow().clone();
             let flows = self.shown.flows();
             // Of nothing at all nothing can be said: topics may appear.
             if flows.iter().all(|flow| flow.has_topics() && flow.is_settled()) {
                 return complete(&self.status());
             }
-            if let Some(ended) = &*self.ended.borrow() {
-                return ended.clone();
+            if let Some(ended) = ended {
+                return ended.and(Err(Error::Stopped));
             }
             if clock::now() >= deadline {
                 return Err(Error::TimedOut(format!("not caught up within {timeout:?}")));

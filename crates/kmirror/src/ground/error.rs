@@ -212,6 +212,9 @@ pub enum Error {
     /// Something was awaited longer than allowed.
     #[error("{0}")]
     TimedOut(String),
+    /// The mirror was stopped before all that is selected was copied.
+    #[error("the mirror was stopped before everything was copied")]
+    Stopped,
     /// Nothing moves any more, and not all of what is selected was copied.
     #[error("{0}")]
     Incomplete(Incomplete),

@@ -1,5 +1,7 @@
 //! What is complete: a mirror that says so has copied all that its flows select.
 
+use kmirror::Error;
+
 use super::*;
 
 /// The controller may be too slow, or its quota of changes be used up: the topic is not refused, and is created at a later look.
@@ -26,6 +28,19 @@ async fn a_topic_that_is_not_created_yet_is_waited_for() {
         );
         let _ = handle.shutdown(Duration::from_secs(10)).await;
     }
+}
+
+#[tokio::test]
+async fn a_mirror_that_was_stopped_has_not_caught_up() {
+    let world = World::new(&[]).await;
+    world.write_numbered(0..3);
+    shows_nothing(&world.source);
+    let handle = world.start();
+    world.until_looked(&handle).await;
+    handle.shutdown(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(world.target.log(TOPIC, 0).map_or(0, |log| log.end), 0);
+    let caught_up = handle.caught_up(PATIENCE).await;
+    assert!(matches!(caught_up, Err(Error::Stopped)), "{caught_up:?}: {:?}", handle.status());
 }
 
 impl World {
