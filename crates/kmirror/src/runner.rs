@@ -226,7 +226,11 @@ impl Runner {
             };
             match going_on {
                 Some(running) => {
-                    running.terms.send_replace(terms);
+                    let selection = match step {
+                        Step::Filter(_) => running.shared.select_anew(),
+                        _ => running.shared.selection(),
+                    };
+                    running.terms.send_replace(Terms { selection, ..terms });
                     after.push(Running { flow, ..running.clone() });
                 }
                 None => {
@@ -314,6 +318,7 @@ pub(crate) fn terms(
     let places = flows.iter().enumerate();
     let terms = places.map(|(route, (_, selected))| Terms {
         selected: selected.clone(),
+        selection: 0,
         routes: Arc::clone(routes),
         route,
         sources: Arc::clone(&sources),

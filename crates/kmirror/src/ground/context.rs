@@ -29,6 +29,8 @@ pub(crate) struct FlowContext {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) selected: Selected,
+    /// Which of the selections this is that the flow was given.
+    pub(crate) selection: u64,
     /// All flows of the mirror, and which of them this is.
     pub(crate) routes: Arc<[Route]>,
     pub(crate) route: usize,

@@ -1,7 +1,7 @@
 //! What a flow lets others see, and which topics of the target are its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use kmirror_client::{ClusterMetadata, TopicId, TopicPartition};
@@ -18,6 +18,10 @@ pub(crate) struct FlowShared {
     pub(crate) counters: Arc<FlowCounters>,
     /// Whether both clusters were looked at.
     pub(crate) has_looked: AtomicBool,
+    /// How often it was given something else to select.
+    selection: AtomicU64,
+    /// Which of these both clusters were looked at for.
+    looked_selection: AtomicU64,
     /// Grows when the supervisor discovers partitions; read when somebody looks.
     partitions: RwLock<Vec<Published>>,
     /// The target topics that are recorded as the flow's.
@@ -50,11 +54,29 @@ impl FlowShared {
             name,
             counters: Arc::default(),
             has_looked: AtomicBool::new(false),
+            selection: AtomicU64::new(0),
+            looked_selection: AtomicU64::new(0),
             partitions: RwLock::default(),
             owned: RwLock::default(),
             missing: RwLock::default(),
             deletions: RwLock::default(),
         })
+    }
+
+    /// Which selection is the latest.
+    pub(crate) fn selection(&self) -> u64 {
+        self.selection.load(Ordering::Relaxed)
+    }
+
+    /// Something else is selected from now on: which selection that is. Until both clusters were looked at for it nothing is settled.
+    pub(crate) fn select_anew(&self) -> u64 {
+        self.selection.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Both clusters were looked at for this selection, and what was found is published.
+    pub(crate) fn looked(&self, selection: u64) {
+        self.has_looked.store(true, Ordering::Relaxed);
+        self.looked_selection.store(selection, Ordering::Relaxed);
     }
 
     pub(crate) fn publish(&self, partition: Published) {
@@ -170,7 +192,8 @@ impl FlowShared {
     /// Whether every partition has reached its goal (or the source's end, where it has none) or is parked, and no topic is missing that goes
     /// on by itself.
     pub(crate) fn is_settled(&self) -> bool {
-        if !self.has_looked.load(Ordering::Relaxed) {
+        let is_looked_for = self.looked_selection.load(Ordering::Relaxed) == self.selection();
+        if !self.has_looked.load(Ordering::Relaxed) || !is_looked_for {
             return false;
         }
         let is_waiting = |topic: &MissingTopic| matches!(topic.reason, MissingReason::Waiting(_));

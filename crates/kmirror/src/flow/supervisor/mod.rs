@@ -14,7 +14,6 @@ mod unowned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kmirror_client::{BrokerId, Deadline, clock};
@@ -299,7 +298,7 @@ impl Supervisor {
         self.on_missing(looked.missing);
         self.tell_returning(looked.returning);
         self.start(looked.found, start);
-        self.context.shared.has_looked.store(true, Ordering::Relaxed);
+        self.context.shared.looked(self.discovery.terms.selection);
         keeper
     }
 

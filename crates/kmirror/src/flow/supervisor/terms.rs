@@ -12,7 +12,7 @@ impl Supervisor {
     /// Lets go of the topics that are not selected any more, and looks for those that are now. All others go on.
     pub(super) async fn on_terms(&mut self, terms: Terms) {
         let topics = terms.selected.topics.clone();
-        let is_other = topics != self.discovery.terms.selected.topics;
+        let is_other = terms.selection != self.discovery.terms.selection;
         self.discovery.terms = terms;
         if !is_other {
             return;

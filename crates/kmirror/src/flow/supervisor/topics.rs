@@ -164,6 +164,7 @@ impl Supervisor {
                 self.start(appeared, Start::Earliest);
                 self.start(selected_anew, self.context.flow.start);
                 self.looked_for = selected;
+                self.context.shared.looked(self.discovery.terms.selection);
                 self.on_missed(missed).await;
             }
             // Said once, not every few seconds for as long as a cluster is away.

@@ -43,6 +43,25 @@ async fn a_mirror_that_was_stopped_has_not_caught_up() {
     assert!(matches!(caught_up, Err(Error::Stopped)), "{caught_up:?}: {:?}", handle.status());
 }
 
+#[tokio::test]
+async fn what_is_selected_anew_is_not_copied_at_once() {
+    let mut world = World::new(&[]).await;
+    world.source.create_topic("later", 1, &[]).unwrap();
+    world.source.write("later", 0, Codec::None, &[(Some(b"key"), Some(b"value"))]).unwrap();
+    world.write_numbered(0..3);
+    let handle = world.start();
+    handle.caught_up(PATIENCE).await.unwrap();
+    world.flow = world.flow.topics([TOPIC, "later"]);
+    handle.reload(world.mirror(false)).await.unwrap();
+    handle.caught_up(PATIENCE).await.unwrap();
+    assert_eq!(world.target.log("later", 0).map_or(0, |log| log.end), 1, "{:?}", handle.status());
+    // Other groups alone are no reason to wait for topics.
+    world.flow.groups.include = vec!["readers".to_owned()];
+    handle.reload(world.mirror(false)).await.unwrap();
+    handle.caught_up(PATIENCE).await.unwrap();
+    stop(handle).await;
+}
+
 impl World {
     async fn until_looked(&self, handle: &MirrorHandle) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
