@@ -20,6 +20,7 @@ use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::{ClusterMetadata, LeaderHint, Topics};
 use crate::regress::Regressions;
 use crate::route::no_leader;
+use crate::security::Security;
 use crate::wire::Api;
 
 /// One cluster. Clones share connections and metadata; all sockets close with the last clone and the last handle.
@@ -74,6 +75,7 @@ pub enum Lane {
 struct Inner {
     config: ClientConfig,
     identity: ClusterIdentity,
+    security: Security,
     metadata: Mutex<Arc<ClusterMetadata>>,
     connections: Mutex<BTreeMap<(BrokerId, Lane), Slot>>,
     /// A connection to any broker, for requests that any broker answers.
@@ -107,6 +109,7 @@ impl Client {
         }
         let client = Self(Arc::new(Inner {
             identity: ClusterIdentity::new(&config),
+            security: Security::new(&config),
             config,
             metadata: Mutex::default(),
             connections: Mutex::default(),
@@ -184,7 +187,7 @@ impl Client {
     }
 
     async fn open(&self, slot: &Slot) -> Result<Connection, ClientError> {
-        let open = || Connection::open(slot.address.clone(), self.config(), &self.0.identity);
+        let open = || self.open_address(slot.address.clone());
         let opening = slot.connection.get_or_try_init(open);
         // Where it fails, those who wait for the same connection try one after the other: none waits for all of them.
         let waited = self.config().connect_timeout;
@@ -192,6 +195,10 @@ impl Client {
             Ok(opened) => opened.cloned(),
             Err(_) => Err(ClientError::Timeout { address: slot.address.clone(), during: "connect", waited }),
         }
+    }
+
+    async fn open_address(&self, address: Arc<str>) -> Result<Connection, ClientError> {
+        Connection::open(address, self.config(), &self.0.identity, &self.0.security).await
     }
 
     /// How long it takes to `broker` and back: the quickest answer on any of its connections that are open. `None` where none is.
@@ -370,7 +377,7 @@ impl Client {
             let address: Arc<str> = address.as_str().into();
             let client = self.clone();
             opening.spawn(async move {
-                let opened = Connection::open(address.clone(), client.config(), &client.0.identity).await;
+                let opened = client.open_address(address.clone()).await;
                 (address, opened)
             });
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connector::Connector;
+use crate::tls::TlsConfig;
 
 /// How to reach one cluster, and the limits of its connections.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct ClientConfig {
     pub send_buffer_bytes: Option<usize>,
     /// `SO_RCVBUF` of each socket; the system's own sizing where `None`.
     pub receive_buffer_bytes: Option<usize>,
+    /// How connections are encrypted, those of a `connector` too. Not at all where `None`.
+    pub tls: Option<TlsConfig>,
     /// What makes the byte streams to brokers. Sockets of TCP where `None`.
     pub connector: Option<Arc<dyn Connector>>,
 }
@@ -52,6 +55,7 @@ impl ClientConfig {
             frame_bytes_max: 100 << 20,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
+            tls: None,
             connector: None,
         }
     }

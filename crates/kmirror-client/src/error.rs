@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error_codes::{KafkaError, Retry};
 use crate::ids::BrokerId;
+use crate::tls::TlsFailure;
 
 /// Why a call on a cluster failed. Cheap to clone: all waiters of a lost connection share one cause.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,6 +38,14 @@ pub enum ClientError {
         during: &'static str,
         /// The system's error.
         cause: Arc<io::Error>,
+    },
+    /// The connection could not be encrypted, or did not stay so.
+    #[error("{address}: TLS: {failure}")]
+    Tls {
+        /// The broker's address.
+        address: Arc<str>,
+        /// Why.
+        failure: TlsFailure,
     },
     /// The broker closed the connection.
     #[error("{address}: connection closed during {during}{hint}")]
@@ -161,9 +170,11 @@ impl ClientError {
             // A broker that breaks the protocol once will do so again; only the connection that it spoiled is replaced.
             Self::InvalidResponse { .. } => Retry::Backoff,
             Self::Unreachable { .. } | Self::Throttled { .. } => Retry::Backoff,
-            Self::Network { .. } | Self::Closed { .. } | Self::Timeout { .. } | Self::Stale { .. } => {
-                Retry::Reconnect
-            }
+            Self::Network { .. }
+            | Self::Tls { .. }
+            | Self::Closed { .. }
+            | Self::Timeout { .. }
+            | Self::Stale { .. } => Retry::Reconnect,
             Self::UnknownBroker { .. } => Retry::RefreshMetadata,
         }
     }

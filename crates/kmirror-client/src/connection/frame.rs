@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -80,7 +80,11 @@ impl RequestFrame {
         loop {
             slices.extend(pieces.by_ref().take(IO_SLICES_MAX - slices.len()));
             if slices.is_empty() {
-                return Ok(write.flush().await?);
+                // TLS keeps some of it back until here.
+                return match &mut watch {
+                    None => Ok(write.flush().await?),
+                    Some(watch) => watch.flush(write).await,
+                };
             }
             let written = {
                 let mut window = [IoSlice::new(&[]); IO_SLICES_MAX];
@@ -131,14 +135,25 @@ impl StandstillWatch {
         write: &mut (impl AsyncWrite + Unpin),
         window: &[IoSlice<'_>],
     ) -> Result<usize, WriteFailure> {
+        self.watch(|context| Pin::new(&mut *write).poll_write_vectored(context, window)).await
+    }
+
+    async fn flush(&mut self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), WriteFailure> {
+        self.watch(|context| Pin::new(&mut *write).poll_flush(context)).await
+    }
+
+    async fn watch<T>(
+        &mut self,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Result<T, WriteFailure> {
         poll_fn(|context| {
             let now = Moment::now();
             if now.since(self.polled_at) > STANDSTILL_MAX {
                 return Poll::Ready(Err(WriteFailure::Stale));
             }
             self.polled_at = now;
-            if let Poll::Ready(written) = Pin::new(&mut *write).poll_write_vectored(context, window) {
-                return Poll::Ready(written.map_err(WriteFailure::Io));
+            if let Poll::Ready(done) = poll(context) {
+                return Poll::Ready(done.map_err(WriteFailure::Io));
             }
             while self.tick.as_mut().poll(context).is_ready() {
                 self.tick.as_mut().reset(Instant::now() + TICK);
@@ -344,6 +359,8 @@ mod tests {
         watch.polled_at = Moment::at(Duration::ZERO, Duration::ZERO);
         let written = watch.write(&mut ours, &[IoSlice::new(b"rest")]).await;
         assert!(matches!(written, Err(WriteFailure::Stale)));
+        watch.polled_at = Moment::at(Duration::ZERO, Duration::ZERO);
+        assert!(matches!(watch.flush(&mut ours).await, Err(WriteFailure::Stale)));
     }
 
     /// An expected length is reserved exactly, an unexpected one grows; both arrive whole, in one piece.

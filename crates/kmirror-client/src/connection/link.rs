@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -43,8 +44,9 @@ struct Shared {
 }
 
 /// What the driver tells the callers.
-#[derive(Default)]
 struct State {
+    /// What it usually means that the broker closes before it has answered anything.
+    closed_hint: &'static str,
     poison: OnceLock<ClientError>,
     /// No new request before (KIP-219).
     throttled_until: Mutex<Option<Instant>>,
@@ -114,7 +116,14 @@ impl Link {
     /// Takes over `stream`. Must be called within a tokio runtime.
     pub(crate) fn new(stream: Stream, address: Arc<str>, config: &ClientConfig) -> Self {
         let (requests, outgoing) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
-        let state = Arc::new(State::default());
+        let state = Arc::new(State {
+            closed_hint: closed_hint(config),
+            poison: OnceLock::new(),
+            throttled_until: Mutex::default(),
+            round_trip: Mutex::default(),
+            unwritten_bytes: AtomicUsize::default(),
+            written: Notify::new(),
+        });
         let driver = Driver {
             address: address.clone(),
             state: state.clone(),
@@ -247,7 +256,7 @@ impl Link {
 
     /// The cause of the poison.
     fn cause(&self, api: &'static str) -> ClientError {
-        self.poison().cloned().unwrap_or_else(|| closed(&self.0.address, api))
+        self.poison().cloned().unwrap_or_else(|| self.0.state.closed(&self.0.address, api))
     }
 }
 
@@ -258,6 +267,11 @@ impl Drop for Shared {
 }
 
 impl State {
+    fn closed(&self, address: &Arc<str>, during: &'static str) -> ClientError {
+        let hint = if during == "ApiVersions" { self.closed_hint } else { "" };
+        ClientError::Closed { address: address.clone(), during, hint }
+    }
+
     async fn throttle_over(&self) {
         while let Some(until) = self.throttled_until().filter(|until| *until > Instant::now()) {
             sleep_until(until).await;
@@ -313,12 +327,15 @@ fn responder<A: Api>(
     })
 }
 
-fn closed(address: &Arc<str>, during: &'static str) -> ClientError {
-    let hint = match during {
-        "ApiVersions" => ": does this listener expect TLS?",
-        _ => "",
-    };
-    ClientError::Closed { address: address.clone(), during, hint }
+fn closed_hint(config: &ClientConfig) -> &'static str {
+    match &config.tls {
+        None => ": does this listener expect TLS?",
+        // A broker with TLS 1.3 looks at the client's certificate when the client believes that all is done.
+        Some(tls) if tls.certificate.is_none() => {
+            ": does this listener ask for a client certificate (tls.cert_file, tls.key_file)?"
+        }
+        Some(_) => ": does this listener trust our certificate?",
+    }
 }
 
 /// The task that owns the socket's reading side and the queue of waiters.
@@ -340,8 +357,7 @@ impl Driver {
             // Both go on until one fails; where both do, what came from the broker tells more.
             cause = self.read_responses(&mut read, &mut announced) => cause,
             cause = write_requests(&address, &state, &mut write, &mut outgoing, announce) => {
-                self.take_in_arrived(&mut read, &mut announced).await;
-                cause
+                self.take_in_arrived(&mut read, &mut announced).await.unwrap_or(cause)
             }
         };
         tracing::debug!(%address, %cause, "connection given up");
@@ -359,18 +375,18 @@ impl Driver {
         }
     }
 
-    /// Delivers what has arrived by now: an answer is one, though nothing more can be asked.
+    /// Delivers what has arrived by now: an answer is one, though nothing more can be asked. An alert of TLS tells why it cannot.
     async fn take_in_arrived(
         &mut self,
         read: &mut (impl AsyncRead + Unpin),
         announced: &mut mpsc::Receiver<Waiter>,
-    ) {
+    ) -> Option<ClientError> {
         let mut reading = std::pin::pin!(unconstrained(self.read_responses(read, announced)));
-        poll_fn(|context| {
-            let _waits_or_failed = reading.as_mut().poll(context);
-            Poll::Ready(())
+        poll_fn(|context| match reading.as_mut().poll(context) {
+            Poll::Ready(told @ ClientError::Tls { .. }) => Poll::Ready(Some(told)),
+            _ => Poll::Ready(None),
         })
-        .await;
+        .await
     }
 
     async fn read_responses(
@@ -461,11 +477,14 @@ impl Driver {
     fn frame_error(&self, error: FrameError) -> ClientError {
         let during = self.waiters.front().map_or("an idle time", |waiter| waiter.api);
         match error {
-            FrameError::Io(cause) if cause.kind() == std::io::ErrorKind::ConnectionReset => {
-                closed(&self.address, during)
+            // The second is an end without TLS's own goodbye, which brokers leave out.
+            FrameError::Io(cause)
+                if matches!(cause.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) =>
+            {
+                self.state.closed(&self.address, during)
             }
-            FrameError::Io(cause) => ClientError::network(&self.address, during, cause),
-            FrameError::Closed => closed(&self.address, during),
+            FrameError::Io(cause) => ClientError::of_io(&self.address, during, cause),
+            FrameError::Closed => self.state.closed(&self.address, during),
             FrameError::Length(problem) => ClientError::invalid_response(&self.address, during, problem),
         }
     }
@@ -491,15 +510,15 @@ async fn write_requests(
         correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
         let written_at = waiter.written_at.clone();
         if let Err(refused) = announce.send(waiter).await {
-            (refused.0.respond)(Err(closed(address, api)));
-            return closed(address, api);
+            (refused.0.respond)(Err(state.closed(address, api)));
+            return state.closed(address, api);
         }
         let progress = || *written_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         match frame.write_to(write, progress).await {
             Ok(()) => state.wrote(&frame),
-            Err(WriteFailure::Io(error)) => return ClientError::network(address, api, error),
+            Err(WriteFailure::Io(error)) => return ClientError::of_io(address, api, error),
             Err(WriteFailure::Stale) => return ClientError::Stale { address: address.clone(), during: api },
         }
     }
-    closed(address, "an idle time")
+    state.closed(address, "an idle time")
 }

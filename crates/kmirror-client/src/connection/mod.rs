@@ -22,6 +22,7 @@ use crate::error::ClientError;
 use crate::fetch::{FetchRequest, FetchResponse};
 use crate::identity::ClusterIdentity;
 use crate::produce::{ProduceRequest, ProduceResponse, ProduceTopics};
+use crate::security::Security;
 use crate::wire::Api;
 use kafka_protocol::messages as m;
 use link::{Link, Pending, Reply};
@@ -86,11 +87,10 @@ impl Connection {
         address: Arc<str>,
         config: &ClientConfig,
         identity: &ClusterIdentity,
+        security: &Security,
     ) -> Result<Self, ClientError> {
         let opening = async {
-            let stream = Stream::connect(&address, config)
-                .await
-                .map_err(|error| ClientError::network(&address, "connect", error))?;
+            let stream = Stream::connect(&address, config, security.tls.as_ref()).await?;
             let connection = Self::over(stream, address.clone(), config).await?;
             identity.prove(&connection).await?;
             Ok(connection)

@@ -1,14 +1,17 @@
-//! The byte stream under a connection: the one place that knows how it came about. TLS will be one more constructor.
+//! The byte stream under a connection: the one place that knows how it came about.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::config::ClientConfig;
+use crate::error::ClientError;
+use crate::tls::Tls;
 
 /// Both directions of a byte stream to a broker.
 pub(crate) struct Stream {
@@ -17,24 +20,26 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Connects to `host:port`, as the configuration says.
-    pub(crate) async fn connect(address: &str, config: &ClientConfig) -> io::Result<Self> {
-        match &config.connector {
-            Some(connector) => Ok(Self::over(tokio::io::split(connector.connect(address).await?))),
-            None => Self::connect_tcp(address, config).await,
+    /// Connects to `host:port`, as the configuration says, and encrypts what goes through where there is `tls`.
+    pub(crate) async fn connect(
+        address: &Arc<str>,
+        config: &ClientConfig,
+        tls: Option<&Tls>,
+    ) -> Result<Self, ClientError> {
+        let failed = |error| ClientError::network(address, "connect", error);
+        let Some(connector) = &config.connector else {
+            let stream = connect_any(address, config).await.map_err(failed)?;
+            return match tls {
+                Some(tls) => Ok(Self::over(split(tls.connect(address, stream).await?))),
+                None => Ok(Self::over(stream.into_split())),
+            };
+        };
+        let stream = connector.connect(address).await.map_err(failed)?;
+        match tls {
+            // One task has both halves, so they never wait for each other.
+            Some(tls) => Ok(Self::over(split(tls.connect(address, stream).await?))),
+            None => Ok(Self::over(split(stream))),
         }
-    }
-
-    /// Tries every address that the name stands for.
-    async fn connect_tcp(address: &str, config: &ClientConfig) -> io::Result<Self> {
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
-        for resolved in lookup_host(address).await? {
-            match connect_tcp(resolved, config).await {
-                Ok(stream) => return Ok(Self::over(stream.into_split())),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
     }
 
     /// A stream over two halves.
@@ -43,6 +48,18 @@ impl Stream {
     ) -> Self {
         Self { read: Box::new(read), write: Box::new(write) }
     }
+}
+
+/// Tries every address that the name stands for.
+async fn connect_any(address: &str, config: &ClientConfig) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
+    for resolved in lookup_host(address).await? {
+        match connect_tcp(resolved, config).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 async fn connect_tcp(address: SocketAddr, config: &ClientConfig) -> io::Result<TcpStream> {
