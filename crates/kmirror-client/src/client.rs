@@ -101,8 +101,9 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Unreachable`] with the cause of each address when none is ready within `connect_timeout`;
-    /// [`ClientError::OtherCluster`] where all that answer are of another cluster than the configured one; [`ClientError::Config`] when
-    /// there is no address.
+    /// [`ClientError::OtherCluster`] where all that answer are of another cluster than the configured one;
+    /// [`ClientError::Authentication`] where one refuses who we are; [`ClientError::Config`] when there is no address, or a file of TLS or
+    /// SASL cannot be used.
     pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
         if config.bootstrap_servers.is_empty() {
             return Err(ClientError::config(&config.alias, "no bootstrap servers"));
@@ -394,8 +395,9 @@ impl Client {
         }
         causes.sort_by(|(one, _), (other, _)| one.cmp(other));
         // An address that does not answer says nothing of the cluster; one that does says that the others may never be back.
-        if let Some((_, other)) = causes.iter().find(|(_, cause)| cause.is_other_cluster()) {
-            return Err(other.clone());
+        let says_more = |cause: &ClientError| cause.is_other_cluster() || cause.is_authentication();
+        if let Some((_, cause)) = causes.iter().find(|(_, cause)| says_more(cause)) {
+            return Err(cause.clone());
         }
         Err(self.unreachable(causes))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connector::Connector;
+use crate::sasl::SaslConfig;
 use crate::tls::TlsConfig;
 
 /// How to reach one cluster, and the limits of its connections.
@@ -34,6 +35,8 @@ pub struct ClientConfig {
     pub receive_buffer_bytes: Option<usize>,
     /// How connections are encrypted, those of a `connector` too. Not at all where `None`.
     pub tls: Option<TlsConfig>,
+    /// Who we are for the cluster. Nobody, that is `User:ANONYMOUS` or the name in our certificate, where `None`.
+    pub sasl: Option<SaslConfig>,
     /// What makes the byte streams to brokers. Sockets of TCP where `None`.
     pub connector: Option<Arc<dyn Connector>>,
 }
@@ -56,6 +59,7 @@ impl ClientConfig {
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
             tls: None,
+            sasl: None,
             connector: None,
         }
     }

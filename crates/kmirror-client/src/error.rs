@@ -47,6 +47,16 @@ pub enum ClientError {
         /// Why.
         failure: TlsFailure,
     },
+    /// The cluster does not take us for who we say we are, or has not proved that it is the cluster.
+    #[error("{address}: {mechanism}: {problem}")]
+    Authentication {
+        /// The broker's address.
+        address: Arc<str>,
+        /// The SASL mechanism.
+        mechanism: &'static str,
+        /// What the broker says, or what it does not prove.
+        problem: Arc<str>,
+    },
     /// The broker closed the connection.
     #[error("{address}: connection closed during {during}{hint}")]
     Closed {
@@ -169,6 +179,9 @@ impl ClientError {
             Self::Broker { error, .. } => error.retry(),
             // A broker that breaks the protocol once will do so again; only the connection that it spoiled is replaced.
             Self::InvalidResponse { .. } => Retry::Backoff,
+            // A password may come later than the user, and users come to brokers one after the other. How often it is tried is the
+            // client's own affair.
+            Self::Authentication { .. } => Retry::Backoff,
             Self::Unreachable { .. } | Self::Throttled { .. } => Retry::Backoff,
             Self::Network { .. }
             | Self::Tls { .. }
@@ -190,6 +203,11 @@ impl ClientError {
     /// Whether another cluster answers.
     pub fn is_other_cluster(&self) -> bool {
         matches!(self, Self::OtherCluster { .. })
+    }
+
+    /// Whether the cluster does not take us for who we say we are.
+    pub fn is_authentication(&self) -> bool {
+        matches!(self, Self::Authentication { .. })
     }
 
     /// Whether an ACL is missing.

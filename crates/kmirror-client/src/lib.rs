@@ -2,7 +2,7 @@
 //!
 //! What this crate does *not* do: it never looks inside records (batches go through as opaque bytes, theirs is
 //! `kmirror-codec`), decides nothing about offsets, and retries nothing beyond one refresh of the metadata, so that every
-//! policy stays with the caller. It has no SASL yet, and it keeps no state outside a [`Client`] and its handles:
+//! policy stays with the caller. It keeps no state outside a [`Client`] and its handles:
 //! everything runs in the caller's tokio runtime and ends when they are dropped.
 //!
 //! Brokers from release 2.1 on are understood. No length or count that a broker sends is trusted before it is checked: a
@@ -35,6 +35,7 @@ mod producers;
 mod regress;
 mod rights;
 mod route;
+mod sasl;
 mod secret;
 mod security;
 #[doc(hidden)]
@@ -70,5 +71,6 @@ pub use produce::{
 pub use producers::{ProducerIdentity, ProducerState, TxnMarker};
 pub use rights::AllowedOperations;
 pub use route::PartitionResults;
+pub use sasl::{SaslConfig, ScramHash};
 pub use secret::{Material, Secret};
 pub use tls::{TlsConfig, TlsFailure};

@@ -60,6 +60,15 @@ impl Material {
                 .map_err(|error| format!("cannot read {}: {error}", path.display())),
         }
     }
+
+    /// The same without the line break that editors leave at the end of a file.
+    pub(crate) fn read_line(&self) -> Result<Secret, String> {
+        let text = self.read()?;
+        match self {
+            Material::Text(_) => Ok(text),
+            Material::File(_) => Ok(Secret::new(text.reveal().trim_end_matches(['\r', '\n']))),
+        }
+    }
 }
 
 impl fmt::Debug for Material {
@@ -94,5 +103,16 @@ mod tests {
         );
         assert_eq!(shown, "*** *** the given text");
         assert_eq!(Secret::new("hunter2").reveal(), "hunter2");
+    }
+
+    #[test]
+    fn a_password_in_a_file_ends_before_the_line_break() {
+        let path = std::env::temp_dir().join(format!("kmirror-secret-{}", std::process::id()));
+        std::fs::write(&path, "hunter 2 \r\n").unwrap();
+        let file = Material::file(&path);
+        assert_eq!(file.read_line().unwrap().reveal(), "hunter 2 ");
+        assert_eq!(Material::text("line\n").read_line().unwrap().reveal(), "line\n");
+        std::fs::remove_file(&path).unwrap();
+        assert!(file.read().unwrap_err().starts_with(&format!("cannot read {}: ", path.display())));
     }
 }

@@ -19,7 +19,7 @@ use crate::machine::Machine;
 use crate::network;
 use crate::profile::Profile;
 use crate::security::acl::Acl;
-use crate::security::{Authorizer, Users};
+use crate::security::{Authorizer, TlsProfile, Users};
 use crate::state::{Broker, Partition, State};
 use crate::watched::{Subscription, Watched};
 
@@ -31,6 +31,8 @@ pub struct ClusterBuilder {
     pub(crate) limits: Limits,
     group_initial_rebalance_delay: Duration,
     users: Users,
+    tls: Option<TlsProfile>,
+    session_lifetime: Option<Duration>,
     authorizer: Authorizer,
     /// What brokers are called where there are no sockets.
     name: Option<String>,
@@ -47,6 +49,7 @@ pub struct EmbeddedCluster {
     tasks: JoinSet<()>,
     /// What brokers are called where there are no sockets.
     name: Option<String>,
+    tls: Option<TlsProfile>,
 }
 
 /// What connections share.
@@ -84,6 +87,9 @@ pub enum EmbeddedError {
     /// No port could be listened at.
     #[error("cannot listen on 127.0.0.1: {0}")]
     Listen(String),
+    /// The certificate and the key cannot be used.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// There is no such partition.
     #[error("there is no partition {partition} of topic {topic:?}")]
     NoPartition {
@@ -129,6 +135,29 @@ impl ClusterBuilder {
     /// Somebody who may connect, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. Without any, everybody may, as `User:ANONYMOUS`.
     pub fn user(mut self, name: &str, password: &str) -> ClusterBuilder {
         self.users.0.insert(name.to_owned(), password.to_owned());
+        self
+    }
+
+    /// Lets brokers speak TLS with this certificate and its key, both as PEM. Only over sockets.
+    pub fn tls(mut self, certificate: &str, key: &str) -> ClusterBuilder {
+        let (certificate, key) = (certificate.to_owned(), key.to_owned());
+        self.tls = Some(TlsProfile { certificate, key, client_ca: None });
+        self
+    }
+
+    /// With [`tls`](Self::tls), before it nothing: clients must have a certificate that this authority has signed (PEM), and are the users that
+    /// their common names name.
+    pub fn tls_clients(mut self, authority: &str) -> ClusterBuilder {
+        if let Some(tls) = &mut self.tls {
+            tls.client_ca = Some(authority.to_owned());
+        }
+        self
+    }
+
+    /// For how long somebody is believed to be who he is (`connections.max.reauth.ms`): whoever sends something after that without having
+    /// authenticated again is hung up on. Default: for as long as his connection.
+    pub fn session_lifetime(mut self, lifetime: Duration) -> ClusterBuilder {
+        self.session_lifetime = Some(lifetime);
         self
     }
 
@@ -179,8 +208,9 @@ impl ClusterBuilder {
     /// [without sockets](ClusterBuilder::without_sockets).
     ///
     /// # Errors
-    /// [`EmbeddedError::Listen`].
+    /// [`EmbeddedError::Listen`], [`EmbeddedError::Tls`].
     pub async fn start(self) -> Result<EmbeddedCluster, EmbeddedError> {
+        let tls = self.tls.as_ref().map(TlsProfile::acceptor).transpose().map_err(EmbeddedError::Tls)?;
         let mut listeners = Vec::new();
         let mut brokers = BTreeMap::new();
         for id in 1..=self.brokers {
@@ -201,6 +231,7 @@ impl ClusterBuilder {
         state.groups.initial_delay_ms = i64::from(i32::try_from(delay_ms).unwrap_or(i32::MAX));
         state.topic_defaults = self.topic_defaults;
         (state.users, state.authorizer) = (self.users, self.authorizer);
+        state.session_lifetime = self.session_lifetime;
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             changes: Watched::default(),
@@ -209,9 +240,10 @@ impl ClusterBuilder {
         });
         let mut tasks = JoinSet::new();
         for (id, listener) in listeners {
-            listener.map(|listener| tasks.spawn(network::accept(Arc::clone(&shared), id, listener)));
+            listener
+                .map(|listener| tasks.spawn(network::accept(Arc::clone(&shared), id, listener, tls.clone())));
         }
-        Ok(EmbeddedCluster { shared, tasks, name: self.name })
+        Ok(EmbeddedCluster { shared, tasks, name: self.name, tls: self.tls })
     }
 }
 
@@ -224,6 +256,8 @@ impl EmbeddedCluster {
             limits: Limits::default(),
             group_initial_rebalance_delay: Duration::ZERO,
             users: Users::default(),
+            tls: None,
+            session_lifetime: None,
             authorizer: Authorizer::default(),
             name: None,
             seed: None,
@@ -244,6 +278,16 @@ impl EmbeddedCluster {
         self.shared.lock().cluster_id.clone().unwrap_or_default()
     }
 
+    /// How often somebody has proved who he is, over all connections.
+    pub fn authentications(&self) -> u64 {
+        self.shared.lock().authentications
+    }
+
+    /// Gives somebody a password, in place of the one that he may have. Who is connected stays so.
+    pub fn set_password(&self, user: &str, password: &str) {
+        self.shared.lock().users.0.insert(user.to_owned(), password.to_owned());
+    }
+
     /// Lets brokers answer with another cluster id, also over connections that are open, as if what is in between had been turned to
     /// another cluster; or with none.
     pub fn set_cluster_id(&self, id: Option<&str>) {
@@ -253,7 +297,7 @@ impl EmbeddedCluster {
     /// A connection to a broker without a socket. It must be called within a tokio runtime.
     pub fn connect(&self, broker: i32) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
-        tokio::spawn(network::serve(Arc::clone(&self.shared), broker, ours));
+        tokio::spawn(network::serve(Arc::clone(&self.shared), broker, ours, None));
         theirs
     }
 
@@ -484,7 +528,10 @@ impl EmbeddedCluster {
         let id = self.shared.lock().next_broker_id();
         let (listener, broker) = listen(self.name.as_deref(), id).await?;
         self.change(|state| state.brokers.insert(id, broker));
-        listener.map(|listener| self.tasks.spawn(network::accept(Arc::clone(&self.shared), id, listener)));
+        // It was one when the cluster started.
+        let tls = self.tls.as_ref().and_then(|tls| tls.acceptor().ok());
+        listener
+            .map(|listener| self.tasks.spawn(network::accept(Arc::clone(&self.shared), id, listener, tls)));
         Ok(id)
     }
 

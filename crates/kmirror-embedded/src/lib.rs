@@ -39,7 +39,7 @@
 //! ## Transactions
 #![doc = include_str!("../conformance/transactions.md")]
 //!
-//! Not there: groups of the newer protocols (KIP-848, share groups), prepared transactions (KIP-939), TLS, SASL without requests
+//! Not there: groups of the newer protocols (KIP-848, share groups), prepared transactions (KIP-939), SASL without requests
 //! around its tokens (before KIP-152), quotas by rate (a [`FaultKind::Throttle`] stands for one), tiered storage, replication
 //! as such (followers are always up to date, unless they are held up), the internal topics of coordinators.
 

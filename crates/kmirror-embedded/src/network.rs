@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::api::{self, Reply};
 use crate::cluster::Shared;
 use crate::fault::FaultKind;
-use crate::security::{Authentication, Principal, sasl};
+use crate::security::tls::common_name;
+use crate::security::{Authentication, Principal, Session, sasl};
+use crate::state::State;
 
 /// Topics whose records a fetch does not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,7 @@ pub(crate) struct Connection {
     pub(crate) broker: i32,
     pub(crate) principal: Principal,
     pub(crate) authentication: Authentication,
+    pub(crate) session: Session,
     /// It is closed after the next answer.
     pub(crate) ends: bool,
     /// How long a quota mutes it after the next answer.
@@ -42,13 +46,16 @@ impl Connection {
         i32::try_from(self.throttle.as_millis()).unwrap_or(i32::MAX)
     }
 
-    fn new(broker: i32, must_authenticate: bool) -> Connection {
+    fn new(broker: i32, state: &State, user: Option<&str>) -> Connection {
+        let must_authenticate = !state.users.0.is_empty();
         let authentication = if must_authenticate { Authentication::Unknown } else { Authentication::Known };
-        let principal = sasl::principal("ANONYMOUS", "127.0.0.1");
+        let principal = sasl::principal(user.unwrap_or("ANONYMOUS"), "127.0.0.1");
+        let session = Session { lifetime: state.session_lifetime, ..Session::default() };
         Connection {
             broker,
             principal,
             authentication,
+            session,
             ends: false,
             throttle: Duration::ZERO,
             hidden: Hidden::Nothing,
@@ -57,7 +64,12 @@ impl Connection {
 }
 
 /// Accepts connections to a broker until the cluster ends.
-pub(crate) async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListener) {
+pub(crate) async fn accept(
+    shared: Arc<Shared>,
+    broker: i32,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -67,19 +79,35 @@ pub(crate) async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListen
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let _ = stream.set_nodelay(true);
-                connections.spawn(serve(Arc::clone(&shared), broker, stream));
+                match &tls {
+                    None => connections.spawn(serve(Arc::clone(&shared), broker, stream, None)),
+                    Some(tls) => connections.spawn(serve_tls(Arc::clone(&shared), broker, stream, tls.clone())),
+                };
             }
         }
     }
 }
 
-/// Serves a connection until either side closes it, or the broker is stopped.
-pub(crate) async fn serve(shared: Arc<Shared>, broker: i32, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn serve_tls(shared: Arc<Shared>, broker: i32, stream: TcpStream, tls: TlsAcceptor) {
+    // Who makes no handshake is not served.
+    let Ok(stream) = tls.accept(stream).await else { return };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let user = certificate.and_then(common_name);
+    serve(shared, broker, stream, user).await;
+}
+
+/// Serves a connection until either side closes it, or the broker is stopped. `user`: whom its certificate names.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    broker: i32,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    user: Option<String>,
+) {
     let stopped = shared.stopped(broker);
     tokio::select! {
         biased;
         () = stopped => {}
-        _ = requests(&shared, broker, &mut stream) => {}
+        _ = requests(&shared, broker, &mut stream, user.as_deref()) => {}
     }
 }
 
@@ -87,8 +115,9 @@ async fn requests(
     shared: &Shared,
     broker: i32,
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    user: Option<&str>,
 ) -> io::Result<()> {
-    let mut connection = Connection::new(broker, !shared.lock().users.0.is_empty());
+    let mut connection = Connection::new(broker, &shared.lock(), user);
     let bytes_max = shared.lock().limits.request_bytes_max;
     while let Some(frame) = read_frame(stream, bytes_max).await? {
         let Some(request) = api::Request::parse(frame) else { return Ok(()) };

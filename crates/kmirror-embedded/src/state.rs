@@ -56,6 +56,10 @@ pub(crate) struct State {
     pub(crate) canned: BTreeMap<String, PartitionLog>,
     /// Who may connect; everybody, if there is nobody here.
     pub(crate) users: Users,
+    /// How often somebody has proved who he is.
+    pub(crate) authentications: u64,
+    /// For how long he is believed.
+    pub(crate) session_lifetime: Option<Duration>,
     pub(crate) authorizer: Authorizer,
     pub(crate) changes: Changes,
 }
@@ -132,6 +136,8 @@ impl State {
             readers_replica: None,
             canned: BTreeMap::new(),
             users: Users::default(),
+            authentications: 0,
+            session_lifetime: None,
             authorizer: Authorizer::default(),
             changes: Changes::default(),
         }

@@ -3,6 +3,8 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -183,9 +185,27 @@ fn advance(slices: &mut Vec<&[u8]>, mut count: usize) {
     slices.drain(..whole);
 }
 
+/// The largest frame that is accepted. Clones share it.
+#[derive(Clone)]
+pub(super) struct FrameLimit(Arc<AtomicUsize>);
+
+impl FrameLimit {
+    pub(super) fn new(bytes_max: usize) -> FrameLimit {
+        FrameLimit(Arc::new(AtomicUsize::new(bytes_max)))
+    }
+
+    pub(super) fn set(&self, bytes_max: usize) {
+        self.0.store(bytes_max, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Reads frames, one buffer each. Cancel-safe: [`advance`](Self::advance) loses nothing when it is dropped.
 pub(super) struct FrameReader {
-    frame_bytes_max: usize,
+    limit: FrameLimit,
     length: [u8; 4],
     length_bytes: usize,
     body: Option<Body>,
@@ -219,8 +239,8 @@ pub(super) enum FrameError {
 pub(super) const RESERVED_BYTES_MAX: usize = 1 << 20;
 
 impl FrameReader {
-    pub(super) fn new(frame_bytes_max: usize) -> Self {
-        Self { frame_bytes_max, length: [0; 4], length_bytes: 0, body: None }
+    pub(super) fn new(limit: FrameLimit) -> Self {
+        Self { limit, length: [0; 4], length_bytes: 0, body: None }
     }
 
     /// Makes one read from `read`.
@@ -283,12 +303,12 @@ impl FrameReader {
             [b'H', b'T', b'T', b'P'] => ": that is HTTP, not Kafka",
             _ => "",
         };
+        let frame_bytes_max = self.limit.get();
         match usize::try_from(length) {
             Err(_) => Err(format!("a frame of {length} bytes{foreign}")),
-            Ok(length) if length > self.frame_bytes_max => Err(format!(
-                "a frame of {length} bytes, over the limit of {} bytes{foreign}",
-                self.frame_bytes_max
-            )),
+            Ok(length) if length > frame_bytes_max => {
+                Err(format!("a frame of {length} bytes, over the limit of {frame_bytes_max} bytes{foreign}"))
+            }
             // Even the shortest response has a correlation id.
             Ok(length) if length < 4 => Err(format!("a frame of {length} bytes{foreign}")),
             Ok(length) => Ok(length),
@@ -345,7 +365,7 @@ mod tests {
     #[tokio::test]
     async fn a_hostile_length_costs_no_memory() {
         let length = 100 << 20;
-        let mut reader = FrameReader::new(length);
+        let mut reader = FrameReader::new(FrameLimit::new(length));
         reader.begin_body(length, 0, None);
         assert!(reader.body.as_ref().unwrap().buffer.capacity() <= 2 * RESERVED_BYTES_MAX);
     }
@@ -370,7 +390,7 @@ mod tests {
             let sent: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
             let stream = [&(length as u32).to_be_bytes()[..], &sent].concat();
             let mut read = stream.as_slice();
-            let mut reader = FrameReader::new(length);
+            let mut reader = FrameReader::new(FrameLimit::new(length));
             let frame = loop {
                 match reader.advance(&mut read).await {
                     Ok(Progress::Length(length)) => reader.begin_body(length, expected, None),

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,17 +17,19 @@ use bytes::{Buf, Bytes};
 use kafka_protocol::messages::RequestHeader;
 use kafka_protocol::protocol::Encodable;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{RwLock, RwLockWriteGuard, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, unconstrained};
 use tokio::time::{Instant, sleep_until};
 
 use super::FrameOwner;
-use super::frame::{FrameError, FrameReader, Progress, RequestFrame, WriteFailure};
+use super::frame::{FrameError, FrameLimit, FrameReader, Progress, RequestFrame, WriteFailure};
+use super::state::State;
 use super::stream::Stream;
+use super::waiter::{Waiter, responder};
 use crate::config::ClientConfig;
 use crate::error::ClientError;
 use crate::ids::to_wire;
-use crate::wire::{Api, decode_response};
+use crate::wire::Api;
 
 /// A socket on which requests are pipelined. Clones share it; it closes with the last clone and [`Pending`], whatever is queued.
 #[derive(Clone)]
@@ -39,23 +41,11 @@ struct Shared {
     request_timeout: Duration,
     requests: mpsc::Sender<Outgoing>,
     in_flight: Arc<Semaphore>,
+    /// Shared by those that send anything, held alone by who authenticates.
+    turns: RwLock<()>,
+    frame_limit: FrameLimit,
     state: Arc<State>,
     driver: AbortHandle,
-}
-
-/// What the driver tells the callers.
-struct State {
-    /// What it usually means that the broker closes before it has answered anything.
-    closed_hint: &'static str,
-    poison: OnceLock<ClientError>,
-    /// No new request before (KIP-219).
-    throttled_until: Mutex<Option<Instant>>,
-    /// Of the quickest answer so far.
-    round_trip: Mutex<Option<Duration>>,
-    /// Of requests that are queued or being written.
-    unwritten_bytes: AtomicUsize,
-    /// One of them was written, or none will be any more.
-    written: Notify,
 }
 
 /// What becomes of the answer to a request.
@@ -80,35 +70,6 @@ struct Outgoing {
     waiter: Waiter,
 }
 
-struct Waiter {
-    correlation_id: i32,
-    api: &'static str,
-    timeout: Duration,
-    sent_at: Instant,
-    /// How long the request is, without the length itself.
-    length: i32,
-    /// When some of it was taken last.
-    written_at: Arc<Mutex<Option<Instant>>>,
-    expected_bytes: usize,
-    owner: Option<Box<dyn FrameOwner>>,
-    respond: Box<dyn FnOnce(Result<Bytes, ClientError>) -> Duration + Send>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Waiter {
-    fn written_at(&self) -> Option<Instant> {
-        *self.written_at.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// When the broker should have taken the whole request.
-    fn taken_by(&self) -> Instant {
-        let bytes = u32::try_from(self.length).unwrap_or(0);
-        self.sent_at + self.timeout + Duration::from_secs(1) * bytes / WRITTEN_BYTES_PER_SECOND_MIN
-    }
-}
-
-/// A link on which requests are taken more slowly is none.
-const WRITTEN_BYTES_PER_SECOND_MIN: u32 = 16 << 10;
 /// Far above what a broker serves at once, far below what would cost memory.
 const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 
@@ -116,18 +77,12 @@ impl Link {
     /// Takes over `stream`. Must be called within a tokio runtime.
     pub(crate) fn new(stream: Stream, address: Arc<str>, config: &ClientConfig) -> Self {
         let (requests, outgoing) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
-        let state = Arc::new(State {
-            closed_hint: closed_hint(config),
-            poison: OnceLock::new(),
-            throttled_until: Mutex::default(),
-            round_trip: Mutex::default(),
-            unwritten_bytes: AtomicUsize::default(),
-            written: Notify::new(),
-        });
+        let state = Arc::new(State::new(config));
+        let frame_limit = FrameLimit::new(config.frame_bytes_max);
         let driver = Driver {
             address: address.clone(),
             state: state.clone(),
-            reader: FrameReader::new(config.frame_bytes_max),
+            reader: FrameReader::new(frame_limit.clone()),
             waiters: VecDeque::new(),
         };
         let driver = tokio::spawn(driver.run(stream, outgoing)).abort_handle();
@@ -137,6 +92,8 @@ impl Link {
             request_timeout: config.request_timeout,
             requests,
             in_flight: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
+            turns: RwLock::new(()),
+            frame_limit,
             state,
             driver,
         }))
@@ -170,7 +127,7 @@ impl Link {
 
     /// Why the link can no longer be used.
     pub(crate) fn poison(&self) -> Option<&ClientError> {
-        self.0.state.poison.get()
+        self.0.state.given_up.get().or_else(|| self.0.state.poison.get())
     }
 
     /// Sends `request` in `version` and waits for the answer.
@@ -212,8 +169,38 @@ impl Link {
 
     /// Queues `frame`, a request of `A`. Frames reach the socket in the order in which calls of `submit` complete.
     ///
-    /// Waits while too many requests are in flight and while the broker throttles this connection.
+    /// Waits while too many requests are in flight, while the broker throttles this connection, and while somebody has a turn alone.
     pub(crate) async fn submit<A: Api>(
+        &self,
+        frame: RequestFrame,
+        version: i16,
+        reply: Reply,
+    ) -> Result<Pending<A::Response>, ClientError> {
+        // Before anything that whoever has a turn alone needs as well.
+        let _turn = self.0.turns.read().await;
+        self.submit_in_turn::<A>(frame, version, reply).await
+    }
+
+    /// Waits for a turn alone: behind everything that is in flight, and nothing else is sent while it lasts.
+    pub(crate) async fn exclusively(&self) -> Turn<'_> {
+        Turn { link: self, _alone: self.0.turns.write().await }
+    }
+
+    /// Accepts frames of so many bytes from now on.
+    pub(crate) fn limit_frames(&self, bytes_max: usize) {
+        self.0.frame_limit.set(bytes_max);
+    }
+
+    /// Poisons the link and closes the socket.
+    pub(crate) fn give_up(&self, cause: ClientError) {
+        tracing::debug!(address = %self.0.address, %cause, "connection given up");
+        let _cause = self.0.state.given_up.get_or_init(|| cause);
+        // Those that wait find the cause when their answers are dropped with the task.
+        self.0.driver.abort();
+        self.0.state.written.notify_waiters();
+    }
+
+    async fn submit_in_turn<A: Api>(
         &self,
         mut frame: RequestFrame,
         version: i16,
@@ -260,43 +247,28 @@ impl Link {
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.driver.abort();
+/// A turn alone.
+pub(crate) struct Turn<'a> {
+    link: &'a Link,
+    _alone: RwLockWriteGuard<'a, ()>,
+}
+
+impl Turn<'_> {
+    pub(crate) fn address(&self) -> &Arc<str> {
+        self.link.address()
+    }
+
+    /// Sends `request` in `version` and waits for the answer.
+    pub(crate) async fn call<A: Api>(&self, request: A, version: i16) -> Result<A::Response, ClientError> {
+        let frame = self.link.encode(&request, version)?;
+        let reply = Reply { patience: Duration::ZERO, expected_bytes: 0, owner: None };
+        self.link.submit_in_turn::<A>(frame, version, reply).await?.await
     }
 }
 
-impl State {
-    fn closed(&self, address: &Arc<str>, during: &'static str) -> ClientError {
-        let hint = if during == "ApiVersions" { self.closed_hint } else { "" };
-        ClientError::Closed { address: address.clone(), during, hint }
-    }
-
-    async fn throttle_over(&self) {
-        while let Some(until) = self.throttled_until().filter(|until| *until > Instant::now()) {
-            sleep_until(until).await;
-        }
-    }
-
-    fn throttled_until(&self) -> Option<Instant> {
-        *self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wrote(&self, frame: &RequestFrame) {
-        let bytes = frame.length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-        self.unwritten_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.written.notify_waiters();
-    }
-
-    fn answered_after(&self, time: Duration) {
-        let mut quickest = self.round_trip.lock().unwrap_or_else(PoisonError::into_inner);
-        *quickest = Some(quickest.map_or(time, |quickest| quickest.min(time)));
-    }
-
-    fn throttle(&self, time: Duration) {
-        let until = Instant::now() + time;
-        let mut throttled_until = self.throttled_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *throttled_until = (*throttled_until).max(Some(until));
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }
 
@@ -306,35 +278,6 @@ impl<T> Future for Pending<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.answer).poll(context));
         Poll::Ready(answer.unwrap_or_else(|_| Err(self.link.cause("a request"))))
-    }
-}
-
-/// Decodes the answer where it arrives, so that the throttle time counts even when nobody waits any more.
-fn responder<A: Api>(
-    address: Arc<str>,
-    version: i16,
-    answer: oneshot::Sender<Result<A::Response, ClientError>>,
-) -> Box<dyn FnOnce(Result<Bytes, ClientError>) -> Duration + Send> {
-    Box::new(move |body| {
-        let response = body.and_then(|body| {
-            decode_response::<A>(body, version)
-                .map_err(|problem| ClientError::invalid_response(&address, A::NAME, problem))
-        });
-        let throttle_time_ms = response.as_ref().map_or(0, A::throttle_time_ms);
-        // Nobody waits: the answer is discarded.
-        drop(answer.send(response));
-        Duration::from_millis(u64::try_from(throttle_time_ms).unwrap_or(0))
-    })
-}
-
-fn closed_hint(config: &ClientConfig) -> &'static str {
-    match &config.tls {
-        None => ": does this listener expect TLS?",
-        // A broker with TLS 1.3 looks at the client's certificate when the client believes that all is done.
-        Some(tls) if tls.certificate.is_none() => {
-            ": does this listener ask for a client certificate (tls.cert_file, tls.key_file)?"
-        }
-        Some(_) => ": does this listener trust our certificate?",
     }
 }
 

@@ -1,19 +1,23 @@
 //! One connection to one broker: a socket, and the versions that the broker speaks.
 
+mod authenticate;
 mod frame;
 mod link;
 mod negotiate;
+mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod waiter;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::config::ClientConfig;
@@ -22,6 +26,7 @@ use crate::error::ClientError;
 use crate::fetch::{FetchRequest, FetchResponse};
 use crate::identity::ClusterIdentity;
 use crate::produce::{ProduceRequest, ProduceResponse, ProduceTopics};
+use crate::sasl::Sasl;
 use crate::security::Security;
 use crate::wire::Api;
 use kafka_protocol::messages as m;
@@ -42,6 +47,14 @@ pub struct Connection(Arc<Inner>);
 struct Inner {
     link: Link,
     versions: ApiVersions,
+    /// Authenticates again before the session ends.
+    renewal: OnceLock<AbortHandle>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.renewal.get().inspect(|renewal| renewal.abort());
+    }
 }
 
 /// Accounts for the memory of one response, and may provide it.
@@ -81,7 +94,7 @@ pub struct PendingProduce {
 }
 
 impl Connection {
-    /// Connects to `address`, negotiates versions and sees to it that it is the cluster that is meant, within the configuration's
+    /// Connects to `address`, negotiates versions, says who we are and sees to it that it is the cluster that is meant, within the configuration's
     /// `connect_timeout`.
     pub(crate) async fn open(
         address: Arc<str>,
@@ -90,9 +103,12 @@ impl Connection {
         security: &Security,
     ) -> Result<Self, ClientError> {
         let opening = async {
+            if let Some(sasl) = &security.sasl {
+                sasl.admit().await?;
+            }
             let stream = Stream::connect(&address, config, security.tls.as_ref()).await?;
-            let connection = Self::over(stream, address.clone(), config).await?;
-            identity.prove(&connection).await?;
+            let connection = Self::over(stream, address.clone(), config, security.sasl.as_ref()).await?;
+            identity.prove(&connection).await.map_err(|error| expects_sasl(error, security))?;
             Ok(connection)
         };
         let waited = config.connect_timeout;
@@ -101,10 +117,26 @@ impl Connection {
         })
     }
 
-    async fn over(stream: Stream, address: Arc<str>, config: &ClientConfig) -> Result<Self, ClientError> {
+    async fn over(
+        stream: Stream,
+        address: Arc<str>,
+        config: &ClientConfig,
+        sasl: Option<&Arc<Sasl>>,
+    ) -> Result<Self, ClientError> {
         let link = Link::new(stream, address, config);
+        link.limit_frames(config.frame_bytes_max.min(UNKNOWN_FRAME_BYTES_MAX));
         let versions = ApiVersions::ask(&link).await?;
-        Ok(Self(Arc::new(Inner { link, versions })))
+        let lifetime = match sasl {
+            Some(sasl) => authenticate::authenticate(sasl, &link, &versions).await?,
+            None => None,
+        };
+        link.limit_frames(config.frame_bytes_max);
+        let connection = Self(Arc::new(Inner { link, versions, renewal: OnceLock::new() }));
+        if let (Some(sasl), Some(lifetime)) = (sasl, lifetime) {
+            let renewing = authenticate::renew(Arc::downgrade(&connection.0), sasl.clone(), lifetime);
+            connection.0.renewal.get_or_init(|| tokio::spawn(renewing).abort_handle());
+        }
+        Ok(connection)
     }
 
     /// Whether `other` is a clone of it.
@@ -250,6 +282,19 @@ impl Connection {
         self.0.link.address()
     }
 }
+
+/// A broker that nobody has introduced himself to closes the connection at the first real request.
+fn expects_sasl(error: ClientError, security: &Security) -> ClientError {
+    match error {
+        ClientError::Closed { address, during, hint: "" } if security.sasl.is_none() => {
+            ClientError::Closed { address, during, hint: ": does this listener expect SASL?" }
+        }
+        error => error,
+    }
+}
+
+/// The largest frame of a broker before it has proved to be one.
+const UNKNOWN_FRAME_BYTES_MAX: usize = 64 << 10;
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

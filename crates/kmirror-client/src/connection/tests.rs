@@ -503,7 +503,7 @@ async fn version_0_of_api_versions_is_the_fallback() {
             peer
         });
         let connection =
-            Connection::over(Stream::over(split(ours)), "old:9092".into(), &config()).await.unwrap();
+            Connection::over(Stream::over(split(ours)), "old:9092".into(), &config(), None).await.unwrap();
         assert_eq!(connection.version::<m::ProduceRequest>().unwrap(), 7);
         let missing = connection.version::<ApiVersionsRequest>().unwrap_err();
         assert!(matches!(missing, ClientError::Unsupported { api: "ApiVersions", .. }));
@@ -603,4 +603,59 @@ async fn an_answer_that_has_arrived_counts_though_the_socket_breaks() {
     one.await.unwrap();
     let broken = two.await.unwrap_err();
     assert!(matches!(broken, ClientError::Network { .. }), "{broken}");
+}
+
+/// Nobody knows yet who answers there.
+#[tokio::test]
+async fn a_broker_that_nobody_knows_gets_little_memory() {
+    let (ours, theirs) = duplex(1 << 16);
+    let mut peer = Peer(theirs);
+    let config = config();
+    let opening = Connection::over(Stream::over(split(ours)), "broker:9092".into(), &config, None);
+    let broker = async {
+        peer.asked().await;
+        peer.0.write_all(&(64u32 * 1024 + 1).to_be_bytes()).await.unwrap();
+    };
+    let (opened, ()) = tokio::join!(opening, broker);
+    let error = opened.unwrap_err().to_string();
+    assert!(error.contains("a frame of 65537 bytes, over the limit of 65536 bytes"), "{error}");
+}
+
+/// The next requests wait until it is over, and those before it are answered first.
+#[tokio::test]
+async fn nothing_is_sent_while_somebody_has_a_turn_alone() {
+    let (link, mut peer) = link();
+    let before = submit(&link).await.unwrap();
+    let turn = link.exclusively().await;
+    let call = turn.call(DeleteRecordsRequest::default(), 0);
+    let mut behind = Box::pin(submit(&link));
+    let answering = async {
+        assert_eq!(peer.asked().await.version, 1);
+        peer.answer(0, &empty_response(0)).await;
+        assert_eq!(peer.asked().await.version, 0);
+        peer.answer(1, &empty_response(0)).await;
+    };
+    let was_alone = tokio::select! {
+        biased;
+        _ = &mut behind => panic!("sent in between"),
+        (called, ()) = async { tokio::join!(call, answering) } => called.is_ok(),
+    };
+    assert!(was_alone);
+    before.await.unwrap();
+    drop(turn);
+    let behind = behind.await.unwrap();
+    peer.answer_next(0).await;
+    behind.await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_waits_on_a_link_that_is_given_up_is_told_why() {
+    let (link, mut peer) = link();
+    let waiting = submit(&link).await.unwrap();
+    peer.asked().await;
+    let cause = || ClientError::config("east", "given up");
+    link.give_up(cause());
+    assert_eq!(waiting.await.unwrap_err().to_string(), cause().to_string());
+    assert_eq!(submit(&link).await.err().map(|error| error.to_string()), Some(cause().to_string()));
+    assert_eq!(peer.0.read(&mut [0; 1]).await.unwrap(), 0);
 }

@@ -62,7 +62,7 @@ macro_rules! apis {
 }
 
 // The lower ends are what brokers of release 2.1 reach easily; below them lie versions without a field that we rely on:
-// Fetch 7 brought sessions, Metadata 4 a request that creates no topics. Upper ends are kafka-protocol's (Kafka 4.1),
+// SaslHandshake 1 puts tokens into requests, Fetch 7 brought sessions, Metadata 4 a request that creates no topics. Upper ends are kafka-protocol's (Kafka 4.1),
 // except ApiVersions 3: version 4 only tells brokers to list minimum versions of 0; AddPartitionsToTxn 3: later ones are for
 // brokers; EndTxn 4: later ones end transactions of the second kind (KIP-890), which need no AddPartitionsToTxn and would add
 // no partition without data; OffsetCommit and OffsetFetch 9: later ones name topics by id.
@@ -76,6 +76,7 @@ apis! {
     FindCoordinatorRequest -> FindCoordinatorResponse, 10 "FindCoordinator" 1..=6 FIND_COORDINATOR |response| response.throttle_time_ms;
     HeartbeatRequest -> HeartbeatResponse, 12 "Heartbeat" 1..=4 HEARTBEAT |response| response.throttle_time_ms;
     ListGroupsRequest -> ListGroupsResponse, 16 "ListGroups" 1..=5 LIST_GROUPS |response| response.throttle_time_ms;
+    SaslHandshakeRequest -> SaslHandshakeResponse, 17 "SaslHandshake" 1..=1 SASL_HANDSHAKE |_| 0;
     ApiVersionsRequest -> ApiVersionsResponse, 18 "ApiVersions" 0..=3 API_VERSIONS |response| response.throttle_time_ms;
     CreateTopicsRequest -> CreateTopicsResponse, 19 "CreateTopics" 2..=7 CREATE_TOPICS |response| response.throttle_time_ms;
     DeleteTopicsRequest -> DeleteTopicsResponse, 20 "DeleteTopics" 1..=5 DELETE_TOPICS |response| response.throttle_time_ms;
@@ -89,6 +90,7 @@ apis! {
     CreateAclsRequest -> CreateAclsResponse, 30 "CreateAcls" 1..=3 CREATE_ACLS |response| response.throttle_time_ms;
     DeleteAclsRequest -> DeleteAclsResponse, 31 "DeleteAcls" 1..=3 DELETE_ACLS |response| response.throttle_time_ms;
     DescribeConfigsRequest -> DescribeConfigsResponse, 32 "DescribeConfigs" 1..=4 DESCRIBE_CONFIGS |response| response.throttle_time_ms;
+    SaslAuthenticateRequest -> SaslAuthenticateResponse, 36 "SaslAuthenticate" 0..=2 SASL_AUTHENTICATE |_| 0;
     CreatePartitionsRequest -> CreatePartitionsResponse, 37 "CreatePartitions" 0..=3 CREATE_PARTITIONS |response| response.throttle_time_ms;
     IncrementalAlterConfigsRequest -> IncrementalAlterConfigsResponse, 44 "IncrementalAlterConfigs" 0..=1 INCREMENTAL_ALTER_CONFIGS |response| response.throttle_time_ms;
     DescribeClusterRequest -> DescribeClusterResponse, 60 "DescribeCluster" 0..=2 DESCRIBE_CLUSTER |response| response.throttle_time_ms;

@@ -366,6 +366,20 @@ const CONFIG: Kind = Kind::Struct(&[
 ]);
 const CONFIG_SYNONYM: Kind = Kind::Struct(&[string("name"), string("value"), int8("source")]);
 
+/// It never became flexible.
+pub(super) const SASL_HANDSHAKE: Schema =
+    Schema { flexible_since: i16::MAX, fields: &[ERROR_CODE, array("mechanisms", &Kind::String)] };
+
+pub(super) const SASL_AUTHENTICATE: Schema = Schema {
+    flexible_since: 2,
+    fields: &[
+        ERROR_CODE,
+        ERROR_MESSAGE,
+        field("auth_bytes", Kind::Bytes),
+        int64("session_lifetime_ms").since(1),
+    ],
+};
+
 pub(super) const CREATE_PARTITIONS: Schema =
     Schema { flexible_since: 2, fields: &[THROTTLE_TIME, array("results", &CREATED_PARTITIONS)] };
 const CREATED_PARTITIONS: Kind = Kind::Struct(&[string("name"), ERROR_CODE, ERROR_MESSAGE]);

@@ -391,6 +391,8 @@ proptest! {
         check::<m::AddPartitionsToTxnRequest>(|version| coordinators::added(&sample, version));
         check::<m::EndTxnRequest>(|version| coordinators::ended(&sample, version));
         check::<m::DescribeProducersRequest>(|version| describe_producers(&sample, version));
+        check::<m::SaslHandshakeRequest>(|version| admin::sasl_handshake(&sample, version));
+        check::<m::SaslAuthenticateRequest>(|version| admin::sasl_authenticate(&sample, version));
     }
 }
 
@@ -417,6 +419,8 @@ proptest! {
         all::<m::CreatePartitionsRequest>(&bytes);
         all::<m::IncrementalAlterConfigsRequest>(&bytes);
         all::<m::DescribeAclsRequest>(&bytes);
+        all::<m::SaslHandshakeRequest>(&bytes);
+        all::<m::SaslAuthenticateRequest>(&bytes);
         all::<m::CreateAclsRequest>(&bytes);
         all::<m::DeleteAclsRequest>(&bytes);
         all::<m::OffsetCommitRequest>(&bytes);

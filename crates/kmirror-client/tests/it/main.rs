@@ -7,5 +7,6 @@ mod loading;
 mod names;
 mod other_cluster;
 mod real_kafka;
+mod secured;
 mod unreachable;
 mod whom_to_ask;

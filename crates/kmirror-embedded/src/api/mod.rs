@@ -340,9 +340,12 @@ impl Request {
 
     /// Who must say who he is may do nothing else before.
     fn is_allowed_to(&self, connection: &Connection) -> bool {
-        let opens =
-            matches!(self.api, ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate);
-        opens || matches!(connection.authentication, Authentication::Known)
+        match self.api {
+            ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => true,
+            // Nor while somebody who is known says once more who he is.
+            ApiKey::ApiVersions => connection.session.renewing.is_none(),
+            _ => matches!(connection.authentication, Authentication::Known) && !connection.session.is_over(),
+        }
     }
 
     fn handshake(self, shared: &Shared, connection: &mut Connection) -> Reply {
@@ -359,8 +362,9 @@ impl Request {
     fn authenticate(self, shared: &Shared, connection: &mut Connection) -> Reply {
         let Some(request) = self.decode() else { return Reply::HangUp };
         let users = shared.lock().users.clone();
-        let machine = &mut shared.lock().machine;
-        self.frame(self.version, &sasl::authenticate(&request, connection, &users, machine))
+        let state = &mut *shared.lock();
+        let (machine, count) = (&mut state.machine, &mut state.authentications);
+        self.frame(self.version, &sasl::authenticate(&request, connection, &users, machine, count))
     }
 
     async fn produce(

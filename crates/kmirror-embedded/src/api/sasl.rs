@@ -20,11 +20,15 @@ pub(super) fn handshake(
     let offered = if has_users { &Mechanism::ALL[..] } else { &[] };
     let response = SaslHandshakeResponse::default()
         .with_mechanisms(offered.iter().map(|mechanism| text(mechanism.name())).collect());
-    if matches!(connection.authentication, Authentication::Known) {
+    let is_known = matches!(connection.authentication, Authentication::Known);
+    if is_known && !(has_users && connection.session.may_renew()) {
         return response.with_error_code(ResponseError::IllegalSaslState.code());
     }
     match offered.iter().find(|mechanism| mechanism.name() == request.mechanism.as_str()) {
         Some(mechanism) => {
+            if is_known {
+                connection.session.renew(*mechanism);
+            }
             connection.authentication = Authentication::Chosen(*mechanism);
             response
         }
@@ -40,6 +44,7 @@ pub(super) fn authenticate(
     connection: &mut Connection,
     users: &Users,
     machine: &mut Machine,
+    authentications: &mut u64,
 ) -> SaslAuthenticateResponse {
     let response = SaslAuthenticateResponse::default();
     let refused = |error: ResponseError, message: String| {
@@ -54,8 +59,16 @@ pub(super) fn authenticate(
     match connection.authentication.on_token(&request.auth_bytes, users, machine) {
         Ok(Progress::Continue(answer)) => response.with_auth_bytes(Bytes::from(answer)),
         Ok(Progress::Done(user, answer)) => {
-            connection.principal = sasl::principal(&user, &connection.principal.host);
-            response.with_auth_bytes(Bytes::from(answer))
+            let principal = sasl::principal(&user, &connection.principal.host);
+            if connection.session.renewing.is_some() && principal != connection.principal {
+                connection.ends = true;
+                let message = "Cannot change principals during re-authentication".to_owned();
+                return refused(ResponseError::SaslAuthenticationFailed, message);
+            }
+            connection.principal = principal;
+            *authentications += 1;
+            let lifetime_ms = connection.session.begin();
+            response.with_auth_bytes(Bytes::from(answer)).with_session_lifetime_ms(lifetime_ms)
         }
         Err(message) => {
             connection.ends = true;

@@ -1,6 +1,9 @@
 //! What a connection must do before it may do anything else (`SaslServerAuthenticator`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::acl::Principal;
 use super::scram::{Exchange, Hash};
@@ -35,6 +38,42 @@ pub(crate) enum Mechanism {
 /// Users and their passwords. Its `Debug` shows no password.
 #[derive(Clone, Default)]
 pub(crate) struct Users(pub(crate) BTreeMap<String, String>);
+
+/// How long somebody is believed to be who he is (KIP-368).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Session {
+    /// `connections.max.reauth.ms`. `None`: for as long as the connection.
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) ends: Option<Instant>,
+    /// The user is known, and says once more who he is.
+    pub(crate) renewing: Option<Mechanism>,
+    pub(crate) renewed: Option<Instant>,
+}
+
+impl Session {
+    pub(crate) fn is_over(&self) -> bool {
+        self.ends.is_some_and(|ends| Instant::now() >= ends)
+    }
+
+    /// Whether somebody who is known may begin again: not more often than once a second (`KafkaChannel`).
+    pub(crate) fn may_renew(&self) -> bool {
+        self.lifetime.is_some()
+            && self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEWAL_INTERVAL_MIN)
+    }
+
+    pub(crate) fn renew(&mut self, mechanism: Mechanism) {
+        (self.renewing, self.renewed) = (Some(mechanism), Some(Instant::now()));
+    }
+
+    /// Somebody is known from now on; for how many milliseconds.
+    pub(crate) fn begin(&mut self) -> i64 {
+        self.renewing = None;
+        self.ends = self.lifetime.map(|lifetime| Instant::now() + lifetime);
+        self.lifetime.map_or(0, |lifetime| i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+const RENEWAL_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// What a token leads to.
 #[derive(Debug, PartialEq, Eq)]

@@ -164,3 +164,18 @@ pub(super) fn describe_cluster(sample: &Sample, version: i16) -> m::DescribeClus
         .with_unknown_tagged_fields(sample.tags(true));
     if version >= 1 { response.with_endpoint_type(2) } else { response }
 }
+
+pub(super) fn sasl_handshake(sample: &Sample, _version: i16) -> m::SaslHandshakeResponse {
+    m::SaslHandshakeResponse::default()
+        .with_error_code(sample.short())
+        .with_mechanisms(sample.many(text(&sample.name)))
+}
+
+pub(super) fn sasl_authenticate(sample: &Sample, version: i16) -> m::SaslAuthenticateResponse {
+    m::SaslAuthenticateResponse::default()
+        .with_error_code(sample.short())
+        .with_error_message(sample.nullable())
+        .with_auth_bytes(sample.bytes.clone().into())
+        .with_session_lifetime_ms(since(version >= 1, sample.number))
+        .with_unknown_tagged_fields(sample.tags(version >= 2))
+}
