@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use kmirror::Error;
 use miette::{Diagnostic, GraphicalReportHandler, LabeledSpan, NamedSource, SourceCode};
 
+use crate::mask;
 use crate::streams::errln;
 
 /// The exit codes, which scripts rely on.
@@ -74,7 +75,7 @@ impl Failure {
         let start = span.start.min(text.len());
         let span =
             LabeledSpan::new(Some(label.to_owned()), start, span.end.min(text.len()).saturating_sub(start));
-        self.source = Some(Box::new((NamedSource::new(file, text.to_owned()), span)));
+        self.source = Some(Box::new((NamedSource::new(file, mask::masked(text)), span)));
         self
     }
 
@@ -105,13 +106,16 @@ impl From<Error> for Failure {
             | Error::StateTopicTaken { .. }
             | Error::OtherCluster { .. } => Code::Configuration,
             error if error.is_other_cluster() => Code::Configuration,
-            error if error.is_unauthorized() => Code::NotAuthorized,
+            error if error.is_unauthorized() || error.is_unauthenticated() => Code::NotAuthorized,
             error if error.is_unreachable() => Code::Unreachable,
             _ => Code::Runtime,
         };
         let failure = Failure::new(code, error.to_string());
         match code {
             Code::Configuration if error.is_other_cluster() => failure.help("check bootstrap_servers and cluster_id"),
+            Code::NotAuthorized if error.is_unauthenticated() => failure.help(
+                "look at `tls` and `sasl` of the cluster, and that the user is known there: brokers learn of users one after the other",
+            ),
             Code::Unreachable => failure.help("check bootstrap_servers, and that the cluster runs and its listeners are reachable from here"),
             Code::NotAuthorized => failure.help("give kmirror's principal the permission that the message names"),
             _ => failure,

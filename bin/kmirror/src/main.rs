@@ -13,6 +13,7 @@ mod http;
 mod import;
 mod live;
 mod logging;
+mod mask;
 mod output;
 mod progress;
 mod signals;

@@ -65,9 +65,6 @@ impl Config {
 
     /// Takes the configuration of another mirror, and says in the log what must be known of it.
     fn imported(name: &str, report: &str, imported: &Imported) -> Result<Config, Failure> {
-        if let Some(note) = imported.unsupported() {
-            return Err(Failure::configuration(format!("{name}: {note}")));
-        }
         imported.warn(name, report);
         Config::parse(&format!("{name}, as kmirror.yaml"), &imported.yaml()?)
     }

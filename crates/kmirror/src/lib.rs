@@ -56,7 +56,9 @@ pub use ground::selection::{GroupSelection, TopicSelection};
 pub use ground::status::{
     DueDeletion, FlowStatus, GapOffsets, MissingReason, MissingTopic, PartitionState, PartitionStatus,
 };
-pub use kmirror_client::{Connecting, Connector, Duplex};
+pub use kmirror_client::{
+    Connecting, Connector, Duplex, Material, SaslConfig, ScramHash, Secret, TlsConfig, TlsFailure,
+};
 pub use mirror::{Mirror, MirrorBuilder, MirrorHandle, Report};
 pub use reload::{FlowChange, Reloaded};
 pub use report::check::{ClusterCheck, Finding, FindingKind, FlowCheck, HolesBy, Severity};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kmirror::ClusterConfig;
 
 use super::raw::RawCluster;
+use super::security::{self, Property};
 use crate::exit::Failure;
 use crate::files::client_keys::{self, ClientKey, SOCKET_BUFFER_BYTES_MAX, client_key, socket_buffer};
 use crate::files::problem;
@@ -12,19 +13,16 @@ use crate::files::properties::Properties;
 
 /// What the engine is told of a cluster. What kmirror.yaml says by its own keys wins over Kafka's.
 pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterConfig, Failure> {
-    for (key, is_set) in [("tls", raw.tls.is_some()), ("sasl", raw.sasl.is_some())] {
-        if is_set {
-            return Err(not_supported(&format!("clusters.{alias}.{key}")));
-        }
-    }
     let mut config = ClusterConfig::new(raw.bootstrap_servers.0.iter().map(|server| server.0.clone()));
-    let mut without_effect = Vec::new();
-    for Property { place, name, value } in properties(alias, raw)? {
+    let (security, others) = properties(alias, raw)?;
+    let secured = security::secured(alias, raw, &security)?;
+    (config.tls, config.sasl) = (secured.tls, secured.sasl);
+    let mut without_effect = secured.without_effect;
+    for Property { place, name, value, .. } in others {
         let wrong = |problem: String| Failure::configuration(format!("{place}: {problem}"));
         match client_key(&name) {
-            Some(ClientKey::Security)
-                if name == "security.protocol" && value.eq_ignore_ascii_case("PLAINTEXT") => {}
-            Some(ClientKey::Security) => return Err(not_supported(&place)),
+            // They were taken out.
+            Some(ClientKey::Security) => {}
             Some(ClientKey::NoEffect(reason)) => without_effect.push(format!("{name} ({reason})")),
             Some(ClientKey::Used) => match name.as_str() {
                 "client.id" => config.client_id = value,
@@ -81,15 +79,8 @@ pub(super) fn cluster_config(alias: &str, raw: &RawCluster) -> Result<ClusterCon
     Ok(config)
 }
 
-/// A key of Kafka's clients, and where it is written.
-struct Property {
-    place: String,
-    name: String,
-    value: String,
-}
-
-/// Those of the file, and those in kmirror.yaml, which win.
-fn properties(alias: &str, raw: &RawCluster) -> Result<Vec<Property>, Failure> {
+/// Those of the file, and those in kmirror.yaml, which win: first those of security, by their names.
+fn properties(alias: &str, raw: &RawCluster) -> Result<(BTreeMap<String, Property>, Vec<Property>), Failure> {
     let mut properties = BTreeMap::new();
     if let Some(path) = &raw.properties_file {
         let path = &path.0;
@@ -100,18 +91,17 @@ fn properties(alias: &str, raw: &RawCluster) -> Result<Vec<Property>, Failure> {
         let file = Properties::parse(&bytes).map_err(|error| failed(&error))?;
         properties.extend(file.values.into_iter().map(|(name, value)| {
             let place = format!("clusters.{alias}.properties_file: {path}: {name}");
-            (name.clone(), Property { place, name, value: value.trim().to_owned() })
+            (name.clone(), Property { place, name, value: value.trim().to_owned(), is_raw: false })
         }));
     }
     properties.extend(raw.properties.iter().flatten().map(|(name, value)| {
         let place = format!("clusters.{alias}.properties.{name}");
-        (name.clone(), Property { place, name: name.clone(), value: value.0.trim().to_owned() })
+        let value = value.0.reveal().trim().to_owned();
+        (name.clone(), Property { place, name: name.clone(), value, is_raw: true })
     }));
-    Ok(properties.into_values().collect())
-}
-
-fn not_supported(place: &str) -> Failure {
-    super::not_supported(place, "only plaintext listeners can be reached")
+    let (security, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        properties.into_iter().partition(|(name, _)| client_keys::is_security(name));
+    Ok((security, others.into_values().collect()))
 }
 
 #[cfg(test)]

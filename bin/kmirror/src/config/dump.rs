@@ -2,6 +2,8 @@
 
 use serde_yaml::{Mapping, Value};
 
+use crate::mask::is_secret;
+
 /// Fills a document with the defaults of a reference, whose one flow and first cluster stand for each. Placeholders stay what they are, and
 /// secrets are masked.
 pub(crate) fn effective(mut document: Value, reference: &Value) -> Value {
@@ -60,13 +62,7 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// By its name; a file that holds a secret is none itself.
-fn is_secret(key: &str) -> bool {
-    !key.ends_with("_file") && !key.ends_with(".location") && SECRETS.iter().any(|word| key.contains(word))
-}
-
 const MASK: &str = "********";
-const SECRETS: [&str; 6] = ["password", "secret", "token", "jaas", "keystore.key", "key_pem"];
 
 #[cfg(test)]
 mod tests {
@@ -94,7 +90,7 @@ mod tests {
 
     #[test]
     fn secrets_are_masked() {
-        let text = "clusters:\n  east:\n    bootstrap_servers: x:1\n    sasl: { username: me, password: hunter2, password_file: /run/pw }\n    \
+        let text = "clusters:\n  east:\n    bootstrap_servers: x:1\n    sasl: { mechanism: PLAIN, username: me, password: hunter2, password_file: /run/pw }\n    \
                     properties: { sasl.jaas.config: hunter2, ssl.keystore.key: hunter2, ssl.key.password: \"${CARGO_PKG_NAME}\", \
                     ssl.truststore.location: /run/store }\nflows: []\n";
         let effective = Config::parse("secrets", text).and_then(|config| config.effective()).expect("YAML");

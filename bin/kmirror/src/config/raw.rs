@@ -5,9 +5,8 @@ use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-use super::text::{Bytes, Count, Interval, Moment, Text, Texts};
+use super::text::{Bytes, Count, Interval, Moment, SecretText, Text, Texts};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -41,14 +40,36 @@ pub(crate) struct RawCluster {
     pub(crate) send_buffer_bytes: Option<Bytes>,
     /// The same of what is received.
     pub(crate) receive_buffer_bytes: Option<Bytes>,
-    #[schemars(with = "Option<serde_json::Value>")]
-    pub(crate) tls: Option<IgnoredAny>,
-    #[schemars(with = "Option<serde_json::Value>")]
-    pub(crate) sasl: Option<IgnoredAny>,
-    /// Keys of Kafka's own clients.
-    pub(crate) properties: Option<BTreeMap<String, Text>>,
+    pub(crate) tls: Option<TlsSection>,
+    pub(crate) sasl: Option<SaslSection>,
+    /// Keys of Kafka's own clients. They hold secrets.
+    pub(crate) properties: Option<BTreeMap<String, SecretText>>,
     /// A file of them.
     pub(crate) properties_file: Option<Text>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsSection {
+    pub(crate) ca_file: Option<Text>,
+    pub(crate) ca_pem: Option<SecretText>,
+    pub(crate) cert_file: Option<Text>,
+    pub(crate) cert_pem: Option<SecretText>,
+    pub(crate) key_file: Option<Text>,
+    pub(crate) key_pem: Option<SecretText>,
+    pub(crate) server_name: Option<Text>,
+    pub(crate) verify_hostname: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaslSection {
+    pub(crate) mechanism: Text,
+    pub(crate) username: Option<Text>,
+    pub(crate) password: Option<SecretText>,
+    pub(crate) password_file: Option<Text>,
+    pub(crate) token: Option<SecretText>,
+    pub(crate) token_file: Option<Text>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use kmirror::Secret;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -11,6 +12,16 @@ use serde::{Deserialize, Deserializer};
 /// A string; a number or a switch that is written where one is expected counts as its text.
 #[derive(Clone, Debug)]
 pub(crate) struct Text(pub(crate) String);
+
+/// The same for what nobody may see.
+#[derive(Clone, Debug)]
+pub(crate) struct SecretText(pub(crate) Secret);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SecretText, D::Error> {
+        Text::deserialize(deserializer).map(|text| SecretText(Secret::new(text.0)))
+    }
+}
 
 /// A list of strings, or one string with commas.
 #[derive(Clone, Debug)]
@@ -178,6 +189,7 @@ macro_rules! looks_like {
 }
 
 looks_like!(
+    SecretText: { "type": ["string", "boolean", "number"] },
     Text: { "type": ["string", "boolean", "number"] },
     Texts: { "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] },
     Bytes: { "type": ["string", "integer"] },

@@ -31,21 +31,32 @@ pub(crate) fn is_security(name: &str) -> bool {
         || name.starts_with("sasl.")
 }
 
-/// Whether the value of a key is a secret.
-pub(crate) fn is_secret(name: &str) -> bool {
-    name.ends_with("password")
-        || name.ends_with("jaas.config")
-        || name.ends_with("keystore.key")
-        || name.ends_with("secret")
+/// What becomes of a key of TLS or SASL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecurityKey {
+    /// It is translated.
+    Used,
+    /// It has no effect, for this reason.
+    NoEffect(&'static str),
+    /// It means something that cannot be done; what to do instead.
+    Refused(&'static str),
+}
+
+/// What becomes of a key of TLS or SASL. `None`: no client of Kafka knows it.
+pub(crate) fn security_key(name: &str) -> Option<SecurityKey> {
+    let (_, key) = SECURITY.iter().find(|(names, _)| names.contains(&name))?;
+    Some(*key)
+}
+
+/// Every key of TLS and SASL.
+pub(crate) fn security_names() -> impl Iterator<Item = &'static str> {
+    SECURITY.iter().flat_map(|(names, _)| names.iter().copied())
 }
 
 /// Every name that is known, for suggestions.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let without_effect = NO_EFFECT.iter().flat_map(|(names, _)| names.iter().copied());
-    USED.iter()
-        .copied()
-        .chain(["security.protocol", "sasl.mechanism", "sasl.jaas.config"])
-        .chain(without_effect)
+    USED.iter().copied().chain(security_names()).chain(without_effect)
 }
 
 /// A size as Kafka's clients are told it: -1 is the operating system's choice.
@@ -161,6 +172,97 @@ const NO_EFFECT: [(&[&str], &str); 7] = [
             "socket.connection.setup.timeout.max.ms",
         ],
         "connections are made, kept and tried again by rules of their own",
+    ),
+];
+
+const SECURITY: [(&[&str], SecurityKey); 9] = [
+    (
+        &[
+            "security.protocol",
+            "ssl.truststore.location",
+            "ssl.truststore.type",
+            "ssl.truststore.certificates",
+            "ssl.keystore.location",
+            "ssl.keystore.type",
+            "ssl.keystore.certificate.chain",
+            "ssl.keystore.key",
+            "ssl.endpoint.identification.algorithm",
+            "ssl.protocol",
+            "ssl.enabled.protocols",
+            "sasl.mechanism",
+            "sasl.jaas.config",
+            "sasl.oauthbearer.token.endpoint.url",
+        ],
+        SecurityKey::Used,
+    ),
+    (
+        &["ssl.truststore.password", "ssl.keystore.password"],
+        SecurityKey::NoEffect("PEM has no password; stores of other types are not read"),
+    ),
+    (
+        &["ssl.key.password"],
+        SecurityKey::Refused(
+            "decrypt the key with `openssl pkey -in KEY -out DECRYPTED`, and leave the password out",
+        ),
+    ),
+    (
+        &["ssl.cipher.suites"],
+        SecurityKey::NoEffect(
+            "those of TLS 1.3, and of TLS 1.2 with forward secrecy, are offered; the broker chooses",
+        ),
+    ),
+    (
+        &[
+            "ssl.provider",
+            "ssl.keymanager.algorithm",
+            "ssl.trustmanager.algorithm",
+            "ssl.secure.random.implementation",
+        ],
+        SecurityKey::NoEffect("it chooses among Java's implementations"),
+    ),
+    (
+        &["ssl.engine.factory.class", "security.providers", "sasl.login.class"],
+        SecurityKey::Refused("it names a Java class, which kmirror cannot run"),
+    ),
+    (
+        &["sasl.client.callback.handler.class", "sasl.login.callback.handler.class"],
+        SecurityKey::Refused(
+            "it names a Java class, which kmirror cannot run; a password stands in `sasl.jaas.config`, a token in a file that \
+             `sasl.oauthbearer.token.endpoint.url` names",
+        ),
+    ),
+    (
+        &[
+            "sasl.kerberos.kinit.cmd",
+            "sasl.kerberos.min.time.before.relogin",
+            "sasl.kerberos.service.name",
+            "sasl.kerberos.ticket.renew.jitter",
+            "sasl.kerberos.ticket.renew.window.factor",
+        ],
+        SecurityKey::NoEffect("Kerberos is not supported"),
+    ),
+    (
+        &[
+            "sasl.login.connect.timeout.ms",
+            "sasl.login.read.timeout.ms",
+            "sasl.login.refresh.buffer.seconds",
+            "sasl.login.refresh.min.period.seconds",
+            "sasl.login.refresh.window.factor",
+            "sasl.login.refresh.window.jitter",
+            "sasl.login.retry.backoff.max.ms",
+            "sasl.login.retry.backoff.ms",
+            "sasl.oauthbearer.clock.skew.seconds",
+            "sasl.oauthbearer.expected.audience",
+            "sasl.oauthbearer.expected.issuer",
+            "sasl.oauthbearer.header.urlencode",
+            "sasl.oauthbearer.jwks.endpoint.refresh.ms",
+            "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
+            "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms",
+            "sasl.oauthbearer.jwks.endpoint.url",
+            "sasl.oauthbearer.scope.claim.name",
+            "sasl.oauthbearer.sub.claim.name",
+        ],
+        SecurityKey::NoEffect("a token is taken from its file whenever it is shown"),
     ),
 ];
 

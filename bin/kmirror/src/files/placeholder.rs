@@ -45,7 +45,11 @@ pub(crate) fn replace_all(value: &mut Value, replaced: &mut Vec<Replaced>) -> Re
             Ok(())
         }
         Value::Sequence(items) => items.iter_mut().try_for_each(|item| replace_all(item, replaced)),
-        Value::Mapping(entries) => entries.values_mut().try_for_each(|entry| replace_all(entry, replaced)),
+        Value::Mapping(entries) => entries
+            .iter_mut()
+            // Its own grammar comes first: what stands behind a placeholder must not become an option.
+            .filter(|(key, _)| key.as_str() != Some("sasl.jaas.config"))
+            .try_for_each(|(_, entry)| replace_all(entry, replaced)),
         _ => Ok(()),
     }
 }

@@ -44,8 +44,6 @@ pub(crate) enum NoteKind {
     Ignored,
     /// It means something that may not be what was meant.
     Warning,
-    /// kmirror cannot do this.
-    Unsupported,
 }
 
 /// Why a configuration cannot be translated.
@@ -111,11 +109,6 @@ impl Imported {
     pub(crate) fn yaml(&self) -> Result<String, Failure> {
         serde_yaml::to_string(&self.config)
             .map_err(|error| Failure::runtime(format!("the configuration cannot be written: {error}")))
-    }
-
-    /// What the file asks for and kmirror cannot do.
-    pub(crate) fn unsupported(&self) -> Option<&Note> {
-        self.notes.iter().find(|note| note.kind == NoteKind::Unsupported)
     }
 
     /// Says in the log what must be known of what is run as it is. `report`: the command that says the rest.
@@ -208,7 +201,6 @@ impl fmt::Display for NoteKind {
             NoteKind::Mapped => "mapped",
             NoteKind::Ignored => "ignored on purpose",
             NoteKind::Warning => "to be looked at",
-            NoteKind::Unsupported => "not supported",
         })
     }
 }

@@ -648,6 +648,5 @@ spec:
         {
             assert!(imported.notes.iter().any(|note| note.text == mount), "{mount}: {:?}", imported.notes);
         }
-        assert!(imported.notes.iter().any(|note| note.kind == NoteKind::Unsupported));
     }
 }

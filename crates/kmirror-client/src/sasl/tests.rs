@@ -128,6 +128,7 @@ async fn every_exchange_has_a_nonce_of_its_own() {
 async fn a_broker_that_plays_foul_is_refused() {
     for (answer, said) in [
         ("r=other,s=QUJD,i=4096", "its nonce does not continue ours"),
+        ("r=x{nonce},s=QUJD,i=4096", "its nonce does not continue ours"),
         ("r={nonce},s=QUJD,i=4096", "its nonce does not continue ours"),
         ("r={nonce}x,s=QUJD,i=4095", "4095 iterations are not between 4096 and 1000000"),
         ("r={nonce}x,s=QUJD,i=1000001", "1000001 iterations are not between"),

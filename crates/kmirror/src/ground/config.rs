@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kmirror_client::Connector;
+use kmirror_client::{Connector, SaslConfig, TlsConfig};
 
 use super::mm2_names::Mm2Topics;
 use super::policies::Policies;
@@ -34,6 +34,10 @@ pub struct ClusterConfig {
     /// What each socket may hold of what is received, in bytes, and so what a broker may have on its way (Java:
     /// `receive.buffer.bytes`). Default: none, the operating system's choice, which grows as it is needed.
     pub receive_buffer_bytes: Option<usize>,
+    /// How connections are encrypted. Default: not at all. Where a file is replaced, new connections use what is in it; nothing restarts.
+    pub tls: Option<TlsConfig>,
+    /// Who kmirror is for the cluster. Default: nobody, that is `User:ANONYMOUS`, or the name in its certificate.
+    pub sasl: Option<SaslConfig>,
     /// What makes the byte streams to the brokers. Default: none, that is sockets of TCP.
     pub connector: Option<Arc<dyn Connector>>,
 }
@@ -54,6 +58,8 @@ impl ClusterConfig {
             request_timeout: Duration::from_secs(30),
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
+            tls: None,
+            sasl: None,
             connector: None,
         }
     }
@@ -67,6 +73,8 @@ impl ClusterConfig {
         config.request_timeout = self.request_timeout;
         config.send_buffer_bytes = self.send_buffer_bytes;
         config.receive_buffer_bytes = self.receive_buffer_bytes;
+        config.tls = self.tls.clone();
+        config.sasl = self.sasl.clone();
         config.connector = self.connector.clone();
         config
     }

@@ -238,6 +238,8 @@ pub enum ClusterErrorKind {
     Unreachable,
     /// A permission is missing.
     Unauthorized,
+    /// The cluster does not take kmirror for who it says it is, or does not prove that it is the cluster.
+    Unauthenticated,
     /// Another cluster answers under the addresses than the one that was meant.
     OtherCluster,
     /// Anything else: what a broker refused, or what was not understood.
@@ -255,9 +257,11 @@ impl ClusterError {
         match &self.cause {
             ClientError::Unreachable { .. }
             | ClientError::Network { .. }
+            | ClientError::Tls { .. }
             | ClientError::Closed { .. }
             | ClientError::Timeout { .. } => ClusterErrorKind::Unreachable,
             cause if cause.is_authorization() => ClusterErrorKind::Unauthorized,
+            cause if cause.is_authentication() => ClusterErrorKind::Unauthenticated,
             cause if cause.is_other_cluster() => ClusterErrorKind::OtherCluster,
             _ => ClusterErrorKind::Refused,
         }
@@ -336,6 +340,11 @@ impl Error {
     /// Whether all that answer are of another cluster than the one that the configuration names.
     pub fn is_other_cluster(&self) -> bool {
         matches!(self, Error::Cluster(error) if error.kind() == ClusterErrorKind::OtherCluster)
+    }
+
+    /// Whether a cluster does not take kmirror for who it says it is.
+    pub fn is_unauthenticated(&self) -> bool {
+        matches!(self, Error::Cluster(error) if error.kind() == ClusterErrorKind::Unauthenticated)
     }
 
     /// Whether a permission is missing.

@@ -16,6 +16,7 @@ use super::{ImportError, Imported, Note, NoteKind, list};
 use crate::files::client_keys::{self, socket_buffer};
 use crate::files::placeholder;
 use crate::files::properties::Properties;
+use crate::mask;
 
 /// Translates a file.
 pub(super) fn import(properties: &Properties) -> Result<Imported, ImportError> {
@@ -183,13 +184,12 @@ impl Import<'_> {
         let names: BTreeSet<String> = self.file.keys().filter_map(name_in).collect();
         for name in names.iter().filter(|name| *name != "security.protocol") {
             let Some(value) = self.of_client(alias, flows, name) else { continue };
-            if client_keys::is_secret(name) && !value.has_placeholder {
+            if mask::is_secret(name) && !value.has_placeholder {
                 let text = format!("{name} is in the clear; a file and ${{file:/path}} would hide it");
                 self.note(NoteKind::Warning, &format!("{alias}.*"), text);
             }
             properties.insert(name.clone(), json!(value.text));
         }
-        self.note(NoteKind::Unsupported, &format!("{alias}.*"), "TLS and SASL are not supported yet");
         Ok(properties)
     }
 
