@@ -13,7 +13,9 @@ use crate::jars::kafka_home;
 use crate::metadata::{self, brokers_alive};
 use crate::process::{await_stopped, last_lines, wait_for};
 use crate::watchdog::Watchdog;
-use crate::{KafkaEndpoint, KafkaJars, KafkaRelease, TestkitError, ToolOutput};
+use crate::{
+    Certificates, KafkaEndpoint, KafkaJars, KafkaRelease, SecuredAddresses, TestkitError, ToolOutput,
+};
 
 /// A real Kafka cluster on loopback: one or more nodes in KRaft mode, each broker and controller.
 ///
@@ -37,6 +39,7 @@ pub struct KafkaClusterBuilder {
     java_options: Vec<String>,
     has_authorizer: bool,
     far_port: Option<u16>,
+    certificates: Option<Certificates>,
 }
 
 /// One node of a cluster. Its data outlives its process, until the cluster is dropped.
@@ -45,6 +48,7 @@ pub struct KafkaNode {
     node_id: usize,
     address: SocketAddr,
     far_address: Option<SocketAddr>,
+    secured_addresses: Option<SecuredAddresses>,
     folder: PathBuf,
     java_options: Vec<String>,
     process: Mutex<Option<Child>>,
@@ -60,6 +64,7 @@ impl KafkaCluster {
             java_options: Vec::new(),
             has_authorizer: false,
             far_port: None,
+            certificates: None,
         }
     }
 
@@ -174,6 +179,14 @@ impl KafkaClusterBuilder {
         self
     }
 
+    /// Gives each node listeners with TLS and SASL ([`KafkaNode::secured_addresses`]), and an authorizer with which nobody may do anything but
+    /// who comes as [`USER`](crate::USER) or without a name.
+    #[must_use]
+    pub fn secured(mut self, certificates: &Certificates) -> KafkaClusterBuilder {
+        self.certificates = Some(certificates.clone());
+        self
+    }
+
     /// Starts all nodes and waits until each of them knows all of them to be alive.
     ///
     /// # Errors
@@ -230,6 +243,13 @@ impl KafkaClusterBuilder {
                 authorizer::write_admin_config(&folder, internal)?;
                 properties.push_str(&authorizer::properties(*broker, *controller, internal));
             }
+            let mut secured_addresses = None;
+            if let Some(certificates) = &self.certificates {
+                certificates.write(&folder)?;
+                let addresses = SecuredAddresses::new()?;
+                properties.push_str(&addresses.properties(*broker, *controller, &folder));
+                secured_addresses = Some(addresses);
+            }
             for (name, value) in &self.properties {
                 let _ = writeln!(properties, "{name}={value}");
             }
@@ -239,6 +259,7 @@ impl KafkaClusterBuilder {
                 node_id,
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, *broker)),
                 far_address,
+                secured_addresses,
                 folder,
                 java_options: self.java_options.clone(),
                 process: Mutex::new(None),
@@ -309,6 +330,11 @@ impl KafkaNode {
     /// The address of its second listener, if it has one: where a proxy leads to.
     pub fn far_address(&self) -> Option<SocketAddr> {
         self.far_address
+    }
+
+    /// Where it listens with TLS and SASL, if it does.
+    pub fn secured_addresses(&self) -> Option<SecuredAddresses> {
+        self.secured_addresses
     }
 
     /// The folder with the node's partitions, for `dump-log` and for damage done on purpose.

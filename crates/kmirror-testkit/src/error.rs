@@ -22,6 +22,9 @@ pub enum TestkitError {
         #[source]
         error: std::io::Error,
     },
+    /// Certificates could not be made.
+    #[error("certificates: {0}")]
+    Certificates(String),
     /// A program ran and failed.
     #[error("`{command}` failed ({status}):\n{output}")]
     Failed {

@@ -23,6 +23,7 @@
 
 mod admin;
 mod authorizer;
+mod certificates;
 mod cluster;
 mod compaction;
 mod content;
@@ -35,11 +36,13 @@ mod metadata;
 mod pair;
 mod process;
 mod records;
+mod secured;
 mod shell;
 mod watchdog;
 mod workload;
 
 pub use admin::{GroupProtocol, LogOffset, PartitionReplicas};
+pub use certificates::Certificates;
 pub use cluster::{KafkaCluster, KafkaClusterBuilder, KafkaNode, free_port};
 pub use compaction::CompactedTopic;
 pub use content::{WorkloadContent, WorkloadRecord};
@@ -51,4 +54,5 @@ pub use load::Load;
 pub use pair::{ClusterPair, RealKafka, real_kafka, unique_topic};
 pub use process::{RunningTool, ToolOutput, await_stopped};
 pub use records::{Isolation, PartitionDigest, PrintedRecord, compare_records, printed_bytes};
+pub use secured::{PASSWORD, SecuredAddresses, USER};
 pub use workload::{Produced, Workload};

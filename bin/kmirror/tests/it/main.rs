@@ -35,6 +35,7 @@ mod reloads;
 mod replicas;
 mod scene;
 mod schedule;
+mod secured;
 mod settings;
 mod stage;
 mod start_up;

@@ -5,9 +5,12 @@ use std::rc::Rc;
 use std::thread;
 
 use kmirror_embedded::Profile;
-use kmirror_testkit::{KafkaCluster, KafkaClusterBuilder, KafkaRelease, RealKafka, real_kafka};
+use kmirror_testkit::{
+    Certificates, KafkaCluster, KafkaClusterBuilder, KafkaRelease, PASSWORD, RealKafka, USER, real_kafka,
+};
 
 use crate::cluster::{Cluster, Embedded, Kafka};
+use crate::secured::{Entrance, Secured};
 
 /// Makes two tests of each scenario, a function of a [`Stage`]: `NAME::embedded`, and `NAME::kafka`, which is skipped where there is
 /// no Kafka. Tests run in the order of their names, so that one of the first kind runs beside one of the second.
@@ -101,6 +104,24 @@ impl Stage {
         let cluster = KafkaCluster::builder(KafkaRelease::KAFKA_4_3).authorizer().start().unwrap();
         permissions.iter().for_each(|(options, _)| cluster.allow(options).unwrap());
         Rc::new(Kafka::own(cluster))
+    }
+
+    /// A cluster that may be entered in this way (a real one, in every way), and how. Sessions last for three seconds.
+    pub(crate) fn secured(&self, entrance: Entrance) -> Secured {
+        let certificates = Certificates::new().unwrap();
+        if self.kafka.is_none() {
+            let cluster = Embedded::secured(|builder| entrance.secure(builder, &certificates));
+            let address = cluster.bootstrap_servers();
+            return Secured::new(Rc::new(cluster), certificates, move |_| address.clone());
+        }
+        let builder = KafkaCluster::builder(KafkaRelease::KAFKA_4_3).secured(&certificates);
+        let cluster = builder.property("connections.max.reauth.ms", "3000").start().unwrap();
+        for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            cluster.add_scram_user(USER, mechanism, PASSWORD).unwrap();
+        }
+        let addresses = cluster.node(1).unwrap().secured_addresses().unwrap();
+        let address = move |entrance: Entrance| entrance.address(&addresses).to_string();
+        Secured::new(Rc::new(Kafka::own(cluster)), certificates, address)
     }
 
     /// The same of an older release.

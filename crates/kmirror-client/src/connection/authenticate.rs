@@ -38,7 +38,10 @@ pub(super) async fn renew(connection: Weak<Inner>, sasl: Arc<Sasl>, mut lifetime
             return;
         }
         match authenticate(&sasl, &connection.link, &connection.versions).await {
-            Ok(Some(next)) => lifetime = next,
+            Ok(Some(next)) => {
+                lifetime = next;
+                tracing::debug!(address = %connection.link.address(), ?lifetime, "session renewed");
+            }
             Ok(None) => return,
             Err(error) => return connection.link.give_up(error),
         }

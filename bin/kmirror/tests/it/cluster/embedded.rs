@@ -54,6 +54,11 @@ impl Embedded {
         (embedded, listens_at)
     }
 
+    /// One that wants to know who comes, in the way that a builder is told.
+    pub(crate) fn secured(secure: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> Embedded {
+        Embedded::of(secure(EmbeddedCluster::builder().profile(Profile::Kafka4_3)))
+    }
+
     fn of(cluster: ClusterBuilder) -> Embedded {
         let cluster = Arc::new(runtime().block_on(cluster.start()).unwrap());
         Embedded { cluster, follower_ends: Mutex::default() }
