@@ -383,6 +383,35 @@ mod tests {
         assert!(matches!(watch.flush(&mut ours).await, Err(WriteFailure::Stale)));
     }
 
+    /// What TLS has taken is not on its way yet.
+    struct Withheld;
+
+    impl AsyncWrite for Withheld {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_withheld_is_not_written_after_a_standstill_either() {
+        let _world = crate::simulated::enter(1);
+        let mut frame = RequestFrame::new(vec![0; 16]);
+        frame.deadline = Some(Deadline::new(Moment::now(), Duration::from_secs(3_600)));
+        let mut write = Withheld;
+        let writing = tokio::time::timeout(Duration::from_secs(60), frame.write_to(&mut write, || {}));
+        let standing_still = tokio::time::advance(STANDSTILL_MAX + TICK);
+        let (written, ()) = tokio::join!(writing, standing_still);
+        assert!(matches!(written, Ok(Err(WriteFailure::Stale))));
+    }
+
     /// An expected length is reserved exactly, an unexpected one grows; both arrive whole, in one piece.
     #[tokio::test]
     async fn frames_of_any_size_arrive() {

@@ -1,9 +1,11 @@
 //! Into a cluster that wants to know who comes: over TLS, with SASL, and again before the session ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kmirror_client::{
-    Client, ClientConfig, ClientError, Material, SaslConfig, ScramHash, TlsConfig, TlsFailure, Topics,
+    Client, ClientConfig, ClientError, Connecting, Connector, Duplex, Material, SaslConfig, ScramHash,
+    TlsConfig, TlsFailure, Topics,
 };
 use kmirror_embedded::{ClusterBuilder, EmbeddedCluster};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -213,4 +215,65 @@ async fn a_password_that_is_no_more_ends_the_connection_and_says_why() {
     }
     let error = client.describe_broker_config(broker).await.unwrap_err();
     assert!(error.is_authentication(), "{error}");
+}
+
+/// Leads to one address, whatever is asked for.
+#[derive(Debug)]
+struct Tunnel(String);
+
+impl Connector for Tunnel {
+    fn connect<'a>(&'a self, _: &'a str) -> Connecting<'a> {
+        Box::pin(async move {
+            let stream = tokio::net::TcpStream::connect(&self.0).await?;
+            Ok(Box::new(stream) as Box<dyn Duplex>)
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_goes_through_a_connector_is_encrypted_too() {
+    let broker = signed("brokers", "broker");
+    let cluster = started(EmbeddedCluster::builder().tls(&broker.certificate, &broker.key)).await;
+    let mut config = ClientConfig::new("east", ["far.example.com:9093"]);
+    config.connector = Some(Arc::new(Tunnel(cluster.bootstrap_servers())));
+    config.tls = tls(&broker.authority);
+    let error = Client::connect(config.clone()).await.unwrap_err();
+    assert!(
+        matches!(cause(&error), ClientError::Tls { failure: TlsFailure::WrongName { .. }, .. }),
+        "{error}"
+    );
+    if let Some(tls) = &mut config.tls {
+        tls.server_name = Some("localhost".to_owned());
+    }
+    assert_eq!(brokers(config.clone()).await.unwrap(), 1);
+    config.tls = None;
+    let error = Client::connect(config).await.unwrap_err().to_string();
+    assert!(error.contains("TLS"), "{error}");
+}
+
+/// Takes everything and says nothing.
+#[derive(Debug)]
+struct Silence;
+
+impl Connector for Silence {
+    fn connect<'a>(&'a self, _: &'a str) -> Connecting<'a> {
+        Box::pin(async move {
+            let (ours, theirs) = tokio::io::duplex(1 << 16);
+            tokio::spawn(async move {
+                let _theirs = theirs;
+                std::future::pending::<()>().await;
+            });
+            Ok(Box::new(ours) as Box<dyn Duplex>)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_without_an_answer_ends_with_the_time_to_connect() {
+    let mut config = ClientConfig::new("east", ["broker:9093"]);
+    config.connector = Some(Arc::new(Silence));
+    config.tls = tls(&signed("brokers", "broker").authority);
+    config.connect_timeout = Duration::from_secs(3);
+    let error = Client::connect(config).await.unwrap_err();
+    assert_eq!(cause(&error).to_string(), "broker:9093: no answer to connect within 3s");
 }

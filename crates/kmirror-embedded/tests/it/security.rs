@@ -263,3 +263,47 @@ fn fetch() -> FetchRequest {
 fn name(name: &'static str) -> TopicName {
     TopicName(StrBytes::from_static_str(name))
 }
+
+/// `connections.max.reauth.ms` (KIP-368): whoever does not say once more who he is, in time and as the same, is hung up on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_unless_it_is_renewed() {
+    let lifetime = std::time::Duration::from_millis(1_200);
+    let builder = EmbeddedCluster::builder().user("alice", "wonderland").user("bob", "builder");
+    let cluster = builder.session_lifetime(lifetime).start().await.unwrap();
+    tokio::task::block_in_place(|| {
+        let plain = || SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str("PLAIN"));
+        let token = |token: &'static [u8]| SaslAuthenticateRequest::default().with_auth_bytes(token.into());
+        let alice = || token(b"\0alice\0wonderland");
+        let known = || {
+            let mut wire = Wire::connect(&cluster.bootstrap_servers());
+            assert_eq!(wire.call(1, &plain()).error_code, 0);
+            assert_eq!(wire.call(2, &alice()).session_lifetime_ms, 1_200);
+            wire
+        };
+        let mut late = known();
+        let mut renewing = known();
+        assert_eq!(cluster.authentications(), 2);
+        assert_eq!(renewing.call(1, &plain()).error_code, 0);
+        assert_eq!(renewing.call(2, &alice()).error_code, 0);
+        assert_eq!(cluster.authentications(), 3);
+        // A busy machine may let a second pass.
+        while renewing.call(1, &plain()).error_code != 34 {
+            assert_eq!(renewing.call(2, &alice()).error_code, 0);
+        }
+
+        let mut other = known();
+        assert_eq!(other.call(1, &plain()).error_code, 0);
+        assert_eq!(other.call(2, &token(b"\0bob\0builder")).error_code, 58, "another user");
+
+        let mut interrupted = known();
+        assert_eq!(interrupted.call(1, &plain()).error_code, 0);
+        assert!(interrupted.try_call(9, &MetadataRequest::default()).is_none(), "hung up on in between");
+
+        std::thread::sleep(lifetime);
+        assert!(late.try_call(9, &MetadataRequest::default()).is_none(), "hung up on");
+        // What is over may still be renewed, if nothing else comes before.
+        assert_eq!(renewing.call(1, &plain()).error_code, 0);
+        assert_eq!(renewing.call(2, &alice()).error_code, 0);
+        assert_eq!(renewing.call(9, &MetadataRequest::default()).brokers.len(), 1);
+    });
+}
