@@ -535,4 +535,23 @@ mod tests {
         assert!(!files.is_empty(), "{}", folder.display());
         files
     }
+
+    /// docs/configuration.md is what `kmirror config reference` prints, as a page.
+    #[test]
+    fn the_page_of_the_documentation_is_the_reference() {
+        let page = format!(
+            "# Configuration\n\nEvery key of kmirror.yaml with its default, as `kmirror config reference` prints it; `kmirror config schema` has the JSON\n\
+             Schema for editors. A file needs no more than clusters and flows:\n\n```yaml\n{}```\n\n## Every key\n\n```yaml\n{REFERENCE}```\n",
+            include_str!("../../../../testdata/config/valid/smallest.yaml")
+        );
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+        if std::env::var_os("KMIRROR_WRITE_PAGES").is_some() {
+            std::fs::write(&path, &page).expect("a page that can be written");
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == page,
+            "docs/configuration.md is another one: KMIRROR_WRITE_PAGES=1 cargo test -p kmirror-cli --bins the_page_of"
+        );
+    }
 }
