@@ -45,6 +45,7 @@
 
 mod admin;
 mod api;
+mod builder;
 mod canned;
 mod changes;
 mod cluster;
@@ -61,12 +62,14 @@ mod records;
 mod security;
 mod session;
 mod state;
+mod topic_names;
 mod verification;
 mod watched;
 mod write;
 
+pub use builder::ClusterBuilder;
 pub use changes::Change;
-pub use cluster::{ClusterBuilder, EmbeddedCluster, EmbeddedError, LogView};
+pub use cluster::{EmbeddedCluster, EmbeddedError, LogView};
 pub use fault::{Fault, FaultKind};
 pub use groups::GroupView;
 pub use kafka_protocol::ResponseError;

@@ -19,6 +19,7 @@ use crate::machine::Machine;
 use crate::profile::Profile;
 use crate::security::{Authorizer, Users};
 use crate::session::Sessions;
+use crate::topic_names;
 
 /// The cluster.
 #[derive(Debug)]
@@ -228,18 +229,11 @@ impl State {
         replication_factor: usize,
         configs: BTreeMap<String, String>,
     ) -> Result<Uuid, (ResponseError, String)> {
-        check_name(name)?;
+        topic_names::check(name)?;
         if self.topics.contains_key(name) {
             return Err((ResponseError::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
         }
-        // `Topic.hasCollision`: metrics call both alike.
-        let in_metrics = |name: &str| name.replace('.', "_");
-        if let Some(other) = self.topics.keys().find(|other| in_metrics(other) == in_metrics(name)) {
-            return Err((
-                ResponseError::InvalidTopicException,
-                format!("Topic '{name}' collides with existing topic: {other}"),
-            ));
-        }
+        topic_names::check_collision(name, self.topics.keys())?;
         if partitions == 0 {
             return Err((
                 ResponseError::InvalidPartitions,
@@ -554,20 +548,6 @@ fn default_of(key: &str) -> &'static str {
 
 fn number(text: &str) -> i64 {
     text.parse().unwrap_or(i64::MAX)
-}
-
-/// `Topic.validate`.
-fn check_name(name: &str) -> Result<(), (ResponseError, String)> {
-    let is_legal = !name.is_empty()
-        && name.len() <= 249
-        && name != "."
-        && name != ".."
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    if is_legal {
-        Ok(())
-    } else {
-        Err((ResponseError::InvalidTopicException, format!("Topic name is invalid: '{name}'")))
-    }
 }
 
 /// Sessions and topics refer to partitions by these.
