@@ -93,7 +93,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// Turns access control on, as `StandardAuthorizer` does: nothing is allowed but by an [`Acl`], and to these principals
+    /// Turns access control on, as `StandardAuthorizer` does: nothing is allowed but by an [`Acl`](crate::Acl), and to these principals
     /// (`User:name`).
     pub fn authorizer<'a>(mut self, super_users: impl IntoIterator<Item = &'a str>) -> ClusterBuilder {
         self.authorizer.is_on = true;
