@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kmirror_testkit::{KafkaCluster, KafkaRelease, Workload, real_kafka, unique_topic};
 
-use crate::kmirror::{Kmirror, Running, await_that};
+use crate::kmirror::{Kmirror, Running, await_long, await_that};
 use crate::scene::Scene;
 use crate::stage::{Stage, on_both_kinds};
 use crate::takes_over::FACTORS;
@@ -280,8 +281,10 @@ fn what_somebody_takes_back_again_and_again_is_told_once(stage: &Stage) {
     let take_back = |mirror: &Running, line: &str, entry: &str| {
         let added = || logged(mirror, ["access control entry added on the target", entry]);
         let before = added();
+        // Some of its looks: what is gone before kmirror has seen it there may be on its way to the brokers, and is waited for.
+        std::thread::sleep(Duration::from_millis(500));
         target.remove_acl(line);
-        await_that("it is back", || added() > before);
+        await_long("it is back", || added() > before);
     };
     let of_all = format!("ALLOW READ for User:* from * on TOPIC {}", scene.topic);
     let of_bob = format!("DENY READ for User:bob from * on TOPIC {}", scene.topic);

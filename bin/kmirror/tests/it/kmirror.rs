@@ -267,6 +267,15 @@ pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The same for what kmirror itself may put off for a minute.
+pub(crate) fn await_long(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + RUN_PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {RUN_PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// For what should take a second or two, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For a whole run, which may have much to copy.

@@ -2,7 +2,7 @@
 
 use kmirror_testkit::Workload;
 
-use crate::kmirror::await_that;
+use crate::kmirror::{Running, await_that};
 use crate::scene::Scene;
 use crate::stage::{Stage, on_both_kinds};
 
@@ -40,9 +40,17 @@ fn a_configuration_that_somebody_sets_again_and_again_is_told_once(stage: &Stage
     let mut mirror = scene.kmirror().start();
     scene.await_copied();
     let told = "somebody else sets this configuration on the target again and again";
+    // What is seen on the target is in the log a moment later.
+    let changes = |mirror: &Running| {
+        mirror.log().matches("configuration changed on the target").count()
+            + mirror.log().matches(told).count()
+    };
     while !mirror.log().contains(told) {
+        let before = changes(&mirror);
         scene.target.alter_topic(topic, &[("segment.ms", "800000000")]);
-        await_that("it is changed back", || scene.target.has_config(topic, "segment.ms", "900000000"));
+        await_that("it is changed back", || {
+            scene.target.has_config(topic, "segment.ms", "900000000") && changes(&mirror) > before
+        });
     }
     // From now on it is left in peace, for a minute at first.
     scene.target.alter_topic(topic, &[("segment.ms", "800000000")]);
