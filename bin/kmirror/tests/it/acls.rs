@@ -265,7 +265,7 @@ fn what_was_added_under_other_names_is_removed(stage: &Stage) {
 
 fn what_somebody_takes_back_again_and_again_is_told_once(stage: &Stage) {
     let (source, target) = (stage.guarded_cluster(), stage.guarded_cluster());
-    let scene = Scene::between(&source, &target, "returning", "acls_interval: 50ms");
+    let scene = Scene::between(&source, &target, "returning", "acls_interval: 1s");
     scene.write(10);
     let allow = format!("ALLOW READ TOPIC LITERAL {} User:* *", scene.topic);
     let deny = format!("DENY READ TOPIC LITERAL {} User:bob *", scene.topic);
@@ -282,7 +282,7 @@ fn what_somebody_takes_back_again_and_again_is_told_once(stage: &Stage) {
         let added = || logged(mirror, ["access control entry added on the target", entry]);
         let before = added();
         // Some of its looks: what is gone before kmirror has seen it there may be on its way to the brokers, and is waited for.
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(1_500));
         target.remove_acl(line);
         await_long("it is back", || added() > before);
     };
