@@ -70,6 +70,8 @@ impl Bounds {
 }
 
 fn unknown(partition: &TopicPartition, error: &ClientError) -> Parked {
-    let reason = if error.is_authorization() { ParkReason::Unauthorized } else { ParkReason::Rejected };
-    Parked::new(reason, format!("the source does not say where {partition} begins or ends: {error}"))
+    Parked::new(
+        ParkReason::of_refusal(error),
+        format!("the source does not say where {partition} begins or ends: {error}"),
+    )
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::config::{Flow, is_of_names};
 use super::error::ConfigError;
 
-/// Gives each flow its name: its own, or the first one that is free. `taken`: names that flows which go on have already.
+/// Gives each flow its name: its own, or the first one that is free.
 ///
 /// # Errors
 /// A name that cannot be one, or that two flows have.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use kmirror_client::ClientError;
+
 /// Why a partition is parked. The names are shown to users and are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -33,6 +35,11 @@ pub enum ParkReason {
 }
 
 impl ParkReason {
+    /// Why something stands still that a cluster refuses: for want of a permission, or for what it is.
+    pub(crate) fn of_refusal(error: &ClientError) -> ParkReason {
+        if error.is_authorization() { ParkReason::Unauthorized } else { ParkReason::Rejected }
+    }
+
     /// Whether something outside may change so that the partition goes on: a limit, a permission.
     pub(crate) fn may_pass(self) -> bool {
         matches!(self, ParkReason::Unauthorized | ParkReason::TooLarge | ParkReason::Rejected)

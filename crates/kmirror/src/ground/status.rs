@@ -1,4 +1,4 @@
-//! What can be seen of a running mirror. Tasks publish numbers here; nobody decides anything by them.
+//! What can be seen of a running mirror. Tasks publish states and numbers here; the supervisor and the followers read some of them back.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -191,14 +191,13 @@ pub(crate) async fn hidden(
 pub(crate) fn not_created(error: &ClientError) -> Parked {
     let advice =
         if error.is_authorization() { "; kmirror needs CREATE on the topic or the cluster" } else { "" };
-    Parked::new(reason_of(error), format!("it cannot be created on the target: {error}{advice}"))
+    Parked::new(ParkReason::of_refusal(error), format!("it cannot be created on the target: {error}{advice}"))
 }
 
 fn not_described(error: &ClientError) -> Parked {
     let advice = if error.is_authorization() { "; kmirror needs DESCRIBE_CONFIGS on it" } else { "" };
-    Parked::new(reason_of(error), format!("the source topic's configuration cannot be read: {error}{advice}"))
-}
-
-fn reason_of(error: &ClientError) -> ParkReason {
-    if error.is_authorization() { ParkReason::Unauthorized } else { ParkReason::Rejected }
+    Parked::new(
+        ParkReason::of_refusal(error),
+        format!("the source topic's configuration cannot be read: {error}{advice}"),
+    )
 }

@@ -26,7 +26,7 @@ pub enum TopicRule {
     WrittenByFlow,
     /// The source cannot tell of it now.
     NotDescribed(String),
-    /// It has the same name on the target as this other topic, so that the flow does not start.
+    /// It has the same name on the target as this other topic, which is copied instead.
     Collides(String),
     /// It would be copied for ever, along these flows, so that the mirror does not start.
     Loop(String),

@@ -194,7 +194,7 @@ pub(crate) async fn set_cleanup_policy(
     altered.map_err(|error| match error.retry() {
         // Another cluster was not asked: it has refused nothing.
         Retry::Never if !error.is_other_cluster() => {
-            let reason = if error.is_authorization() { ParkReason::Unauthorized } else { ParkReason::Rejected };
+            let reason = ParkReason::of_refusal(&error);
             TakeOverFailure::Park(Parked::new(
                 reason,
                 format!(
